@@ -1,0 +1,1 @@
+//! One HTTP request and the judgement of its answer. Knows nothing of mirrors.

@@ -1,0 +1,17 @@
+//! racefetch gets Gentoo distfiles from the best of many mirrors.
+//!
+//! Reading order: [`cli`] (what was asked), [`portage`] (Portage's vocabulary), [`http`] (one request and
+//! its answer), [`transfer`] (which source sends which bytes, and how they become a verified file),
+//! [`mirror`] (what is known of each mirror), [`commands`] (one file for each sub-command).
+//!
+//! Dependencies point one way: `commands` uses everything; `transfer` uses `http`; `http` knows nothing of
+//! mirrors and `mirror` nothing of transfers. Pure modules import only pure modules. `tests/layering.rs`
+//! reads the `use` lines and holds that.
+
+pub mod cli;
+pub mod commands;
+pub mod http;
+pub mod mirror;
+pub mod portage;
+pub mod progress;
+pub mod transfer;

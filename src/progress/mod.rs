@@ -1,0 +1,1 @@
+//! Progress for people: a bar on a terminal, lines in a log, or silence.

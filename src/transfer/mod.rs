@@ -1,0 +1,1 @@
+//! Which source sends which bytes, and how they become a verified file.

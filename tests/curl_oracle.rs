@@ -1,0 +1,1 @@
+//! The same command line given to curl and to racefetch, against the same server behaviour.

@@ -1,0 +1,1 @@
+//! Fetching through the program: failover, resume, verification.

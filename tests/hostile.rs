@@ -1,0 +1,1 @@
+//! Servers and surroundings that lie, dawdle and break.

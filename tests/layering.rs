@@ -1,0 +1,1 @@
+//! The dependency rule of `src/lib.rs`, read from the `use` lines.

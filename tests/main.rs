@@ -1,0 +1,9 @@
+//! All tests that run the program from outside, in one binary.
+
+mod curl_oracle;
+mod fetch;
+mod hostile;
+mod layering;
+mod real_portage;
+mod state;
+mod support;

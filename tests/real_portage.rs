@@ -1,0 +1,1 @@
+//! An unmodified Portage running `emerge --fetchonly` through the program.

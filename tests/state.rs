@@ -1,0 +1,1 @@
+//! The state file: many processes, broken files, read-only folders.

@@ -1,0 +1,1 @@
+//! What the tests stand on: a fault-injecting mirror and a Portage laboratory.
