@@ -1,0 +1,509 @@
+//! Requests to one source, one after another, over one connection at a time.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use ureq::config::Config;
+use ureq::http::{HeaderValue, Request, Response, Version};
+use ureq::tls::TlsConfig;
+use ureq::unversioned::transport::{Connector, RustlsConnector};
+use ureq::{Error, Timeout};
+
+use super::Failure;
+use super::connector::{Dial, NoResolver, SharedTls};
+use super::proxy_handshake::basic;
+use super::response::{Head, Judged, Question, judge};
+use super::settings::{FieldEdit, ProxyKind, Settings};
+use super::tls::tls_config;
+use super::url::{Scheme, Url, UrlError};
+use super::wire::WireLog;
+
+/// Size of the buffer between socket and reader, in bytes.
+const INPUT_BUFFER: usize = 128 * 1024;
+const OUTPUT_BUFFER: usize = 16 * 1024;
+/// The largest header section accepted, in bytes.
+const HEAD_LIMIT: usize = 128 * 1024;
+/// Content of an answer that is not used is read, so that the connection can serve again, up to so many bytes.
+const DRAIN_LIMIT: u64 = 16 * 1024;
+
+/// Makes agents that share their settings and the TLS configuration.
+#[derive(Clone, Debug)]
+pub struct Client {
+    settings: Arc<Settings>,
+    tls: Arc<OnceLock<Result<SharedConfig, Failure>>>,
+}
+
+#[derive(Clone, Debug)]
+struct SharedConfig {
+    config: TlsConfig,
+    connector: Arc<RustlsConnector>,
+}
+
+impl Client {
+    pub fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings), tls: Arc::default() }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn agent(&self) -> Agent {
+        Agent { client: self.clone(), log: Arc::default(), plain: None, secure: None, live: Arc::default() }
+    }
+
+    /// The TLS configuration, read at the first need.
+    fn tls(&self) -> Result<SharedConfig, Failure> {
+        let build = || {
+            let config = tls_config(&self.settings.tls)?;
+            Ok(SharedConfig { config, connector: Arc::default() })
+        };
+        self.tls.get_or_init(build).clone()
+    }
+}
+
+/// What is asked of one URL, beyond the settings.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// The value of `Range`, for instance `bytes=0-99`.
+    pub range: Option<String>,
+    /// The value of `If-Range`.
+    pub if_range: Option<String>,
+    /// The value of `If-Modified-Since` or `If-Unmodified-Since`, with the field's name.
+    pub condition: Option<(&'static str, String)>,
+    /// Time left for all of it, content included.
+    pub time_left: Option<Duration>,
+}
+
+impl Ask {
+    /// Asks for the bytes of a question.
+    pub fn bytes(question: &Question) -> Self {
+        let range = match (question.first, question.end) {
+            (0, None) => None,
+            (first, None) => Some(format!("bytes={first}-")),
+            (first, Some(end)) => Some(format!("bytes={first}-{}", end.saturating_sub(1))),
+        };
+        Self { range, ..Self::default() }
+    }
+}
+
+/// One answer on the way, a redirect or the final one.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub url: Url,
+    pub status: u16,
+    /// `HTTP/1.1`, `HTTP/1.0`.
+    pub version: &'static str,
+    /// Field names in lower case, in the order received.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Exchange {
+    /// The first field of that name (lower case).
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The final answer, its content still to be read.
+#[derive(Debug)]
+pub struct Answer {
+    pub head: Head,
+    /// Every answer, the final one last; never empty.
+    pub exchanges: Vec<Exchange>,
+    pub content: Content,
+    /// From the beginning until the connection stood; none when one was used again.
+    pub connect_time: Option<Duration>,
+    /// From the beginning until the head of the final answer was there.
+    pub head_time: Duration,
+    pub peer: Option<SocketAddr>,
+}
+
+impl Answer {
+    /// The URL that answered.
+    pub fn url(&self) -> &Url {
+        &self.exchanges.last().expect("an answer has at least its own exchange").url
+    }
+
+    pub fn redirects(&self) -> usize {
+        self.exchanges.len() - 1
+    }
+}
+
+/// Stops an agent from another thread.
+#[derive(Clone, Debug)]
+pub struct Canceller {
+    log: Arc<WireLog>,
+    live: Arc<Mutex<Vec<ureq::Agent>>>,
+}
+
+impl Canceller {
+    /// Closes the agent's connections: what it waits for fails with [`Failure::Cancelled`], at once, and so does
+    /// everything that it is asked later.
+    pub fn cancel(&self) {
+        self.log.cancel();
+        for agent in self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+            agent.shutdown();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Agent {
+    client: Client,
+    log: Arc<WireLog>,
+    plain: Option<ureq::Agent>,
+    secure: Option<ureq::Agent>,
+    live: Arc<Mutex<Vec<ureq::Agent>>>,
+}
+
+impl Agent {
+    pub fn canceller(&self) -> Canceller {
+        Canceller { log: self.log.clone(), live: self.live.clone() }
+    }
+
+    /// Asks for a range, and judges the answer: the content that comes is what was asked for.
+    pub fn open(&mut self, url: &Url, question: &Question, ask: &Ask) -> Result<(Judged, Answer), Failure> {
+        let answer = self.ask(url, ask)?;
+        match judge(question, &answer.head) {
+            Ok(judged) => Ok((judged, answer)),
+            Err(failure) => {
+                answer.content.drain();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Asks, following redirects as the settings say. Any status is an answer.
+    #[expect(clippy::disallowed_methods, reason = "the answer's timings begin here")]
+    pub fn ask(&mut self, url: &Url, ask: &Ask) -> Result<Answer, Failure> {
+        let start = Instant::now();
+        let settings = self.client.settings.clone();
+        let mut exchanges: Vec<Exchange> = Vec::new();
+        let mut current = url.clone();
+        loop {
+            let hop = Hop { first: url, current: &current, before: exchanges.last() };
+            let response = self.exchange(&hop, ask)?;
+            let exchange = exchange(&current, &response);
+            let location = exchange.field("location").map(str::to_owned);
+            exchanges.push(exchange);
+            let redirect =
+                location.filter(|_| settings.redirects.follow && is_redirect(response.status().as_u16()));
+            let content = Content {
+                reader: response.into_body().into_reader(),
+                log: self.log.clone(),
+                time_left: ask.time_left,
+                stall_timeout: settings.stall_timeout,
+            };
+            let Some(location) = redirect else {
+                let connection = self.log.connection();
+                self.log.set_read_limit(settings.stall_timeout);
+                return Ok(Answer {
+                    head: head(exchanges.last().expect("one was pushed just now")),
+                    exchanges,
+                    content,
+                    connect_time: connection.map(|(at, _)| at.saturating_duration_since(start)),
+                    head_time: start.elapsed(),
+                    peer: connection.map(|(_, peer)| peer),
+                });
+            };
+            content.drain();
+            if let Some(most) = settings.redirects.most
+                && exchanges.len() > most as usize
+            {
+                return Err(Failure::TooManyRedirects(most));
+            }
+            current = redirected(&current, &location, &settings)?;
+        }
+    }
+
+    fn exchange(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
+        let first = self.send(hop, ask);
+        // The server may close an idle connection in the moment in which it is used again.
+        let stale = self.log.connection().is_none() && self.log.received() == 0;
+        match first {
+            Err(Failure::EmptyReply | Failure::Reset | Failure::Send(_)) if stale => self.send(hop, ask),
+            other => other,
+        }
+    }
+
+    fn send(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
+        let settings = self.client.settings.clone();
+        self.log.start(settings.head_timeout);
+        if self.log.is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        let request = request(&settings, hop, ask)?;
+        let agent = self.agent_for(hop.current.scheme)?;
+        let request = agent.configure_request(request).timeout_global(ask.time_left).build();
+        agent.run(request).map_err(|error| match error {
+            Error::Timeout(reason) => self.timed_out(reason, ask.time_left),
+            other => head_failure(other, &self.log),
+        })
+    }
+
+    fn timed_out(&self, reason: Timeout, time_left: Option<Duration>) -> Failure {
+        let settings = &self.client.settings;
+        match (reason, time_left) {
+            _ if self.log.is_cancelled() => Failure::Cancelled,
+            (Timeout::Global | Timeout::PerCall, Some(limit)) => Failure::TimeUp(limit),
+            (Timeout::Connect | Timeout::Resolve, _) => Failure::ConnectTimeout(settings.connect_timeout),
+            _ => Failure::Stalled(settings.head_timeout),
+        }
+    }
+
+    /// The library's agent for that scheme. TLS is only loaded when it is needed.
+    fn agent_for(&mut self, scheme: Scheme) -> Result<ureq::Agent, Failure> {
+        let slot = match scheme {
+            Scheme::Http => &mut self.plain,
+            Scheme::Https => &mut self.secure,
+        };
+        if let Some(agent) = slot {
+            return Ok(agent.clone());
+        }
+        let settings = &self.client.settings;
+        let dial = Dial { settings: settings.clone(), log: self.log.clone() };
+        let builder = Config::builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_connect(Some(settings.connect_timeout))
+            .timeout_recv_response(Some(settings.head_timeout))
+            .timeout_per_write(Some(settings.head_timeout))
+            .max_response_header_size(HEAD_LIMIT)
+            .input_buffer_size(INPUT_BUFFER)
+            .output_buffer_size(OUTPUT_BUFFER)
+            .max_idle_connections_per_host(1)
+            .user_agent("")
+            .accept("")
+            .accept_encoding("");
+        let agent = match scheme {
+            Scheme::Http => ureq::Agent::with_parts(builder.build(), dial, NoResolver),
+            Scheme::Https => {
+                let tls = self.client.tls()?;
+                let config = builder.tls_config(tls.config).build();
+                let secured = dial.chain(SharedTls { shared: tls.connector, log: self.log.clone() });
+                ureq::Agent::with_parts(config, secured, NoResolver)
+            }
+        };
+        self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(agent.clone());
+        Ok(slot.insert(agent).clone())
+    }
+}
+
+/// The content of an answer.
+pub struct Content {
+    reader: ureq::BodyReader<'static>,
+    log: Arc<WireLog>,
+    time_left: Option<Duration>,
+    stall_timeout: Duration,
+}
+
+impl Content {
+    /// Reads some bytes; 0 at the end of the content.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        self.reader.read(buffer).map_err(|error| {
+            if self.log.is_cancelled() {
+                return Failure::Cancelled;
+            }
+            match Error::from(error) {
+                Error::Timeout(Timeout::Global | Timeout::PerCall) => {
+                    Failure::TimeUp(self.time_left.unwrap_or_default())
+                }
+                Error::Timeout(_) => Failure::Stalled(self.stall_timeout),
+                Error::Protocol(error) => Failure::BadChunks(error.to_string()),
+                Error::Io(error) => self.log.failure().unwrap_or_else(|| match error.kind() {
+                    std::io::ErrorKind::UnexpectedEof => Failure::Truncated,
+                    _ => Failure::receive(&error),
+                }),
+                other => Failure::Receive(other.to_string()),
+            }
+        })
+    }
+
+    /// True when the connection broke, although what came looks complete: content without a length ends with
+    /// the connection.
+    pub fn was_cut(&self) -> Option<Failure> {
+        if self.log.is_cancelled() { Some(Failure::Cancelled) } else { self.log.failure() }
+    }
+
+    /// Reads what is left of a short content, so that the connection can be used again. A long one costs the
+    /// connection instead.
+    fn drain(mut self) {
+        let mut buffer = [0; 2048];
+        let mut left = DRAIN_LIMIT;
+        self.log.set_read_limit(Duration::from_secs(1));
+        while let Ok(n @ 1..) = self.reader.read(&mut buffer) {
+            left = left.saturating_sub(n as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Content").finish_non_exhaustive()
+    }
+}
+
+/// Where a request stands in a chain of redirects.
+struct Hop<'a> {
+    first: &'a Url,
+    current: &'a Url,
+    before: Option<&'a Exchange>,
+}
+
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Failure> {
+    let next = from.join(location).map_err(|error| match error {
+        UrlError::Scheme(scheme) => Failure::RedirectRefused(format!("{scheme}://…")),
+        UrlError::Malformed(why) => Failure::BadHead(format!("Location is no URL: {why}")),
+    })?;
+    if !settings.redirects.schemes.contains(&next.scheme) {
+        return Err(Failure::RedirectRefused(next.to_string()));
+    }
+    Ok(next)
+}
+
+fn request(settings: &Settings, hop: &Hop, ask: &Ask) -> Result<Request<()>, Failure> {
+    let url = hop.current;
+    let mut fields: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| fields.push((name.to_owned(), value));
+    let at_home = url.same_origin(hop.first) || settings.redirects.trusted;
+    if let Some(authorization) = authorization(settings, hop, at_home) {
+        add("authorization", authorization);
+    }
+    if !settings.user_agent.is_empty() {
+        add("user-agent", settings.user_agent.clone());
+    }
+    add("accept", "*/*".to_owned());
+    match hop.before {
+        Some(before) if settings.redirects.auto_referer => add("referer", before.url.to_string()),
+        _ => settings.referer.iter().for_each(|referer| add("referer", referer.clone())),
+    }
+    for (name, value) in [("range", &ask.range), ("if-range", &ask.if_range)] {
+        value.iter().for_each(|value| add(name, (*value).clone()));
+    }
+    if let Some((name, value)) = &ask.condition {
+        add(name, value.clone());
+    }
+    if let Some(proxy) =
+        (settings.proxy)(url).filter(|p| p.kind == ProxyKind::Http && url.scheme == Scheme::Http)
+    {
+        if let Some(credentials) = proxy.credentials.as_ref().filter(|_| !proxy.tunnel) {
+            add("proxy-authorization", basic(credentials));
+        }
+        add("proxy-connection", "Keep-Alive".to_owned());
+    }
+    edit(&mut fields, &settings.fields, at_home);
+    let mut request = Request::get(url.to_string());
+    for (name, value) in &fields {
+        request = request.header(name, value);
+    }
+    request.body(()).map_err(|error| Failure::Send(error.to_string()))
+}
+
+/// The user's own fields replace or remove ours. Secrets and `Host` do not travel to another origin.
+fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], at_home: bool) {
+    for edit in edits {
+        let (FieldEdit::Set(name, _) | FieldEdit::Remove(name)) = edit;
+        let own = ["authorization", "cookie", "host"].iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        if own && !at_home {
+            continue;
+        }
+        fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+    }
+    for edit in edits {
+        let FieldEdit::Set(name, value) = edit else { continue };
+        let own = ["authorization", "cookie", "host"].iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        if !own || at_home {
+            fields.push((name.to_ascii_lowercase(), value.clone()));
+        }
+    }
+}
+
+fn authorization(settings: &Settings, hop: &Hop, at_home: bool) -> Option<String> {
+    if let Some(credentials) = &hop.current.credentials {
+        return Some(basic(credentials));
+    }
+    if at_home {
+        if let Some(token) = &settings.bearer {
+            return Some(format!("Bearer {token}"));
+        }
+        if let Some(credentials) = hop.first.credentials.as_ref().or(settings.user.as_ref()) {
+            return Some(basic(credentials));
+        }
+    }
+    (settings.netrc)(hop.current).as_ref().map(basic)
+}
+
+fn exchange<B>(url: &Url, response: &Response<B>) -> Exchange {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Exchange {
+        url: url.clone(),
+        status: response.status().as_u16(),
+        version: if response.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        fields: response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+    }
+}
+
+fn head(exchange: &Exchange) -> Head {
+    let validator = exchange.field("etag").filter(|tag| !tag.starts_with("W/"));
+    let last_modified = exchange.field("last-modified").map(str::to_owned);
+    Head {
+        status: exchange.status,
+        content_range: exchange.field("content-range").map(|value| value.parse().ok()),
+        content_length: exchange.field("content-length").and_then(|value| value.trim().parse().ok()),
+        content_type: exchange.field("content-type").map(str::to_owned),
+        retry_after: exchange.field("retry-after").and_then(retry_after),
+        validator: validator.map(str::to_owned).or_else(|| last_modified.clone()),
+        last_modified,
+    }
+}
+
+/// RFC 9110, section 10.2.3: seconds or a date.
+#[expect(clippy::disallowed_methods, reason = "a date in an answer means a distance from now")]
+fn retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(value.trim()).ok()?;
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// What an error before the end of the head means.
+fn head_failure(error: Error, log: &WireLog) -> Failure {
+    use ureq_proto::Error as Proto;
+    if log.is_cancelled() {
+        return Failure::Cancelled;
+    }
+    if let Some(failure) = log.failure() {
+        return failure;
+    }
+    match error {
+        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            if log.received() == 0 {
+                Failure::EmptyReply
+            } else {
+                Failure::NotHttp
+            }
+        }
+        Error::Io(error) => Failure::receive(&error),
+        Error::LargeResponseHeader(..) => Failure::HeadTooLarge,
+        Error::Protocol(Proto::HttpParseTooManyHeaders) => Failure::HeadTooLarge,
+        Error::Protocol(Proto::HttpParseFail(_) | Proto::UnsupportedVersion) => Failure::NotHttp,
+        Error::Protocol(error) => Failure::BadHead(error.to_string()),
+        other => Failure::Send(other.to_string()),
+    }
+}

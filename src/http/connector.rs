@@ -1,0 +1,360 @@
+//! From a URL to a connected socket: names, addresses of both families at once, proxies.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, RustlsConnector};
+
+use super::proxy_handshake::{self, HandshakeError, Target};
+use super::settings::{Family, Interface, Proxy, ProxyKind, Settings};
+use super::url::Scheme;
+use super::wire::{Wire, WireLog};
+use super::{Failure, Url};
+
+/// RFC 8305, section 5: the pause before the next address is tried as well.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// How often a connection attempt looks whether it is still wanted.
+const CANCEL_CHECK: Duration = Duration::from_millis(50);
+
+/// Opens sockets. What goes wrong is noted in the log: the library's errors carry too little.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) settings: Arc<Settings>,
+    pub(super) log: Arc<WireLog>,
+}
+
+impl Connector<()> for Dial {
+    type Out = Wire;
+
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, Error> {
+        let url = Url::parse(&details.uri.to_string()).map_err(|e| Error::BadUri(e.to_string()))?;
+        let stream = self.dial(&url).map_err(|failure| {
+            self.log.fail(failure);
+            Error::ConnectionFailed
+        })?;
+        let (input, output) = (details.config.input_buffer_size(), details.config.output_buffer_size());
+        let mut wire = Wire::new(stream, self.log.clone(), input, output);
+        if self.absolute_form(&url) {
+            wire = wire.with_absolute_form(format!("{}://{}", url.scheme.name(), url.authority()));
+        }
+        (details.register_shutdown)(wire.shutdown_handle())?;
+        Ok(Some(wire))
+    }
+}
+
+impl Dial {
+    /// Plain http through an http proxy: no tunnel, the proxy is told the whole URL.
+    fn absolute_form(&self, url: &Url) -> bool {
+        let proxy = (self.settings.proxy)(url);
+        proxy.is_some_and(|p| p.kind == ProxyKind::Http && !p.tunnel) && url.scheme == Scheme::Http
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "connecting has a deadline and a place in the timings")]
+    fn dial(&self, url: &Url) -> Result<TcpStream, Failure> {
+        let deadline = Instant::now() + self.settings.connect_timeout;
+        let proxy = (self.settings.proxy)(url);
+        let peer = match &proxy {
+            None => self.resolve(url.host(), url.port(), deadline)?,
+            Some(proxy) => self.resolve(&proxy.host, proxy.port, deadline).map_err(|f| match f {
+                Failure::Resolve { host } => Failure::ResolveProxy { host },
+                other => other,
+            })?,
+        };
+        let (stream, address) = self.race(&peer, deadline)?;
+        stream.set_nodelay(true).map_err(|e| Failure::connect(&e))?;
+        if let Some(proxy) = &proxy {
+            self.through(&stream, proxy, url, deadline)?;
+        }
+        self.log.connected(Instant::now(), address);
+        Ok(stream)
+    }
+
+    fn resolve(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
+        let matches = |o: &&super::settings::Override| o.port == port && (o.host == "*" || o.host == host);
+        let found = self.settings.overrides.iter().find(matches);
+        let addresses = match (found, host.parse::<IpAddr>()) {
+            (Some(o), _) => o.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
+            (None, Ok(ip)) => vec![SocketAddr::new(ip, port)],
+            (None, Err(_)) => look_up(host, port, deadline, self.settings.connect_timeout)?,
+        };
+        let wanted = order(addresses, self.settings.family);
+        if wanted.is_empty() { Err(Failure::Resolve { host: host.to_owned() }) } else { Ok(wanted) }
+    }
+
+    /// RFC 8305: the first address is tried alone for a moment, then the next one beside it; the first
+    /// connection that stands wins.
+    #[expect(clippy::disallowed_methods, reason = "connecting has a deadline")]
+    fn race(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<(TcpStream, SocketAddr), Failure> {
+        let mut waiting: Vec<(Socket, SocketAddr)> = Vec::new();
+        let mut rest = addresses.iter();
+        let mut next_attempt = Instant::now();
+        let mut last_error = None;
+        loop {
+            let now = Instant::now();
+            if self.log.is_cancelled() {
+                return Err(Failure::Cancelled);
+            }
+            if now >= deadline {
+                return Err(Failure::ConnectTimeout(self.settings.connect_timeout));
+            }
+            if waiting.is_empty() || now >= next_attempt {
+                match rest.next() {
+                    Some(address) => {
+                        next_attempt = now + ATTEMPT_DELAY;
+                        match self.begin(*address) {
+                            Ok(socket) => waiting.push((socket, *address)),
+                            Err(failure) => last_error = Some(failure),
+                        }
+                    }
+                    None if waiting.is_empty() => {
+                        let nothing = || Failure::Connect { reason: "no address to connect to".to_owned() };
+                        return Err(last_error.unwrap_or_else(nothing));
+                    }
+                    None => next_attempt = deadline,
+                }
+            }
+            let pause = next_attempt.min(deadline).saturating_duration_since(now).min(CANCEL_CHECK);
+            for index in writable(&waiting, pause).into_iter().rev() {
+                let (socket, address) = waiting.remove(index);
+                let connected = socket.take_error().and_then(|e| e.map_or(Ok(()), Err));
+                match connected.and_then(|()| socket.set_nonblocking(false)) {
+                    Ok(()) => return Ok((socket.into(), address)),
+                    Err(error) => last_error = Some(Failure::connect(&error)),
+                }
+            }
+        }
+    }
+
+    /// Starts a connection without waiting for it.
+    fn begin(&self, address: SocketAddr) -> Result<Socket, Failure> {
+        let failed = |e: io::Error| Failure::connect(&e);
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
+        if let Some(interface) = &self.settings.interface {
+            bind(&socket, interface, address)?;
+        }
+        if let Some(idle) = self.settings.keepalive {
+            let probes = TcpKeepalive::new().with_time(idle).with_interval(idle);
+            socket.set_tcp_keepalive(&probes).map_err(failed)?;
+        }
+        socket.set_nonblocking(true).map_err(failed)?;
+        match socket.connect(&SockAddr::from(address)) {
+            Ok(()) => Ok(socket),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                Ok(socket)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Asks the proxy for a way to the target, where the proxy wants to be asked.
+    #[expect(clippy::disallowed_methods, reason = "the handshake shares the connection's deadline")]
+    fn through(
+        &self,
+        stream: &TcpStream,
+        proxy: &Proxy,
+        url: &Url,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let tunnel = url.scheme == Scheme::Https || proxy.tunnel;
+        if proxy.kind == ProxyKind::Http && !tunnel {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let timeouts =
+            stream.set_read_timeout(Some(left)).and_then(|()| stream.set_write_timeout(Some(left)));
+        timeouts.map_err(|e| Failure::connect(&e))?;
+        let target = match proxy.kind {
+            ProxyKind::Socks4 | ProxyKind::Socks5 => {
+                Target::Address(self.resolve(url.host(), url.port(), deadline)?[0])
+            }
+            ProxyKind::Http | ProxyKind::Socks4a | ProxyKind::Socks5h => Target::of(url.host(), url.port()),
+        };
+        let done = proxy_handshake::run(&mut &*stream, proxy, &target, &self.settings.user_agent);
+        done.map_err(|error| match error {
+            HandshakeError::Refused(why) => Failure::ProxyRefused(why),
+            HandshakeError::Io(e)
+                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
+                Failure::ConnectTimeout(self.settings.connect_timeout)
+            }
+            HandshakeError::Io(e) => Failure::receive(&e),
+        })?;
+        let reset = stream.set_read_timeout(None).and_then(|()| stream.set_write_timeout(None));
+        reset.map_err(|e| Failure::connect(&e))
+    }
+}
+
+/// Names are resolved by [`Dial`], which knows whether there is a proxy and how to say what went wrong.
+#[derive(Debug)]
+pub(super) struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let mut addresses = self.empty();
+        addresses.push(SocketAddr::from(([0, 0, 0, 0], 0)));
+        Ok(addresses)
+    }
+}
+
+/// TLS around the socket. The configuration (and its CA store, loaded at the first use) is shared by all
+/// agents.
+#[derive(Debug)]
+pub(super) struct SharedTls {
+    pub(super) shared: Arc<RustlsConnector>,
+    pub(super) log: Arc<WireLog>,
+}
+
+impl Connector<Wire> for SharedTls {
+    type Out = <RustlsConnector as Connector<Wire>>::Out;
+
+    fn connect(&self, details: &ConnectionDetails, wire: Option<Wire>) -> Result<Option<Self::Out>, Error> {
+        let secured = self.shared.connect(details, wire);
+        secured.inspect_err(|error| {
+            if let Some(failure) = tls_failure(error) {
+                self.log.fail(failure);
+            }
+        })
+    }
+}
+
+/// What a failed handshake means; none when it ran out of time.
+fn tls_failure(error: &Error) -> Option<Failure> {
+    let rustls_error = match error {
+        Error::Rustls(error) => Some(error),
+        Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+        _ => None,
+    };
+    match (rustls_error, error) {
+        (Some(rustls::Error::InvalidCertificate(reason)), _) => {
+            Some(Failure::Certificate(certificate_reason(reason)))
+        }
+        (Some(other), _) => Some(Failure::TlsHandshake(other.to_string())),
+        (None, Error::Timeout(_)) => None,
+        (None, Error::Io(error)) => Some(Failure::TlsHandshake(super::failure::plain(error))),
+        (None, other) => Some(Failure::TlsHandshake(other.to_string())),
+    }
+}
+
+/// The reasons that a user meets, in words; the others as the TLS library says them.
+fn certificate_reason(reason: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as C;
+    match reason {
+        C::Expired | C::ExpiredContext { .. } => "it has expired (is the clock right?)".to_owned(),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            "it is not valid yet (is the clock right?)".to_owned()
+        }
+        C::UnknownIssuer => "its issuer is unknown".to_owned(),
+        C::NotValidForName | C::NotValidForNameContext { .. } => "it is for another name".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Asks the system, on a thread of its own because nothing ends a look-up in time.
+#[expect(clippy::disallowed_methods, reason = "the look-up shares the connection's deadline")]
+fn look_up(host: &str, port: u16, deadline: Instant, timeout: Duration) -> Result<Vec<SocketAddr>, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let name = host.to_owned();
+    std::thread::spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        let _ = sender.send(found); // nobody waits any longer
+    });
+    let failed = || Failure::Resolve { host: host.to_owned() };
+    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(_)) => Err(failed()),
+        Err(_) => Err(Failure::ConnectTimeout(timeout)),
+    }
+}
+
+/// Only the wanted family; both families take turns, beginning with the system's first choice (RFC 8305,
+/// section 4).
+fn order(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
+    let wanted = |a: &SocketAddr| match family {
+        Family::Any => true,
+        Family::V4 => a.is_ipv4(),
+        Family::V6 => a.is_ipv6(),
+    };
+    let wanted: Vec<SocketAddr> = addresses.into_iter().filter(wanted).collect();
+    let Some(first) = wanted.first() else { return wanted };
+    let (mut same, mut other): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        wanted.iter().partition(|a| a.is_ipv4() == first.is_ipv4());
+    let mut ordered = Vec::with_capacity(same.len() + other.len());
+    while !same.is_empty() || !other.is_empty() {
+        ordered.extend(same.drain(..same.len().min(1)));
+        ordered.extend(other.drain(..other.len().min(1)));
+    }
+    ordered.dedup();
+    ordered
+}
+
+/// Indices of the sockets whose connection stands or failed, waiting for at most `pause`.
+fn writable(sockets: &[(Socket, SocketAddr)], pause: Duration) -> Vec<usize> {
+    let mut fds: Vec<PollFd> =
+        sockets.iter().map(|(socket, _)| PollFd::new(socket, PollFlags::OUT)).collect();
+    let timeout = Timespec {
+        tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(pause.subsec_nanos()),
+    };
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) => (0..fds.len()).filter(|i| !fds[*i].revents().is_empty()).collect(),
+        Err(_) => Vec::new(), // interrupted: the caller comes again
+    }
+}
+
+fn bind(socket: &Socket, interface: &Interface, peer: SocketAddr) -> Result<(), Failure> {
+    let failed = |e: io::Error| Failure::Interface(super::failure::plain(&e));
+    let to_address = |ip: IpAddr| socket.bind(&SockAddr::from(SocketAddr::new(ip, 0))).map_err(failed);
+    match interface {
+        Interface::Device(name) => socket.bind_device(Some(name.as_bytes())).map_err(failed),
+        Interface::Address(ip) => to_address(*ip),
+        Interface::Either(name) => {
+            if socket.bind_device(Some(name.as_bytes())).is_ok() {
+                return Ok(());
+            }
+            let found = (name.as_str(), 0).to_socket_addrs().map_err(failed)?;
+            let same_family = found.map(|a| a.ip()).find(|ip| ip.is_ipv4() == peer.is_ipv4());
+            let none = || Failure::Interface(format!("{name} is neither a device nor an address"));
+            to_address(same_family.ok_or_else(none)?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn families_take_turns() {
+        let parse = |list: &[&str]| -> Vec<SocketAddr> { list.iter().map(|a| a.parse().unwrap()).collect() };
+        let all = parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        assert_eq!(order(all.clone(), Family::Any), parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+        assert_eq!(order(all.clone(), Family::V4), parse(&["1.1.1.1:1"]));
+        assert_eq!(order(all, Family::V6).len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn no_address_is_lost(kinds in proptest::collection::vec(any::<bool>(), 0..20)) {
+            let addresses: Vec<SocketAddr> = kinds.iter().enumerate().map(|(i, v4)| {
+                let low = u8::try_from(i).unwrap();
+                if *v4 { SocketAddr::from(([10, 0, 0, low], 1)) } else { SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, u16::from(low) + 1], 1)) }
+            }).collect();
+            let mut ordered = order(addresses.clone(), Family::Any);
+            prop_assert_eq!(ordered.first(), addresses.first());
+            let mut sorted = addresses;
+            ordered.sort();
+            sorted.sort();
+            prop_assert_eq!(ordered, sorted);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Why a request did not bring what was asked for, named by what can be done about it.
+
+use std::io;
+use std::time::Duration;
+
+/// What went wrong with one request to one source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    // Before a connection.
+    #[error("cannot resolve {host}")]
+    Resolve { host: String },
+    #[error("cannot resolve the proxy {host}")]
+    ResolveProxy { host: String },
+    #[error("cannot connect: {reason}")]
+    Connect { reason: String },
+    #[error("no connection within {} s", .0.as_secs_f32())]
+    ConnectTimeout(Duration),
+    #[error("the proxy refuses: {0}")]
+    ProxyRefused(String),
+    #[error("the network interface cannot be used: {0}")]
+    Interface(String),
+
+    // TLS.
+    #[error("the CA certificates cannot be used: {0}")]
+    CaFile(String),
+    #[error("the client certificate cannot be used: {0}")]
+    ClientCertificate(String),
+    #[error("certificate not accepted: {0}")]
+    Certificate(String),
+    #[error("TLS handshake failed: {0}")]
+    TlsHandshake(String),
+
+    // The request and the head of the answer.
+    #[error("sending the request failed: {0}")]
+    Send(String),
+    #[error("connection closed without an answer")]
+    EmptyReply,
+    #[error("the answer is not HTTP")]
+    NotHttp,
+    #[error("the answer's header section makes no sense: {0}")]
+    BadHead(String),
+    #[error("the answer's header section is too large")]
+    HeadTooLarge,
+    #[error("unknown transfer coding {0}")]
+    TransferCoding(String),
+    #[error("HTTP status {code}")]
+    Status { code: u16, retry_after: Option<Duration> },
+    #[error("more than {0} redirects")]
+    TooManyRedirects(u32),
+    #[error("redirected to {0}, which is not allowed")]
+    RedirectRefused(String),
+
+    // The judgement of the answer.
+    #[error("answered with other bytes than those asked for")]
+    RangeMismatch,
+    #[error("the server does not send ranges")]
+    RangeIgnored,
+    #[error("HTTP status 416: the file there is shorter")]
+    RangeNotSatisfiable { complete_length: Option<u64> },
+    #[error("the file there has {got} bytes, not {expected}")]
+    WrongSize { expected: u64, got: u64 },
+    #[error("answered with an HTML page (a captive portal?)")]
+    HtmlPage,
+    #[error("larger than the {limit} bytes allowed")]
+    TooLarge { limit: u64 },
+
+    // The content.
+    #[error("connection closed before the end")]
+    Truncated,
+    #[error("chunked content is damaged: {0}")]
+    BadChunks(String),
+    #[error("connection reset")]
+    Reset,
+    #[error("receiving failed: {0}")]
+    Receive(String),
+    #[error("nothing came for {} s", .0.as_secs_f32())]
+    Stalled(Duration),
+    #[error("slower than {speed} bytes/s for {} s", .time.as_secs())]
+    TooSlow { speed: u64, time: Duration },
+    #[error("time is up ({} s)", .0.as_secs_f32())]
+    TimeUp(Duration),
+
+    /// We closed the connection ourselves: nobody is to blame.
+    #[error("given up here")]
+    Cancelled,
+}
+
+/// What to do after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// The same source may answer better at once: the connection broke.
+    RetryHere,
+    /// The source asks for patience.
+    RetryAfter(Duration),
+    /// The source does not have the file, or has another one: ask the next.
+    NextSource,
+    /// The source is out of order: ask the next one, and this one later if nothing else helps.
+    NextSourceForNow,
+}
+
+impl Failure {
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::Truncated | Self::BadChunks(_) | Self::Reset | Self::Receive(_) => Advice::RetryHere,
+            Self::Status { code: 429 | 503, retry_after: Some(wait) } => Advice::RetryAfter(*wait),
+            Self::Resolve { .. }
+            | Self::ResolveProxy { .. }
+            | Self::Connect { .. }
+            | Self::ConnectTimeout(_)
+            | Self::Send(_)
+            | Self::EmptyReply
+            | Self::Stalled(_)
+            | Self::TooSlow { .. }
+            | Self::Status { code: 408 | 429 | 500..=599, .. }
+            | Self::Cancelled => Advice::NextSourceForNow,
+            Self::ProxyRefused(_)
+            | Self::Interface(_)
+            | Self::CaFile(_)
+            | Self::ClientCertificate(_)
+            | Self::Certificate(_)
+            | Self::TlsHandshake(_)
+            | Self::NotHttp
+            | Self::BadHead(_)
+            | Self::HeadTooLarge
+            | Self::TransferCoding(_)
+            | Self::Status { .. }
+            | Self::TooManyRedirects(_)
+            | Self::RedirectRefused(_)
+            | Self::RangeMismatch
+            | Self::RangeIgnored
+            | Self::RangeNotSatisfiable { .. }
+            | Self::WrongSize { .. }
+            | Self::HtmlPage
+            | Self::TooLarge { .. }
+            | Self::TimeUp(_) => Advice::NextSource,
+        }
+    }
+
+    /// What curl's `--retry` calls transient: a time-out, or one of 408, 429, 500, 502, 503, 504, or a name
+    /// that did not resolve.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectTimeout(_)
+                | Self::Stalled(_)
+                | Self::TooSlow { .. }
+                | Self::TimeUp(_)
+                | Self::Resolve { .. }
+                | Self::ResolveProxy { .. }
+                | Self::Status { code: 408 | 429 | 500 | 502 | 503 | 504, .. }
+        )
+    }
+
+    /// The status codes that say: the file is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { code: 404 | 410, .. })
+    }
+
+    pub(crate) fn connect(error: &io::Error) -> Self {
+        Self::Connect { reason: plain(error) }
+    }
+
+    pub(crate) fn receive(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                Self::Reset
+            }
+            _ => Self::Receive(plain(error)),
+        }
+    }
+}
+
+/// An I/O error without Rust's `(os error N)`.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}

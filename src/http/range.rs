@@ -1,0 +1,147 @@
+//! Byte ranges (RFC 9110, section 14).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The bytes from `first` up to, but not including, `end`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ByteRange {
+    pub first: u64,
+    pub end: u64,
+}
+
+impl ByteRange {
+    /// # Panics
+    /// When `end` lies before `first`.
+    pub fn new(first: u64, end: u64) -> Self {
+        assert!(first <= end, "a range ends after it begins");
+        Self { first, end }
+    }
+
+    pub fn len(self) -> u64 {
+        self.end - self.first
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.first == self.end
+    }
+
+    pub fn contains(self, position: u64) -> bool {
+        self.first <= position && position < self.end
+    }
+
+    /// The bytes that are in both.
+    pub fn intersection(self, other: Self) -> Option<Self> {
+        let (first, end) = (self.first.max(other.first), self.end.min(other.end));
+        (first < end).then_some(Self { first, end })
+    }
+}
+
+impl fmt::Debug for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.first, self.end)
+    }
+}
+
+/// The value of a `Content-Range` field for bytes (RFC 9110, section 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentRange {
+    /// `bytes FIRST-LAST/COMPLETE`; the complete length may be unknown (`*`).
+    Satisfied { first_pos: u64, last_pos: u64, complete_length: Option<u64> },
+    /// `bytes */COMPLETE`: the range asked for lies outside the representation.
+    Unsatisfied { complete_length: u64 },
+}
+
+impl ContentRange {
+    pub fn complete_length(self) -> Option<u64> {
+        match self {
+            Self::Satisfied { complete_length, .. } => complete_length,
+            Self::Unsatisfied { complete_length } => Some(complete_length),
+        }
+    }
+}
+
+/// The value was not a byte `Content-Range`, or contradicts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadContentRange;
+
+impl FromStr for ContentRange {
+    type Err = BadContentRange;
+
+    fn from_str(value: &str) -> Result<Self, BadContentRange> {
+        let value = value.trim();
+        let (unit, rest) = value.split_once(' ').ok_or(BadContentRange)?;
+        if !unit.eq_ignore_ascii_case("bytes") {
+            return Err(BadContentRange);
+        }
+        let (range, complete) = rest.trim().split_once('/').ok_or(BadContentRange)?;
+        let complete_length = match complete {
+            "*" => None,
+            digits => Some(number(digits)?),
+        };
+        if range == "*" {
+            let complete_length = complete_length.ok_or(BadContentRange)?;
+            return Ok(Self::Unsatisfied { complete_length });
+        }
+        let (first, last) = range.split_once('-').ok_or(BadContentRange)?;
+        let (first_pos, last_pos) = (number(first)?, number(last)?);
+        let beyond = complete_length.is_some_and(|length| last_pos >= length);
+        if first_pos > last_pos || beyond || last_pos == u64::MAX {
+            return Err(BadContentRange);
+        }
+        Ok(Self::Satisfied { first_pos, last_pos, complete_length })
+    }
+}
+
+/// `1*DIGIT`: no sign, no blanks.
+fn number(digits: &str) -> Result<u64, BadContentRange> {
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(BadContentRange);
+    }
+    digits.parse().map_err(|_| BadContentRange)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_rfc_9110_shows() {
+        let satisfied = |first_pos, last_pos, complete_length| {
+            Ok(ContentRange::Satisfied { first_pos, last_pos, complete_length })
+        };
+        for (value, want) in [
+            ("bytes 42-1233/1234", satisfied(42, 1233, Some(1234))),
+            ("bytes 42-1233/*", satisfied(42, 1233, None)),
+            ("Bytes 0-0/1", satisfied(0, 0, Some(1))),
+            ("bytes */1234", Ok(ContentRange::Unsatisfied { complete_length: 1234 })),
+            ("bytes 42-1233/1233", Err(BadContentRange)),
+            ("bytes 5-4/9", Err(BadContentRange)),
+            ("bytes */*", Err(BadContentRange)),
+            ("bytes +1-2/3", Err(BadContentRange)),
+            ("bytes 1-2", Err(BadContentRange)),
+            ("lines 1-2/3", Err(BadContentRange)),
+            ("bytes 0-18446744073709551615/*", Err(BadContentRange)),
+            ("bytes 0-99999999999999999999/*", Err(BadContentRange)),
+        ] {
+            assert_eq!(value.parse(), want, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(value in ".*") {
+            let _ = value.parse::<ContentRange>();
+        }
+
+        #[test]
+        fn intersections_lie_in_both(a in 0u64..99, b in 0u64..99, c in 0u64..99, d in 0u64..99) {
+            let (x, y) = (ByteRange::new(a.min(b), a.max(b)), ByteRange::new(c.min(d), c.max(d)));
+            for position in 0..99 {
+                let both = x.contains(position) && y.contains(position);
+                prop_assert_eq!(x.intersection(y).is_some_and(|i| i.contains(position)), both);
+            }
+        }
+    }
+}

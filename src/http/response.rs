@@ -1,0 +1,152 @@
+//! An answer judged against the question, before a byte of its content is used.
+
+use std::time::Duration;
+
+use super::{ContentRange, Failure};
+
+/// What was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// First byte wanted; 0 asks for the whole file.
+    pub first: u64,
+    /// One past the last byte wanted; none asks for everything from `first` on.
+    pub end: Option<u64>,
+    /// The size that the complete file must have, in bytes.
+    pub size: Option<u64>,
+    /// Whether an HTML page cannot be the answer (the file's digests are known, and it is no HTML file).
+    pub refuse_html: bool,
+}
+
+/// The head of an answer, as far as the judgement needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    pub status: u16,
+    /// The `Content-Range` field; an unreadable one is `Some(None)`.
+    pub content_range: Option<Option<ContentRange>>,
+    pub content_length: Option<u64>,
+    pub content_type: Option<String>,
+    /// Seconds, or a date turned into seconds from now.
+    pub retry_after: Option<Duration>,
+    /// A strong validator for `If-Range`: the entity tag, else the `Last-Modified` date.
+    pub validator: Option<String>,
+    pub last_modified: Option<String>,
+}
+
+/// An answer that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Position in the file of the content's first byte: the first byte asked for, or 0 where the server
+    /// ignores ranges.
+    pub first_pos: u64,
+    /// Bytes of content that will come, when the server says so.
+    pub length: Option<u64>,
+    /// Size of the whole file, when the server says so.
+    pub complete_length: Option<u64>,
+}
+
+/// Judges a final answer (not a redirect that will be followed).
+pub fn judge(question: &Question, head: &Head) -> Result<Judged, Failure> {
+    let judged = match head.status {
+        206 => partial(question, head)?,
+        200..=299 => whole(head),
+        416 => {
+            let complete_length = head.content_range.flatten().and_then(ContentRange::complete_length);
+            return Err(match (question.size, complete_length) {
+                (Some(expected), Some(got)) if expected != got => Failure::WrongSize { expected, got },
+                _ => Failure::RangeNotSatisfiable { complete_length },
+            });
+        }
+        code => return Err(Failure::Status { code, retry_after: head.retry_after }),
+    };
+    if question.refuse_html && is_html(head) && question.size != judged.complete_length {
+        return Err(Failure::HtmlPage);
+    }
+    match (question.size, judged.complete_length) {
+        (Some(expected), Some(got)) if expected != got => Err(Failure::WrongSize { expected, got }),
+        _ => Ok(judged),
+    }
+}
+
+fn partial(question: &Question, head: &Head) -> Result<Judged, Failure> {
+    let Some(Some(ContentRange::Satisfied { first_pos, last_pos, complete_length })) = head.content_range
+    else {
+        return Err(Failure::RangeMismatch);
+    };
+    let length = last_pos - first_pos + 1;
+    let too_far = question.end.is_some_and(|end| last_pos >= end);
+    let contradicts = head.content_length.is_some_and(|content_length| content_length != length);
+    if first_pos != question.first || too_far || contradicts {
+        return Err(Failure::RangeMismatch);
+    }
+    Ok(Judged { first_pos, length: Some(length), complete_length })
+}
+
+fn whole(head: &Head) -> Judged {
+    Judged { first_pos: 0, length: head.content_length, complete_length: head.content_length }
+}
+
+fn is_html(head: &Head) -> bool {
+    let Some(content_type) = &head.content_type else { return false };
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(first: u64, end: Option<u64>, size: Option<u64>) -> Question {
+        Question { first, end, size, refuse_html: true }
+    }
+
+    fn range(value: &str, content_length: u64) -> Head {
+        Head {
+            status: 206,
+            content_range: Some(value.parse().ok()),
+            content_length: Some(content_length),
+            ..Head::default()
+        }
+    }
+
+    fn ok(content_length: Option<u64>, content_type: &str) -> Head {
+        Head { status: 200, content_length, content_type: Some(content_type.to_owned()), ..Head::default() }
+    }
+
+    #[test]
+    fn table() {
+        let tar = "application/x-tar";
+        let unsatisfied = |total| Head {
+            status: 416,
+            content_range: Some(Some(ContentRange::Unsatisfied { complete_length: total })),
+            ..Head::default()
+        };
+        let judged = |first_pos, length, complete_length| Ok(Judged { first_pos, length, complete_length });
+        let wrong_size = |expected, got| Err(Failure::WrongSize { expected, got });
+        for (story, question, head, want) in [
+            ("whole", ask(0, None, Some(9)), ok(Some(9), tar), judged(0, Some(9), Some(9))),
+            ("no length", ask(0, None, Some(9)), ok(None, tar), judged(0, None, None)),
+            ("ignored", ask(4, None, Some(9)), ok(Some(9), tar), judged(0, Some(9), Some(9))),
+            ("other size", ask(0, None, Some(9)), ok(Some(8), tar), wrong_size(9, 8)),
+            ("part", ask(4, None, Some(9)), range("bytes 4-8/9", 5), judged(4, Some(5), Some(9))),
+            ("shorter", ask(4, Some(8), None), range("bytes 4-5/9", 2), judged(4, Some(2), Some(9))),
+            ("elsewhere", ask(4, None, None), range("bytes 3-8/9", 6), Err(Failure::RangeMismatch)),
+            ("too far", ask(4, Some(6), None), range("bytes 4-8/9", 5), Err(Failure::RangeMismatch)),
+            ("unreadable", ask(4, None, None), range("bytes x", 5), Err(Failure::RangeMismatch)),
+            ("lies", ask(4, None, None), range("bytes 4-8/9", 6), Err(Failure::RangeMismatch)),
+            ("total", ask(4, None, Some(9)), range("bytes 4-8/10", 5), wrong_size(9, 10)),
+            ("portal", ask(0, None, None), ok(Some(700), "text/html; charset=x"), Err(Failure::HtmlPage)),
+            ("an HTML file", ask(0, None, Some(7)), ok(Some(7), "text/html"), judged(0, Some(7), Some(7))),
+            (
+                "complete",
+                ask(9, None, Some(9)),
+                unsatisfied(9),
+                Err(Failure::RangeNotSatisfiable { complete_length: Some(9) }),
+            ),
+            ("416, other", ask(9, None, Some(9)), unsatisfied(5), wrong_size(9, 5)),
+        ] {
+            assert_eq!(judge(&question, &head), want, "{story}");
+        }
+        let missing = Head { status: 404, ..Head::default() };
+        assert!(judge(&ask(0, None, None), &missing).unwrap_err().is_not_found());
+    }
+}

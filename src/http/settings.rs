@@ -1,0 +1,169 @@
+//! What holds for every request of one run. Made once, from the command line and the environment.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Url;
+use super::url::Scheme;
+
+/// A user name and a password. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub user: String,
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyKind {
+    Http,
+    /// The proxy resolves no names: we do.
+    Socks5,
+    /// The proxy resolves the target's name.
+    Socks5h,
+    Socks4,
+    Socks4a,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    pub kind: ProxyKind,
+    pub host: String,
+    pub port: u16,
+    pub credentials: Option<Credentials>,
+    /// CONNECT for plain http, too.
+    pub tunnel: bool,
+}
+
+/// A header field set, or removed, by the user (`-H`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldEdit {
+    Set(String, String),
+    Remove(String),
+}
+
+/// Which addresses may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+/// `--resolve HOST:PORT:ADDRESS`; a host of `*` matches every name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    pub host: String,
+    pub port: u16,
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Where connections start (`--interface`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interface {
+    Device(String),
+    Address(IpAddr),
+    /// Tried as a device first, then as an address or host name.
+    Either(String),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM file of the certificate authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Folder of such files.
+    pub ca_folder: Option<PathBuf>,
+    /// PEM file of the client's certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its key; the certificate's file when absent.
+    pub key: Option<PathBuf>,
+    /// No verification at all (`-k`).
+    pub insecure: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Redirects {
+    pub follow: bool,
+    /// None: without limit.
+    pub most: Option<u32>,
+    /// Schemes that a redirect may lead to.
+    pub schemes: Vec<Scheme>,
+    /// Send the credentials to other hosts, too (`--location-trusted`).
+    pub trusted: bool,
+    /// `Referer` of the redirected request is the URL before (`-e ';auto'`).
+    pub auto_referer: bool,
+}
+
+type PerUrl<T> = Arc<dyn Fn(&Url) -> Option<T> + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Settings {
+    /// Empty: no `User-Agent` field.
+    pub user_agent: String,
+    pub fields: Vec<FieldEdit>,
+    pub referer: Option<String>,
+    /// `-u`: for the hosts of the URLs given, not for those that a redirect leads to. A URL's own come first.
+    pub user: Option<Credentials>,
+    /// What `.netrc` says of a host.
+    pub netrc: PerUrl<Credentials>,
+    /// `--oauth2-bearer`.
+    pub bearer: Option<String>,
+    pub proxy: PerUrl<Proxy>,
+    pub redirects: Redirects,
+    pub family: Family,
+    pub overrides: Vec<Override>,
+    pub interface: Option<Interface>,
+    /// Longest wait for a connection, names and TLS included.
+    pub connect_timeout: Duration,
+    /// Longest wait for the complete head of an answer once the request is sent.
+    pub head_timeout: Duration,
+    /// Longest time in which no byte of content comes.
+    pub stall_timeout: Duration,
+    /// Idle seconds before TCP keep-alive probes; none switches them off.
+    pub keepalive: Option<Duration>,
+    pub tls: Tls,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("racefetch/", env!("CARGO_PKG_VERSION")).to_owned(),
+            fields: Vec::new(),
+            referer: None,
+            user: None,
+            netrc: Arc::new(|_| None),
+            bearer: None,
+            proxy: Arc::new(|_| None),
+            redirects: Redirects {
+                follow: true,
+                most: Some(10),
+                schemes: vec![Scheme::Http, Scheme::Https],
+                trusted: false,
+                auto_referer: false,
+            },
+            family: Family::Any,
+            overrides: Vec::new(),
+            interface: None,
+            connect_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(15),
+            keepalive: Some(Duration::from_secs(60)),
+            tls: Tls::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("user_agent", &self.user_agent).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,108 @@
+//! How fast bytes have been coming lately.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How far back the rate looks.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Samples closer together than this are one.
+const GRAIN: Duration = Duration::from_millis(10);
+/// Younger than this, a rate says nothing.
+const YOUNGEST: Duration = Duration::from_millis(30);
+
+/// Measures one stream of bytes. Times are those of the transfer's clock.
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    began: Option<Duration>,
+    /// (time, bytes that came until then, since the beginning), oldest first.
+    samples: VecDeque<(Duration, u64)>,
+    total: u64,
+}
+
+impl Meter {
+    /// A stream begins (its first bytes may come any moment).
+    pub fn begin(&mut self, now: Duration) {
+        self.samples.clear();
+        self.samples.push_back((now, self.total));
+        self.began = Some(now);
+    }
+
+    pub fn add(&mut self, now: Duration, bytes: u64) {
+        self.total += bytes;
+        match self.samples.back_mut() {
+            Some((time, total)) if self.began != Some(*time) && now.saturating_sub(*time) < GRAIN => {
+                *total = self.total;
+            }
+            _ => self.samples.push_back((now, self.total)),
+        }
+        while self.samples.len() > 2 && now.saturating_sub(self.samples[1].0) > WINDOW {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Bytes per second over the last second, silence included; of a stream younger than two seconds, over
+    /// the second half of its life, which leaves out TCP's slow start. None when it is too young to tell.
+    pub fn rate(&self, now: Duration) -> Option<f64> {
+        let age = now.saturating_sub(self.began?);
+        let window = WINDOW.min(age / 2);
+        if age < YOUNGEST || self.total == 0 {
+            return None;
+        }
+        let from = now.saturating_sub(window);
+        let at = self.samples.partition_point(|(time, _)| *time <= from);
+        // What had come by `from`, by a straight line between the samples around it.
+        let (before_time, before) = self.samples[at.saturating_sub(1)];
+        let then = match self.samples.get(at) {
+            Some((after_time, after)) if *after_time > before_time => {
+                let part = from.saturating_sub(before_time).as_secs_f64()
+                    / (*after_time - before_time).as_secs_f64();
+                before as f64 + (after - before) as f64 * part.clamp(0.0, 1.0)
+            }
+            _ => before as f64,
+        };
+        Some(((self.total as f64 - then) / window.as_secs_f64()).max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    fn steady(rate_per_ms: u64, from: u64, to: u64, meter: &mut Meter) {
+        for ms in (from..=to).step_by(5) {
+            meter.add(MS(ms), rate_per_ms * 5);
+        }
+    }
+
+    #[test]
+    fn a_steady_stream_has_its_rate() {
+        let mut meter = Meter::default();
+        meter.begin(MS(0));
+        assert_eq!(meter.rate(MS(10)), None);
+        steady(1000, 5, 3000, &mut meter);
+        let rate = meter.rate(MS(3000)).unwrap();
+        assert!((rate / 1e6 - 1.0).abs() < 0.05, "{rate}");
+    }
+
+    #[test]
+    fn silence_lowers_it_and_a_second_of_silence_ends_it() {
+        let mut meter = Meter::default();
+        meter.begin(MS(0));
+        steady(1000, 5, 3000, &mut meter);
+        let half = meter.rate(MS(3500)).unwrap();
+        assert!((0.4e6..0.6e6).contains(&half), "{half}");
+        assert!(meter.rate(MS(4100)).unwrap() < 1.0);
+    }
+
+    #[test]
+    fn a_slower_stream_is_seen_within_a_second() {
+        let mut meter = Meter::default();
+        meter.begin(MS(0));
+        steady(1000, 5, 3000, &mut meter);
+        steady(100, 3005, 4100, &mut meter);
+        let rate = meter.rate(MS(4100)).unwrap();
+        assert!((0.09e6..0.12e6).contains(&rate), "{rate}");
+    }
+}
