@@ -164,6 +164,10 @@ impl Agent {
         Canceller { log: self.log.clone(), live: self.live.clone() }
     }
 
+    pub fn is_cancelled(&self) -> bool {
+        self.log.is_cancelled()
+    }
+
     /// Asks for a range, and judges the answer: the content that comes is what was asked for.
     pub fn open(&mut self, url: &Url, question: &Question, ask: &Ask) -> Result<(Judged, Answer), Failure> {
         let answer = self.ask(url, ask)?;

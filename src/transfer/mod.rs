@@ -2,6 +2,13 @@
 //!
 //! Pure: [`segments`], [`meter`], [`scheduler`].
 
+mod ahead;
+mod audit;
+pub mod blame;
+pub mod hashing;
+pub mod limiter;
 pub mod meter;
 pub mod scheduler;
 pub mod segments;
+pub mod sink;
+mod worker;
