@@ -2,7 +2,11 @@
 
 pub mod digests;
 pub mod distfile;
+pub mod local_network;
+pub mod mirror_uri;
 pub mod uri;
 
 pub use digests::{Algorithm, Digest, Digests};
 pub use distfile::{Distfile, DownloadName};
+pub use local_network::is_local;
+pub use mirror_uri::MirrorBase;
