@@ -114,8 +114,8 @@ impl MakeConf {
                 Ok(Command::End) => return,
                 Err(reason) => reason,
             };
-            // Portage would stop altogether. Behind a value that cannot be substituted, or a bad name, the
-            // next assignment is still known to begin; elsewhere it is not.
+            // Behind a value that cannot be substituted (it is empty then, as in Portage), or a bad name, the
+            // next assignment is known to begin. Elsewhere it is not; Portage itself would not start.
             let goes_on = matches!(reason, ConfigError::Name(_)) || is_substitution(&reason);
             let (path, line) = (path.to_path_buf(), lexer.line());
             self.problems.push(ConfigProblem::Syntax { path, line, reason });
@@ -149,10 +149,12 @@ impl MakeConf {
         if !is_variable_name(&name) {
             return Err(ConfigError::Name(name));
         }
-        let value = expand(&word, &self.variables);
-        self.variables.insert(name, value.clone().unwrap_or_default());
-        value?;
-        Ok(Command::Done)
+        let (value, done) = match expand(&word, &self.variables) {
+            Ok(value) => (value, Ok(Command::Done)),
+            Err(error) => (String::new(), Err(error.into())),
+        };
+        self.variables.insert(name, value);
+        done
     }
 
     /// Reads another file in place of `source WORD`; a relative path starts from the file that says so.
