@@ -5,10 +5,12 @@
 mod ahead;
 mod audit;
 pub mod blame;
+pub mod engine;
 pub mod hashing;
 pub mod limiter;
 pub mod meter;
 pub mod scheduler;
 pub mod segments;
+pub mod single;
 pub mod sink;
-mod worker;
+pub mod worker;
