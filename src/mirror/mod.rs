@@ -1,1 +1,19 @@
 //! What is known of each mirror: figures, ranking, and the file that keeps them.
+//!
+//! Reading order: [`event`] (what can happen); [`stats`] (the figures and how an event changes them), built
+//! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`] and [`notes`];
+//! [`format`] (the figures as JSON). All of it is pure.
+
+#[cfg(test)]
+mod arbitrary;
+pub mod cool_down;
+pub mod event;
+pub mod fading;
+pub mod format;
+pub mod key;
+pub mod notes;
+pub mod stats;
+
+pub use event::{Attempt, Delta, FailureKind, Outcome, RateSample};
+pub use key::{FileKey, MirrorKey};
+pub use stats::State;
