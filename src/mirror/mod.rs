@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`event`] (what can happen); [`stats`] (the figures and how an event changes them), built
 //! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`] and [`notes`];
-//! [`format`] (the figures as JSON). All of it is pure.
+//! [`ranking`] (whom to ask first); [`format`] (the figures as JSON).
+//! All of it is pure.
 
 #[cfg(test)]
 mod arbitrary;
@@ -12,8 +13,10 @@ pub mod fading;
 pub mod format;
 pub mod key;
 pub mod notes;
+pub mod ranking;
 pub mod stats;
 
 pub use event::{Attempt, Delta, FailureKind, Outcome, RateSample};
 pub use key::{FileKey, MirrorKey};
+pub use ranking::{Candidate, Ranked, rank};
 pub use stats::State;
