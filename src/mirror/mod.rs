@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`event`] (what can happen); [`stats`] (the figures and how an event changes them), built
 //! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`] and [`notes`];
-//! [`ranking`] (whom to ask first); [`format`] (the figures as JSON).
-//! All of it is pure.
+//! [`ranking`] (whom to ask first); [`format`] (the figures as JSON); [`location`] (where the file belongs);
+//! [`store`] (reading and replacing it). Everything but [`store`] is pure.
 
 #[cfg(test)]
 mod arbitrary;
@@ -12,11 +12,14 @@ pub mod event;
 pub mod fading;
 pub mod format;
 pub mod key;
+pub mod location;
 pub mod notes;
 pub mod ranking;
 pub mod stats;
+pub mod store;
 
 pub use event::{Attempt, Delta, FailureKind, Outcome, RateSample};
 pub use key::{FileKey, MirrorKey};
 pub use ranking::{Candidate, Ranked, rank};
 pub use stats::State;
+pub use store::Store;
