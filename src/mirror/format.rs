@@ -27,7 +27,7 @@ use super::stats::{Mirror, State};
 /// The version that is written.
 pub const VERSION: u64 = 1;
 
-/// A state file of more bytes is not read. What [`write`] makes of a pruned state is always smaller.
+/// A state file of more bytes is not read. What [`write()`] makes of a pruned state is always smaller.
 pub const SIZE_MAX: u64 = 16 << 20;
 
 /// What a state file turned out to be.

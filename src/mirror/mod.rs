@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`event`] (what can happen); [`stats`] (the figures and how an event changes them), built
 //! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`] and [`notes`];
-//! [`ranking`] (whom to ask first); [`format`] (the figures as JSON); [`location`] (where the file belongs);
+//! [`ranking`] (whom to ask first); [`mod@format`] (the figures as JSON); [`location`] (where the file belongs);
 //! [`store`] (reading and replacing it). Everything but [`store`] is pure.
 
 #[cfg(test)]
