@@ -1,1 +1,3 @@
 //! One file for each sub-command, each thin.
+
+pub mod stats;
