@@ -137,7 +137,10 @@ impl<'a> Builder<'a> {
             Opt::TimeCond => request.condition = Some(values::time_condition(filled()?).map_err(complain)?),
             Opt::PathAsIs => request.path_as_is = on,
             Opt::Request => method(text()?).map_err(complain)?,
-            Opt::ProtoDefault => request.default_scheme = Some(values::scheme(text()?).map_err(complain)?),
+            Opt::ProtoDefault => {
+                let unsupported = |what| UsageError::with_status(ExitStatus::UnsupportedProtocol, what);
+                request.default_scheme = Some(values::scheme(text()?).map_err(unsupported)?);
+            }
             Opt::Proto => request.schemes = schemes(text()?, warnings),
             Opt::ProtoRedir => self.redirect_schemes = schemes(text()?, warnings),
 
@@ -202,7 +205,10 @@ impl<'a> Builder<'a> {
             Opt::Size => distfile.size = Some(values::number(text()?).map_err(complain)?),
             Opt::ParallelMirrors => {
                 let mirrors = values::count(text()?).map_err(complain)?;
-                distfile.parallel_mirrors = Some(mirrors.max(1));
+                if mirrors == 0 {
+                    return Err(complain("at least 1 mirror is needed".to_owned()));
+                }
+                distfile.parallel_mirrors = Some(mirrors);
             }
             Opt::State => distfile.state = Some(path()?),
         }

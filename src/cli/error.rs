@@ -23,7 +23,7 @@ impl UsageError {
         Self::new(format_args!("option {word}: {what}"))
     }
 
-    /// Any other exit status: 3 for URLs, 49 for `--resolve`.
+    /// Any other exit status: 1 for `--proto-default`, 3 for URLs, 49 for `--resolve`.
     pub fn with_status(status: ExitStatus, what: impl fmt::Display) -> Self {
         Self { status, what: what.to_string() }
     }

@@ -11,11 +11,11 @@ pub enum HeaderEdit {
     Empty(String),
 }
 
-/// Why a line is not an edit.
+/// Why a line is not an edit. The line itself is not shown: it may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    #[error("{0:?} is not 'Name: value', 'Name:' or 'Name;'")]
-    NoName(String),
+    #[error("this does not look like a header field; write 'Name: value', 'Name:' or 'Name;'")]
+    NoName,
     #[error("the value of {0} holds a control character")]
     Control(String),
 }
@@ -24,10 +24,10 @@ impl HeaderEdit {
     /// Reads one `-H` value or one line of `-H @file`.
     pub fn parse(line: &str) -> Result<Self, HeaderError> {
         let line = line.trim_end_matches(['\r', '\n']);
-        let end = line.find([':', ';']).ok_or_else(|| HeaderError::NoName(line.to_owned()))?;
+        let end = line.find([':', ';']).ok_or(HeaderError::NoName)?;
         let (name, rest) = line.split_at(end);
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(HeaderError::NoName(line.to_owned()));
+            return Err(HeaderError::NoName);
         }
         let value = rest[1..].trim_matches([' ', '\t']);
         if value.chars().any(|c| c.is_control() && c != '\t') {
@@ -37,7 +37,7 @@ impl HeaderEdit {
             (true, true) => Ok(Self::Remove(name.to_owned())),
             (true, false) => Ok(Self::Set(name.to_owned(), value.to_owned())),
             (false, true) => Ok(Self::Empty(name.to_owned())),
-            (false, false) => Err(HeaderError::NoName(line.to_owned())),
+            (false, false) => Err(HeaderError::NoName),
         }
     }
 

@@ -165,7 +165,7 @@ fn host_and_port(place: &str) -> Option<(&str, Option<u16>)> {
     Some((host, Some(port)))
 }
 
-/// curl's reading of `no_proxy`: words between commas or blanks. A word fits a host that is the same or
+/// curl's reading of `no_proxy`: words between commas (or blanks, where curl 8 stops). A word fits a host that is the same or
 /// ends in `.` and the word; a leading dot of the word is ignored; `*` alone fits everything; addresses
 /// are compared as addresses, or as networks when a `/` and a number of bits follow.
 fn is_excluded(host: &str, list: &str) -> bool {

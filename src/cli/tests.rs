@@ -172,14 +172,14 @@ fn our_own_options() {
         "--size",
         "10",
         "--parallel-mirrors",
-        "0",
+        "4",
         "--state",
         "s",
         "h",
     ];
     let distfile = fetch_with(&args, NO_FILES).distfile;
     assert_eq!(distfile.mirrors.unwrap(), ["http://a/", "http://b/"]);
-    assert_eq!((distfile.size, distfile.parallel_mirrors), (Some(10), Some(1)));
+    assert_eq!((distfile.size, distfile.parallel_mirrors), (Some(10), Some(4)));
     assert_eq!(distfile.state, Some("s".into()));
     assert_eq!(fetch_with(&["--mirrors", "", "h"], NO_FILES).distfile.mirrors, Some(Vec::new()));
     assert_eq!(fetch("h").distfile, DistfileOptions::default());
@@ -236,11 +236,11 @@ fn contradictions_are_refused() {
         "--tls-max 1.2 --tlsv1.3 h",
         "--tls-max 1.1 h",
         "--parallel-mirrors x h",
+        "--parallel-mirrors 0 h",
         "--size 1k h",
         "--cert a:b h",
         "--key-type DER h",
         "-X POST h",
-        "--proto-default ftp h",
         "-o x",
         "--output-dir= h",
         "--interface a/b h",
@@ -249,6 +249,7 @@ fn contradictions_are_refused() {
         assert_eq!(error(line).status, ExitStatus::FailedInit, "{line}");
     }
     assert_eq!(error("--resolve foo h").status, ExitStatus::SetoptOptionSyntax);
+    assert_eq!(error("--proto-default ftp h").status, ExitStatus::UnsupportedProtocol);
     assert_eq!(fetch("-X GET --key-type pem --max-redirs -1 h").redirects.max, None);
 }
 

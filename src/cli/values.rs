@@ -31,20 +31,25 @@ pub fn count(text: &str) -> Result<u32, Complaint> {
     u32::try_from(number(text)?).map_err(|_| "too large number".into())
 }
 
-/// Bytes, or bytes a second: digits and at most one of the suffixes b, k, m, g in either case, each 1024
-/// times the one before.
+/// Bytes, or bytes a second: digits, decimals as in curl 8.19, and at most one of the suffixes b, k, m, g
+/// in either case, each 1024 times the one before.
 pub fn size(text: &str) -> Result<u64, Complaint> {
-    let (digits, factor) = match text.chars().next_back() {
+    let (amount, factor) = match text.chars().next_back() {
         Some('b' | 'B') => (&text[..text.len() - 1], 1),
         Some('k' | 'K') => (&text[..text.len() - 1], 1 << 10),
         Some('m' | 'M') => (&text[..text.len() - 1], 1 << 20),
-        Some('g' | 'G') => (&text[..text.len() - 1], 1 << 30),
+        Some('g' | 'G') => (&text[..text.len() - 1], 1_u64 << 30),
         _ => (text, 1),
     };
-    if !is_digits(digits) {
+    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, "0"));
+    if !is_digits(whole) || !is_digits(fraction) {
         return Err(format!("{text:?} is not a number of bytes; write digits and at most one of k, M, G"));
     }
-    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(|| "too large number".into())
+    // Billionths are enough: the largest factor is 2^30.
+    let part = u128::from(billionths(fraction)) * u128::from(factor) / 1_000_000_000;
+    let whole = whole.parse::<u128>().ok().and_then(|whole| whole.checked_mul(factor.into()));
+    let bytes = whole.and_then(|whole| u64::try_from(whole.checked_add(part)?).ok());
+    bytes.ok_or_else(|| "too large number".into())
 }
 
 /// Seconds with decimals. Zero means that there is no limit.
@@ -54,13 +59,10 @@ pub fn seconds(text: &str) -> Result<Option<Duration>, Complaint> {
     if !is_digits(fraction) {
         return Err("expected a proper numerical parameter".into());
     }
-    // Nanoseconds: the first nine decimals count.
-    let nanos = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
-    let nanos = nanos.fold(0, |sum: u32, digit| sum * 10 + u32::from(digit - b'0'));
     if whole > MAX_SECONDS {
         return Err("too large number".into());
     }
-    let duration = Duration::new(whole, nanos);
+    let duration = Duration::new(whole, billionths(fraction));
     Ok((!duration.is_zero()).then_some(duration))
 }
 
@@ -160,7 +162,7 @@ pub fn scheme(text: &str) -> Result<Scheme, Complaint> {
     match text.to_ascii_lowercase().as_str() {
         "http" => Ok(Scheme::Http),
         "https" => Ok(Scheme::Https),
-        _ => Err(format!("the scheme {text:?} is not supported; write http or https")),
+        _ => Err(format!("the default scheme {text:?} is not supported; write http or https")),
     }
 }
 
@@ -289,6 +291,12 @@ fn address(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
 }
 
+/// Decimals as billionths; what is smaller is left out.
+fn billionths(decimals: &str) -> u32 {
+    let digits = decimals.bytes().chain(std::iter::repeat(b'0')).take(9);
+    digits.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))
+}
+
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -308,7 +316,11 @@ mod tests {
             (size("2k"), size("2K"), size("1m"), size("3G")),
             (Ok(2048), Ok(2048), Ok(1 << 20), Ok(3 << 30))
         );
-        for text in ["", "k", "1kk", "1x", "-1k", "1.5k", "99999999999999G", "1é"] {
+        assert_eq!(
+            (size("1.5k"), size("0.0000000001"), size("1.999999999G")),
+            (Ok(1536), Ok(0), Ok(2_147_483_646))
+        );
+        for text in ["", "k", "1kk", "1x", "-1k", ".5k", "1.k", "99999999999999G", "1é"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

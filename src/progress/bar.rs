@@ -35,6 +35,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             place.set_style(style);
         }
+        place.finish_and_clear(); // nothing is drawn before the first update
         Self { name: printable(name), colours, place, screen, rate: RateMeter::default(), drawn: None }
     }
 }
@@ -49,6 +50,9 @@ impl Progress for Bar {
             return;
         }
         self.drawn = Some((now, snapshot.phase));
+        if self.place.is_finished() {
+            self.place.reset(); // the next transfer begins
+        }
         let width = usize::from(self.screen.width());
         let line = line(&self.name, snapshot, self.rate.bytes_per_second(), width, self.colours);
         self.place.set_message(line);
@@ -59,21 +63,21 @@ impl Progress for Bar {
     }
 
     fn finish(&mut self, line: Option<&str>) {
-        self.place.set_message("");
-        self.place.suspend(|| {
-            if let Some(line) = line {
-                self.screen.line(&printable(line));
-            }
-        });
+        self.place.finish_and_clear();
+        if let Some(line) = line {
+            self.screen.line(&printable(line));
+        }
         self.rate = RateMeter::default();
         self.drawn = None;
     }
 }
 
 impl Drop for Bar {
-    /// A bar that is abandoned leaves a clean line behind.
+    /// A bar that is abandoned leaves a clean line behind; one that is finished touches nothing more.
     fn drop(&mut self) {
-        self.place.finish_and_clear();
+        if !self.place.is_finished() {
+            self.place.finish_and_clear();
+        }
     }
 }
 
@@ -87,7 +91,7 @@ pub fn terminal_width(columns: Option<&str>) -> u16 {
 
 /// Columns of the bar, when there is room.
 const BAR_MIN: usize = 10;
-const BAR_MAX: usize = 40;
+const BAR_MAX: usize = 20;
 
 /// `NAME [####....] 42% of 103.2 MiB, 12.4 MiB/s, 5 s left  (mirror.a 8.1 MiB/s, mirror.b 4.3 MiB/s)`, never
 /// wider than the terminal. The name gives way first, then the bar and the mirrors are left out.
@@ -104,10 +108,7 @@ fn line(name: &str, snapshot: &Snapshot, rate: Option<f64>, width: usize, colour
         room -= cells + 3;
     }
     parts.push(shortened(&status, width));
-    let sources = sources(snapshot);
-    if !sources.is_empty() && columns(&sources) < room {
-        parts.push(sources);
-    }
+    parts.extend(sources(snapshot).into_iter().find(|sources| columns(sources) < room));
     parts.retain(|part| !part.is_empty());
     parts.join(" ")
 }
@@ -119,15 +120,17 @@ fn bar(have: u64, size: u64, cells: usize, colours: bool) -> String {
     if colours { format!("[\u{1b}[32m{done}\u{1b}[0m{rest}]") } else { format!("[{done}{rest}]") }
 }
 
-/// The mirrors at work, the fastest first.
-fn sources(snapshot: &Snapshot) -> String {
-    if snapshot.phase != Phase::Receiving {
-        return String::new();
+/// The mirrors at work, the fastest first; and, where there is no room for that, how many they are.
+fn sources(snapshot: &Snapshot) -> Vec<String> {
+    if snapshot.phase != Phase::Receiving || snapshot.sources.is_empty() {
+        return Vec::new();
     }
     let mut sources: Vec<_> = snapshot.sources.iter().collect();
     sources.sort_by(|a, b| b.rate.total_cmp(&a.rate));
     let list: Vec<_> = sources.iter().map(|s| format!("{} {}", printable(&s.name), rate(s.rate))).collect();
-    if list.is_empty() { String::new() } else { format!("({})", list.join(", ")) }
+    let count = list.len();
+    let mirrors = if count == 1 { "1 mirror".to_owned() } else { format!("{count} mirrors") };
+    vec![format!("({})", list.join(", ")), format!("({mirrors})")]
 }
 
 /// The text in at most that many columns, its middle left out.
@@ -254,9 +257,15 @@ mod tests {
     fn shows_everything_when_there_is_room() {
         assert_eq!(
             line("x.tar", &snapshot(), Some(1_048_576.0), 150, false),
-            "x.tar [####################....................] 50% of 200.0 MiB, 1.0 MiB/s, 1 min 40 s left \
+            "x.tar [##########..........] 50% of 200.0 MiB, 1.0 MiB/s, 1 min 40 s left \
              (fast.example 2.0 KiB/s, slow.example 1.0 KiB/s)"
         );
+    }
+
+    #[test]
+    fn counts_the_mirrors_when_there_is_no_room_for_their_names() {
+        let narrow = line("x.tar", &snapshot(), Some(1_048_576.0), 100, false);
+        assert!(narrow.ends_with("1 min 40 s left (2 mirrors)"), "{narrow}");
     }
 
     #[test]
@@ -311,16 +320,33 @@ mod tests {
 
     #[test]
     fn the_end_leaves_only_its_line() {
-        let (record, mut bar, start) = drawn_bar();
+        let (record, mut bar, _) = drawn_bar();
         bar.finish(Some("x.tar: done"));
         drop(bar);
         let text = record.text();
         let (before, after) = text.split_once("x.tar: done\n").unwrap();
         assert!(before.ends_with("\r\u{1b}[2K"), "{before:?}");
-        assert!(!after.contains("x.tar"), "{after:?}");
-        let (record, mut bar, _) = drawn_bar();
+        assert_eq!(after, "", "what others wrote meanwhile is left alone");
+    }
+
+    #[test]
+    fn an_abandoned_bar_is_cleared_and_an_unused_one_writes_nothing() {
+        let (record, bar, _) = drawn_bar();
+        drop(bar);
+        assert!(record.text().ends_with("\r\u{1b}[2K"), "{:?}", record.text());
+        let unused = Record::default();
+        drop(Bar::new("x", Box::new(unused.clone()), Box::new(|| 80), false));
+        assert_eq!(unused.text(), "");
+    }
+
+    #[test]
+    fn a_second_transfer_is_drawn_anew() {
+        let (record, mut bar, start) = drawn_bar();
         bar.finish(None);
+        bar.note("between");
         bar.update(start + Duration::from_secs(9), &second(1));
-        assert!(record.text().contains(" 0% of"), "a second transfer is drawn: {:?}", record.text());
+        let text = record.text();
+        let (_, after) = text.split_once("between\n").unwrap();
+        assert!(after.contains(" 0% of"), "{after:?}");
     }
 }
