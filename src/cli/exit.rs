@@ -38,6 +38,8 @@ pub enum ExitStatus {
     RangeError = 33,
     /// The TLS handshake failed.
     SslConnectError = 35,
+    /// The network interface of `--interface` cannot be used.
+    InterfaceFailed = 45,
     /// More redirects than `--max-redirs`.
     TooManyRedirects = 47,
     /// The value of `--resolve` is malformed.
@@ -60,6 +62,8 @@ pub enum ExitStatus {
     SslCacertBadfile = 77,
     /// The proxy did not keep to its protocol.
     Proxy = 97,
+    /// The content is complete, and has other digests than it should. curl has no such status.
+    ChecksumMismatch = 120,
     /// Interrupted by SIGINT.
     Interrupted = 130,
     /// Terminated by SIGTERM.

@@ -139,7 +139,7 @@ impl Dial {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
         if let Some(interface) = &self.settings.interface {
-            bind(&socket, interface, address)?;
+            bind(&socket, interface)?;
         }
         if let Some(idle) = self.settings.keepalive {
             let probes = TcpKeepalive::new().with_time(idle).with_interval(idle);
@@ -180,7 +180,8 @@ impl Dial {
         };
         let done = proxy_handshake::run(&mut &*stream, proxy, &target, &self.settings.user_agent);
         done.map_err(|error| match error {
-            HandshakeError::Refused(why) => Failure::ProxyRefused(why),
+            HandshakeError::Refused(why) if proxy.kind == ProxyKind::Http => Failure::ProxyRefused(why),
+            HandshakeError::Refused(why) => Failure::SocksRefused(why),
             HandshakeError::Io(e)
                 if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
             {
@@ -310,20 +311,15 @@ fn writable(sockets: &[(Socket, SocketAddr)], pause: Duration) -> Vec<usize> {
     }
 }
 
-fn bind(socket: &Socket, interface: &Interface, peer: SocketAddr) -> Result<(), Failure> {
+fn bind(socket: &Socket, interface: &Interface) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::Interface(super::failure::plain(&e));
     let to_address = |ip: IpAddr| socket.bind(&SockAddr::from(SocketAddr::new(ip, 0))).map_err(failed);
     match interface {
         Interface::Device(name) => socket.bind_device(Some(name.as_bytes())).map_err(failed),
         Interface::Address(ip) => to_address(*ip),
-        Interface::Either(name) => {
-            if socket.bind_device(Some(name.as_bytes())).is_ok() {
-                return Ok(());
-            }
-            let found = (name.as_str(), 0).to_socket_addrs().map_err(failed)?;
-            let same_family = found.map(|a| a.ip()).find(|ip| ip.is_ipv4() == peer.is_ipv4());
-            let none = || Failure::Interface(format!("{name} is neither a device nor an address"));
-            to_address(same_family.ok_or_else(none)?)
+        Interface::Both(name, ip) => {
+            socket.bind_device(Some(name.as_bytes())).map_err(failed)?;
+            to_address(*ip)
         }
     }
 }

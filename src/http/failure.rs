@@ -17,6 +17,8 @@ pub enum Failure {
     ConnectTimeout(Duration),
     #[error("the proxy refuses: {0}")]
     ProxyRefused(String),
+    #[error("the SOCKS proxy refuses: {0}")]
+    SocksRefused(String),
     #[error("the network interface cannot be used: {0}")]
     Interface(String),
 
@@ -114,6 +116,7 @@ impl Failure {
             | Self::Status { code: 408 | 429 | 500..=599, .. }
             | Self::Cancelled => Advice::NextSourceForNow,
             Self::ProxyRefused(_)
+            | Self::SocksRefused(_)
             | Self::Interface(_)
             | Self::CaFile(_)
             | Self::ClientCertificate(_)

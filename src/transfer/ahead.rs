@@ -60,7 +60,9 @@ impl Ahead {
             move |e: io::Error| SinkError::new(&path, &e)
         };
         match fs::create_dir(&paths.folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&paths.folder)(error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(&paths.folder)(error));
+            }
             _ => sweep(&paths.folder),
         }
         let open = |path: &Path| {
@@ -78,7 +80,12 @@ impl Ahead {
         let paths = Paths::of(file);
         let open = |path: &Path| {
             let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-            OpenOptions::new().read(true).append(path == paths.journal).write(true).custom_flags(no_follow).open(path)
+            OpenOptions::new()
+                .read(true)
+                .append(path == paths.journal)
+                .write(true)
+                .custom_flags(no_follow)
+                .open(path)
         };
         let (bytes, mut journal) = (open(&paths.bytes).ok()?, open(&paths.journal).ok()?);
         let mut text = String::new();

@@ -57,7 +57,11 @@ pub fn samples(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) -> Ve
         for k in 0..SAMPLES {
             let position = share.len() * (2 * k + 1) / (2 * SAMPLES);
             let checker = others[(nth + usize::try_from(k).unwrap_or(0)) % others.len()];
-            samples.extend(nth_position(share, position).map(|range| Sample { origin: *origin, checker, range }));
+            samples.extend(nth_position(share, position).map(|range| Sample {
+                origin: *origin,
+                checker,
+                range,
+            }));
         }
     }
     samples

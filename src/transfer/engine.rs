@@ -97,13 +97,21 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The digests match. `fetched` is false when everything was there already.
-    Verified { size: u64, fetched: bool },
+    Verified {
+        size: u64,
+        fetched: bool,
+    },
     /// No source could send what is missing.
     NoSource,
     /// The file came whole, and is wrong; `agreed`: at least two sources sent the same bytes.
-    Mismatch { agreed: bool },
+    Mismatch {
+        agreed: bool,
+    },
     TimeUp(Duration),
-    TooSlow { speed: u64, time: Duration },
+    TooSlow {
+        speed: u64,
+        time: Duration,
+    },
     Disk(String),
     Signal(i32),
 }
@@ -113,6 +121,7 @@ pub struct Ended {
     pub outcome: Outcome,
     /// One for each source.
     pub tallies: Vec<Tally>,
+    pub elapsed: Duration,
 }
 
 /// Where signals are reported.
@@ -166,7 +175,8 @@ pub fn run(
     for worker in &mut transfer.workers {
         worker.close();
     }
-    Ended { outcome, tallies: transfer.tallies }
+    let elapsed = now().saturating_duration_since(transfer.began);
+    Ended { outcome, tallies: transfer.tallies, elapsed }
 }
 
 /// What the engine remembers of a source's request under way.
@@ -231,7 +241,11 @@ impl Transfer<'_> {
                         let length = sink.prefix();
                         let digests = hashing.finish(length).map_err(|e| SinkError::new(path, &e))?;
                         let right = matches(&self.wanted.digests, &digests);
-                        return Ok(if right { Outcome::Verified { size: length, fetched } } else { Outcome::NoSource });
+                        return Ok(if right {
+                            Outcome::Verified { size: length, fetched }
+                        } else {
+                            Outcome::NoSource
+                        });
                     }
                     RoundEnd::Over(outcome) => return Ok(outcome),
                 }
@@ -258,7 +272,11 @@ impl Transfer<'_> {
                     let mut wrong = Segments::new();
                     for origin in &origins {
                         self.note_wrong(*origin);
-                        self.shares.get(origin).into_iter().flat_map(Segments::iter).for_each(|r| wrong.insert(r));
+                        self.shares
+                            .get(origin)
+                            .into_iter()
+                            .flat_map(Segments::iter)
+                            .for_each(|r| wrong.insert(r));
                     }
                     if self.wanted.size.is_none() {
                         size = None; // it may be the wrong ones who said so
@@ -460,7 +478,8 @@ impl Transfer<'_> {
         match origin {
             Origin::Earlier => self.observer.note("the partial file was wrong: its bytes are fetched again"),
             Origin::Source(source) => {
-                let line = format!("{} sent wrong bytes: they are fetched again elsewhere", self.names[source]);
+                let line =
+                    format!("{} sent wrong bytes: they are fetched again elsewhere", self.names[source]);
                 self.observer.note(&line);
             }
         }

@@ -137,7 +137,10 @@ fn follow(file: &File, feed: &Feed, algorithm: Algorithm) -> io::Result<Option<D
             let want = usize::try_from(committed - position).map_or(STEP, |left| left.min(STEP));
             let n = file.read_at(&mut buffer[..want], position)?;
             if n == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter meanwhile"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the file became shorter meanwhile",
+                ));
             }
             hasher.update(&buffer[..n]);
             position += n as u64;

@@ -64,7 +64,9 @@ impl Condition {
 
     /// Whether content with that `Last-Modified` is wanted.
     fn met(self, last_modified: Option<&str>) -> bool {
-        let Some(modified) = last_modified.and_then(|text| httpdate::parse_http_date(text).ok()) else { return true };
+        let Some(modified) = last_modified.and_then(|text| httpdate::parse_http_date(text).ok()) else {
+            return true;
+        };
         let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         if self.newer { modified > self.date } else { modified <= self.date }
     }
@@ -139,7 +141,9 @@ impl Output {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         self.begin()?;
         match self {
-            Self::Stdout => io::stdout().lock().write_all(bytes).map_err(|e| SinkError::new(Path::new("stdout"), &e)),
+            Self::Stdout => {
+                io::stdout().lock().write_all(bytes).map_err(|e| SinkError::new(Path::new("stdout"), &e))
+            }
             Self::File(output) => {
                 let Some(file) = &mut output.file else { return Ok(()) };
                 file.write_all(bytes).map_err(|e| SinkError::new(&output.path, &e))?;
@@ -236,11 +240,17 @@ pub fn run(
         }
         let Some(delay) = pause(&request.retry, report.attempts, &stop) else { return (report, Err(stop)) };
         let until = report.total_time + delay;
-        if request.retry.within.is_some_and(|within| until > within) || limits.time.is_some_and(|most| until > most) {
+        if request.retry.within.is_some_and(|within| until > within)
+            || limits.time.is_some_and(|most| until > most)
+        {
             return (report, Err(stop));
         }
         let left = request.retry.times + 1 - report.attempts;
-        observer.note(&format!("{}: {stop}; trying again in {} s ({left} left)", request.url, delay.as_secs()));
+        observer.note(&format!(
+            "{}: {stop}; trying again in {} s ({left} left)",
+            request.url,
+            delay.as_secs()
+        ));
         std::thread::sleep(delay);
         if let Some(signal) = signalled() {
             return (report, Err(Stop::Signal(signal)));
@@ -253,7 +263,11 @@ fn pause(retry: &Retry, attempts: u32, stop: &Stop) -> Option<Duration> {
     let Stop::Http(failure) = stop else { return None };
     let broken = matches!(
         failure,
-        Failure::Truncated | Failure::Reset | Failure::BadChunks(_) | Failure::Receive(_) | Failure::EmptyReply
+        Failure::Truncated
+            | Failure::Reset
+            | Failure::BadChunks(_)
+            | Failure::Receive(_)
+            | Failure::EmptyReply
     );
     let refused = matches!(failure, Failure::Connect { .. });
     let again = failure.is_transient() || retry.all_errors || broken && retry.times > 0;
@@ -377,7 +391,9 @@ impl Attempt<'_> {
             }
             self.limits.limiter.spend(n);
             self.report.received += n as u64;
-            if let Some(limit) = self.request.largest.filter(|limit| self.output.position() + n as u64 > *limit) {
+            if let Some(limit) =
+                self.request.largest.filter(|limit| self.output.position() + n as u64 > *limit)
+            {
                 return Err(Failure::TooLarge { limit }.into());
             }
             self.output.write(&buffer[..n])?;

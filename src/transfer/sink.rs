@@ -53,8 +53,13 @@ impl Sink {
         if let Some(ahead) = &mut ahead {
             ahead.forget(ByteRange::new(0, prefix))?;
         }
-        let mut sink =
-            Self { path: path.to_owned(), file: Arc::new(file), prefix, ahead, identity: identity.to_owned() };
+        let mut sink = Self {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            prefix,
+            ahead,
+            identity: identity.to_owned(),
+        };
         sink.advance()?;
         Ok(sink)
     }

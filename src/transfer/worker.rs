@@ -30,13 +30,35 @@ pub struct Place {
 /// What a source reports. Times are the clock's at the moment when it happened.
 #[derive(Debug)]
 pub enum Report {
-    Opened { source: SourceId, request: u64, opened: Opened, at: Instant },
+    Opened {
+        source: SourceId,
+        request: u64,
+        opened: Opened,
+        at: Instant,
+    },
     /// Content; the range's position follows from what was received before.
-    Received { source: SourceId, request: u64, bytes: Vec<u8>, at: Instant },
+    Received {
+        source: SourceId,
+        request: u64,
+        bytes: Vec<u8>,
+        at: Instant,
+    },
     /// Content that was read over.
-    Skipped { source: SourceId, bytes: u64 },
-    Ended { source: SourceId, request: u64, at: Instant },
-    Failed { source: SourceId, request: u64, failure: Failure, at: Instant },
+    Skipped {
+        source: SourceId,
+        bytes: u64,
+    },
+    Ended {
+        source: SourceId,
+        request: u64,
+        at: Instant,
+    },
+    Failed {
+        source: SourceId,
+        request: u64,
+        failure: Failure,
+        at: Instant,
+    },
     /// The process shall end.
     Signal(i32),
 }

@@ -1,0 +1,180 @@
+//! Where a distfile may be had: the URI that was asked for, and what is as good as that.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, SystemTime};
+
+use super::{Context, Target};
+use crate::commands::environment::read_config;
+use crate::http::{Agent, Ask, Question, Url};
+use crate::mirror::{MirrorKey, State};
+use crate::portage::mirror_uri::split;
+use crate::portage::{
+    LayoutConf, MakeConf, MirrorBase, MirrorGroups, is_local, mirror_groups, read_mirror_cache,
+};
+
+/// A layout older than this is not relied on, in seconds.
+pub(super) const LAYOUT_KEPT: u64 = 7 * 24 * 3600;
+/// The largest `layout.conf` that is read, in bytes.
+pub(super) const LAYOUT_LARGEST: usize = 64 * 1024;
+
+/// One place where the file may be.
+pub(super) struct Candidate {
+    /// Under which its figures are kept.
+    pub(super) key: MirrorKey,
+    /// How it is called on the output.
+    pub(super) name: String,
+    pub(super) url: Url,
+    /// 0 on the local network.
+    pub(super) tier: u8,
+    /// The mirror, when its layout is a guess.
+    pub(super) guessed: Option<MirrorBase>,
+}
+
+/// A mirror's layout that was read on the way.
+pub(super) type LearnedLayout = (MirrorKey, String);
+
+/// All places, the one that was asked for first.
+pub(super) fn candidates(
+    context: &Context,
+    url: &Url,
+    asked: &str,
+    target: &Target,
+    folder: &Path,
+    state: &State,
+) -> Vec<Candidate> {
+    let mut mirrors = parse(named_mirrors(context));
+    if split(asked, &mirrors).is_none() {
+        mirrors = parse(configured_mirrors(context)); // a list that was expanded too early, or none
+    }
+    let Some((base, rest)) = split(asked, &mirrors) else {
+        return third_party(context, url, asked);
+    };
+    let cache = std::fs::read_to_string(folder.join(".mirror-cache.json")).unwrap_or_default();
+    let cache = read_mirror_cache(&cache).unwrap_or_default();
+    let base = base.clone();
+    let mut candidates = vec![candidate(key(&base), url.clone(), base.is_local())];
+    for mirror in mirrors.iter().filter(|mirror| **mirror != base) {
+        let key = key(mirror);
+        let stored =
+            state.mirror(&key).and_then(|m| m.layout.as_ref()).filter(|l| is_fresh(l.at, LAYOUT_KEPT));
+        let stored = stored.and_then(|layout| LayoutConf::parse(&layout.value).ok());
+        let cached = cache.get(mirror).filter(|cached| is_fresh(unix(cached.fetched), LAYOUT_KEPT));
+        let layout = stored.or_else(|| cached.map(|cached| cached.layout.clone()));
+        let text = match &layout {
+            Some(layout) => mirror.uri(&layout.path(target.name.as_str(), &target.digests)),
+            None => format!("{}{rest}", mirror.uri("")),
+        };
+        let Ok(url) = Url::parse(&text) else { continue };
+        let mut candidate = candidate(key, url, mirror.is_local());
+        candidate.guessed = layout.is_none().then(|| mirror.clone());
+        candidates.push(candidate);
+    }
+    candidates
+}
+
+/// Asks a mirror for its layout, after the file was not where it was guessed to be.
+pub(super) fn elsewhere(
+    mirror: MirrorBase,
+    target: &Target,
+    learned: Sender<LearnedLayout>,
+) -> Box<dyn FnOnce(&mut Agent) -> Option<Url> + Send> {
+    let target = target.clone();
+    Box::new(move |agent| {
+        let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
+        let (_, answer) =
+            agent.open(&url, &Question { refuse_html: true, ..Question::default() }, &Ask::default()).ok()?;
+        let text = read_text(answer.content, LAYOUT_LARGEST)?;
+        let layout = LayoutConf::parse(&text).ok()?;
+        let _ = learned.send((key(&mirror), text)); // the transfer may be over
+        Url::parse(&mirror.uri(&layout.path(target.name.as_str(), &target.digests))).ok()
+    })
+}
+
+/// A short content as text; none when it is longer, or breaks off.
+pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Option<String> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match content.read(&mut buffer).ok()? {
+            0 => break,
+            n => text.extend_from_slice(&buffer[..n]),
+        }
+        if text.len() > largest {
+            return None;
+        }
+    }
+    String::from_utf8(text).ok()
+}
+
+pub(super) fn key(mirror: &MirrorBase) -> MirrorKey {
+    MirrorKey::new(&mirror.to_string())
+}
+
+/// The key of a place that is no mirror: its scheme and host.
+fn origin(url: &Url) -> MirrorKey {
+    MirrorKey::new(&format!("{}://{}", url.scheme.name(), url.authority()))
+}
+
+fn candidate(key: MirrorKey, url: Url, local: bool) -> Candidate {
+    Candidate { key, name: url.authority(), url, tier: u8::from(!local), guessed: None }
+}
+
+/// `--mirrors`, else `RACEFETCH_MIRRORS`.
+fn named_mirrors(context: &Context) -> Vec<String> {
+    let named = context.options.distfile.mirrors.clone().filter(|mirrors| !mirrors.is_empty());
+    let variable =
+        || context.call.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
+    named.or_else(variable).unwrap_or_default()
+}
+
+/// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of make.conf and make.globals.
+fn configured_mirrors(context: &Context) -> Vec<String> {
+    let call = &context.call;
+    let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
+    let mut groups = MirrorGroups::default();
+    groups.read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+    let mut mirrors = groups.mirrors(mirror_groups::LOCAL).to_vec();
+    mirrors.extend(conf.gentoo_mirrors());
+    mirrors
+}
+
+/// Words that are no mirrors of ours (ftp, rsync) are passed over.
+fn parse(words: Vec<String>) -> Vec<MirrorBase> {
+    let mut mirrors: Vec<MirrorBase> = Vec::new();
+    for mirror in words.iter().filter_map(|word| MirrorBase::from_str(word).ok()) {
+        if !mirrors.contains(&mirror) {
+            mirrors.push(mirror);
+        }
+    }
+    mirrors
+}
+
+/// The URI itself, and the same path at the other members of its group in `profiles/thirdpartymirrors`.
+fn third_party(context: &Context, url: &Url, asked: &str) -> Vec<Candidate> {
+    let mut candidates = vec![candidate(origin(url), url.clone(), is_local(url.host()))];
+    let Some(repository) = context.call.repository() else { return candidates };
+    let text = std::fs::read_to_string(repository.join("profiles/thirdpartymirrors")).unwrap_or_default();
+    for line in text.lines() {
+        let members: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let path = members.iter().find_map(|member| asked.strip_prefix(member));
+        let Some(path) = path.filter(|path| path.starts_with('/')) else { continue };
+        for member in members {
+            let Ok(other) = Url::parse(&format!("{member}{path}")) else { continue };
+            if candidates.iter().all(|c| c.url != other) {
+                candidates.push(candidate(origin(&other), other, false));
+            }
+        }
+        break;
+    }
+    candidates
+}
+
+pub(super) fn is_fresh(at: u64, kept: u64) -> bool {
+    crate::commands::environment::unix_now().saturating_sub(at) < kept
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
