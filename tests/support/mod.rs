@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "shared between the tests and the examples, and each needs its own part")]
 
 pub mod content;
+pub mod lab;
 pub mod mirror;
 pub mod ports;
 pub mod proxy;
