@@ -59,7 +59,7 @@ fn demonstrate() -> Result<bool, String> {
     let lab = Lab::new(&binary)?.mirrors(&mirrors).package("app-misc/demo-1.0", &dists.each_ref());
     heading("emerge --fetchonly app-misc/demo");
     let run = lab.emerge(&["--fetchonly", "app-misc/demo"]);
-    print!("{run}");
+    println!("{}emerge: {}", run.output, run.status);
 
     heading("DISTDIR, and what the Manifest says of it");
     let manifest = lab.repository().join("app-misc/demo/Manifest");
