@@ -57,6 +57,10 @@ pub struct Ours {
 }
 
 impl Case {
+    pub fn needs_ipv6(&self) -> bool {
+        self.servers.iter().any(|(_, kind)| matches!(kind, ServerKind::HttpIpv6))
+    }
+
     /// The option that has the server's time put on the file is in use, so the time matters.
     pub fn asks_for_remote_time(&self) -> bool {
         self.has_option(&["--remote-time"], 'R')

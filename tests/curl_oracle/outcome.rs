@@ -225,9 +225,14 @@ fn compared(found: &[u8], wanted: &[u8]) -> String {
 }
 
 fn preview(bytes: &[u8]) -> String {
-    let start = bytes[..bytes.len().min(60)].escape_ascii();
+    let start = &bytes[..bytes.len().min(60)];
     let more = if bytes.len() > 60 { "…" } else { "" };
-    format!("{} bytes \"{start}{more}\"", bytes.len())
+    let is_text = start.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    if is_text {
+        return format!("{} bytes \"{}{more}\"", bytes.len(), start.escape_ascii());
+    }
+    let pairs: Vec<String> = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{} bytes {}…", bytes.len(), pairs.join(" "))
 }
 
 fn compared_requests(found: &[String], wanted: &[String]) -> String {
