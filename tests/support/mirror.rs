@@ -289,11 +289,14 @@ impl Shared {
             None => self.choose(request),
         };
         match answer {
-            Answer::Reply(reply) => self.outlet.send(&reply, request, client, life),
-            Answer::Raw(bytes) => {
+            Answer::Reply(mut reply) => {
+                reply.close |= request.wants_close();
+                self.outlet.send(&reply, request, client, life)
+            }
+            Answer::Raw { bytes, reset } => {
                 client.write_all(&bytes)?;
                 client.flush()?;
-                Ok(After::Close)
+                Ok(if reset { After::Reset } else { After::Close })
             }
             Answer::Reset => Ok(After::Reset),
             Answer::Silence => Ok(After::Stall),

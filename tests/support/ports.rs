@@ -1,7 +1,7 @@
 //! Ports at which there is no mirror: refused, mute, overfull, talking nonsense.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -10,6 +10,11 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use super::server::Server;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Whether this machine has `::1`; many containers do not.
+pub fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
 
 /// A port that stays what it is for as long as this value lives.
 pub struct Port {

@@ -64,6 +64,7 @@ pub struct Life {
 struct State {
     over: bool,
     last_call: Option<SocketAddr>,
+    cut: bool,
     all_accepted: bool,
     handlers: usize,
     open: Vec<Weak<TcpStream>>,
@@ -83,6 +84,10 @@ impl Life {
     pub fn adopt(&self, stream: TcpStream) -> Socket {
         let stream = Arc::new(stream);
         let mut state = self.state();
+        if state.cut {
+            // It was still waiting to be accepted when the others were cut.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         state.open.retain(|open| open.strong_count() > 0);
         state.open.push(Arc::downgrade(&stream));
         Socket(stream)
@@ -106,7 +111,9 @@ impl Life {
     }
 
     fn cut_connections(&self) {
-        for stream in self.state().open.drain(..).filter_map(|open| open.upgrade()) {
+        let mut state = self.state();
+        state.cut = true;
+        for stream in state.open.drain(..).filter_map(|open| open.upgrade()) {
             // Not connected any more is as good.
             let _ = stream.shutdown(Shutdown::Both);
         }

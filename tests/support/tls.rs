@@ -13,7 +13,7 @@ use rustls::{RootCertStore, ServerConfig};
 /// What a server shows, and asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
-    /// Of the test CA, for 127.0.0.1, `::1`, localhost and `*.test`.
+    /// Of the test CA, for 127.0.0.1, `::1`, localhost and `*.mirrors.test`.
     Valid,
     /// Of the test CA, for another host.
     WrongName,
@@ -66,7 +66,7 @@ impl TestCa {
     /// A server's configuration, without ALPN: HTTP/1.1.
     pub fn server(&self, certificate: Certificate) -> Arc<ServerConfig> {
         let key = new_key();
-        let mut names = parameters("server", &["127.0.0.1", "::1", "localhost", "*.test"]);
+        let mut names = parameters("server", &["127.0.0.1", "::1", "localhost", "*.mirrors.test"]);
         match certificate {
             Certificate::WrongName => names = parameters("server", &["elsewhere.example"]),
             Certificate::Expired => names.not_after = date_time_ymd(2020, 1, 1),

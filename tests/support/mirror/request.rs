@@ -64,6 +64,13 @@ impl Request {
         range.and_then(|range| range.split('-').next()?.parse().ok()).unwrap_or(0)
     }
 
+    /// The client means to close the connection after the answer (RFC 9112, section 9.6).
+    pub fn wants_close(&self) -> bool {
+        let connection = self.field("Connection").unwrap_or_default();
+        connection.eq_ignore_ascii_case("close")
+            || (self.version == "HTTP/1.0" && !connection.eq_ignore_ascii_case("keep-alive"))
+    }
+
     /// The head that a proxy sends on: origin-form, its own fields taken out, one request a connection.
     pub fn forwarded(&self, path: &str) -> String {
         let path = if path.is_empty() { "/" } else { path };

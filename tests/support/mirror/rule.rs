@@ -24,8 +24,11 @@ pub(super) struct Scripted {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Reply(Box<Reply>),
-    /// These bytes, and FIN.
-    Raw(Vec<u8>),
+    /// These bytes, then FIN or RST.
+    Raw {
+        bytes: Vec<u8>,
+        reset: bool,
+    },
     /// RST instead of an answer.
     Reset,
     /// Nothing, until the client goes away.
@@ -115,7 +118,7 @@ impl Rule {
 
     /// Bytes as they are, then FIN.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
-        Self::of(Answer::Raw(bytes.into()))
+        Self::of(Answer::Raw { bytes: bytes.into(), reset: false })
     }
 
     /// FIN instead of an answer.
@@ -273,6 +276,15 @@ impl Rule {
     /// Nothing more after so many bytes of the body, until the client goes away.
     pub fn stall_after(self, bytes: u64) -> Self {
         self.fault(bytes, Fault::Stall)
+    }
+
+    /// RST instead of FIN after raw bytes.
+    pub fn then_reset(self) -> Self {
+        match &mut self.scripted().answer {
+            Answer::Raw { reset, .. } => *reset = true,
+            other => panic!("{other:?} is not raw; use reset_after"),
+        }
+        self
     }
 
     pub(super) fn scripted(&self) -> MutexGuard<'_, Scripted> {
