@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::candidates::{Candidate, candidates, elsewhere};
 use super::record::deltas;
 use super::show::Show;
-use super::{Context, Ended, Target, plain, signal_status, status};
+use super::{Context, Ended, Target, folder_of, plain, signal_status, status};
 use crate::cli::ExitStatus;
 use crate::cli::options::Resume;
 use crate::commands::environment::unix_now;
@@ -39,8 +39,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         show.finish(Some(&format!("{} was right after all: no byte was fetched", salvaged.display())));
         return Ended::ok();
     }
-    let store =
-        context.environment.store(&context.call, context.options.distfile.state.as_deref(), path.parent());
+    let folder = folder_of(path);
+    let given = context.options.distfile.state.as_deref();
+    let store = context.environment.store(&context.call, given, Some(folder));
     let (state, warnings) = store.as_ref().map(Store::load).unwrap_or_default();
     for warning in warnings {
         show.warn(&warning.to_string());
@@ -107,8 +108,7 @@ fn create_folders(context: &Context, path: &Path) -> Result<(), Ended> {
 /// A file that Portage set aside, or did not get to look at, may be right. Then it costs no byte of the network.
 fn salvage(path: &Path, target: &Target) -> Option<PathBuf> {
     let prefix = format!("{}._checksum_failure_.", target.name);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for entry in fs::read_dir(folder).ok()?.flatten() {
+    for entry in fs::read_dir(folder_of(path)).ok()?.flatten() {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
         let Some(metadata) = entry.metadata().ok().filter(|m| ours && m.is_file() && m.len() > 0) else {
             continue;

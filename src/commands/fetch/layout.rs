@@ -5,7 +5,7 @@ use std::path::Path;
 use super::candidates::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
 use super::settings::LAYOUT_BUDGET;
 use super::show::Show;
-use super::{Context, Ended, status};
+use super::{Context, Ended, folder_of, status};
 use crate::cli::ExitStatus;
 use crate::commands::environment::unix_now;
 use crate::http::{Ask, Client, Failure, Question, Settings, Url};
@@ -21,8 +21,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     let text = url.to_string();
     let base = text.strip_suffix("/distfiles/layout.conf").unwrap_or(&text);
     let key = MirrorKey::new(base);
-    let store =
-        context.environment.store(&context.call, context.options.distfile.state.as_deref(), path.parent());
+    let folder = folder_of(path);
+    let given = context.options.distfile.state.as_deref();
+    let store = context.environment.store(&context.call, given, Some(folder));
     let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
     let known = state.mirror(&key).and_then(|mirror| mirror.layout.clone());
     if let Some(layout) = known.as_ref().filter(|layout| is_fresh(layout.at, FRESH)) {

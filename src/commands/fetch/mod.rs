@@ -216,3 +216,8 @@ impl Context<'_> {
 fn signal_status(number: i32) -> ExitStatus {
     if number == signal_hook::consts::SIGTERM { ExitStatus::Terminated } else { ExitStatus::Interrupted }
 }
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
