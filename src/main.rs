@@ -24,7 +24,9 @@ fn main() -> ExitCode {
             let arguments = stats::StatsArgs { json: arguments.json, store };
             match stats::run(&arguments, &mut std::io::stdout().lock(), unix_now()) {
                 Ok(warnings) => {
-                    warnings.iter().for_each(|warning| eprintln!("racefetch: {warning}"));
+                    for warning in warnings {
+                        eprintln!("racefetch: {warning}");
+                    }
                     ExitCode::SUCCESS
                 }
                 Err(error) => {

@@ -17,7 +17,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The only files that name the HTTP library, so that it can be replaced.
-const NAMES_UREQ: &[&str] = &["http/agent", "http/connector"];
+const NAMES_UREQ: &[&str] = &["http/agent", "http/connector", "http/tls", "http/wire"];
 
 /// Files that decide and do nothing: no clock, no disk, no network, no thread, no environment. A folder
 /// stands for all files in it.

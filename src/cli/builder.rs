@@ -135,6 +135,7 @@ impl<'a> Builder<'a> {
             Opt::Range => request.range = Some(values::range(text()?).map_err(complain)?),
             Opt::ContinueAt => request.resume = values::resume(text()?).map_err(complain)?,
             Opt::TimeCond => request.condition = Some(values::time_condition(filled()?).map_err(complain)?),
+            Opt::Compressed => request.compressed = on,
             Opt::PathAsIs => request.path_as_is = on,
             Opt::Request => method(text()?).map_err(complain)?,
             Opt::ProtoDefault => {

@@ -122,7 +122,7 @@ mod tests {
         assert!(help("").contains("--mirrors <URLs>") && !help("").contains("--noproxy"));
         assert!(help("-o").contains("--output <file>"));
         assert!(help("--data").contains("refused"));
-        assert!(help("compressed").contains("accepted"));
+        assert!(help("tr-encoding").contains("accepted"));
         assert_eq!(help("nonsense"), help(""));
         assert_eq!(help("all"), full());
     }

@@ -66,6 +66,9 @@ pub struct RequestOptions {
     pub condition: Option<TimeCondition>,
     /// Leave `/./` and `/../` in the path.
     pub path_as_is: bool,
+    /// `--compressed`: content is never asked for in an encoding; one that comes all the same is refused, because
+    /// curl would have decoded it.
+    pub compressed: bool,
     /// Scheme of URLs that have none; `http` when `None`.
     pub default_scheme: Option<Scheme>,
     /// Schemes that a URL of the command line may have.

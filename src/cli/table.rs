@@ -60,7 +60,7 @@ pub enum Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[rustfmt::skip] // by alphabet, several on a line
 pub enum Opt {
-    Cacert, Capath, Cert, CertType, Config, ConnectTimeout, ContinueAt, Cookie, CreateDirs, Digests,
+    Cacert, Capath, Cert, CertType, Compressed, Config, ConnectTimeout, ContinueAt, Cookie, CreateDirs, Digests,
     DumpHeader, Fail, FailEarly, FailWithBody, Follow, Header, Help, Insecure, Interface, Ipv4, Ipv6, Key,
     KeyType, LimitRate, Location, LocationTrusted, Manual, MaxFilesize, MaxRedirs, MaxTime, Mirrors, Netrc,
     NetrcFile, NetrcOptional, Noproxy, Oauth2Bearer, Output, OutputDir, ParallelMirrors, PathAsIs,

@@ -36,10 +36,17 @@ impl Connector<()> for Dial {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, Error> {
         let url = Url::parse(&details.uri.to_string()).map_err(|e| Error::BadUri(e.to_string()))?;
-        let stream = self.dial(&url).map_err(|failure| {
-            self.log.fail(failure);
-            Error::ConnectionFailed
-        })?;
+        let stream =
+            self.dial(&url, details.timeout.not_zero().map(|left| *left)).map_err(
+                |failure| match failure {
+                    // The transfer's own time may be up before the connection's.
+                    Failure::ConnectTimeout(_) => Error::Timeout(details.timeout.reason),
+                    failure => {
+                        self.log.fail(failure);
+                        Error::ConnectionFailed
+                    }
+                },
+            )?;
         let (input, output) = (details.config.input_buffer_size(), details.config.output_buffer_size());
         let mut wire = Wire::new(stream, self.log.clone(), input, output);
         if self.absolute_form(&url) {
@@ -58,8 +65,10 @@ impl Dial {
     }
 
     #[expect(clippy::disallowed_methods, reason = "connecting has a deadline and a place in the timings")]
-    fn dial(&self, url: &Url) -> Result<TcpStream, Failure> {
-        let deadline = Instant::now() + self.settings.connect_timeout;
+    fn dial(&self, url: &Url, left: Option<Duration>) -> Result<TcpStream, Failure> {
+        let limit = left.unwrap_or(Duration::MAX).min(self.settings.connect_timeout);
+        let deadline =
+            Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         let proxy = (self.settings.proxy)(url);
         let peer = match &proxy {
             None => self.resolve(url.host(), url.port(), deadline)?,
@@ -86,7 +95,13 @@ impl Dial {
             (None, Err(_)) => look_up(host, port, deadline, self.settings.connect_timeout)?,
         };
         let wanted = order(addresses, self.settings.family);
-        if wanted.is_empty() { Err(Failure::Resolve { host: host.to_owned() }) } else { Ok(wanted) }
+        match (wanted.is_empty(), host.parse::<IpAddr>()) {
+            (false, _) => Ok(wanted),
+            (true, Ok(_)) => {
+                Err(Failure::Connect { reason: "the address is of the other family (-4, -6)".to_owned() })
+            }
+            (true, Err(_)) => Err(Failure::Resolve { host: host.to_owned() }),
+        }
     }
 
     /// RFC 8305: the first address is tried alone for a moment, then the next one beside it; the first
@@ -174,7 +189,9 @@ impl Dial {
         timeouts.map_err(|e| Failure::connect(&e))?;
         let target = match proxy.kind {
             ProxyKind::Socks4 | ProxyKind::Socks5 => {
-                Target::Address(self.resolve(url.host(), url.port(), deadline)?[0])
+                let resolved = self.resolve(url.host(), url.port(), deadline);
+                let refused = |_| Failure::SocksRefused(format!("cannot resolve {}", url.host()));
+                Target::Address(resolved.map_err(refused)?[0])
             }
             ProxyKind::Http | ProxyKind::Socks4a | ProxyKind::Socks5h => Target::of(url.host(), url.port()),
         };

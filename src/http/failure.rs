@@ -45,6 +45,8 @@ pub enum Failure {
     HeadTooLarge,
     #[error("unknown transfer coding {0}")]
     TransferCoding(String),
+    #[error("the content is encoded ({0}), which was not asked for")]
+    ContentEncoding(String),
     #[error("HTTP status {code}")]
     Status { code: u16, retry_after: Option<Duration> },
     #[error("more than {0} redirects")]
@@ -126,6 +128,7 @@ impl Failure {
             | Self::BadHead(_)
             | Self::HeadTooLarge
             | Self::TransferCoding(_)
+            | Self::ContentEncoding(_)
             | Self::Status { .. }
             | Self::TooManyRedirects(_)
             | Self::RedirectRefused(_)

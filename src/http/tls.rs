@@ -54,9 +54,8 @@ fn ca_certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
     let pem = fs::read(file).map_err(|error| failed(plain(&error)))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
-        match item.map_err(|error| failed(error.to_string()))? {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            _ => {}
+        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
+            certificates.push(certificate);
         }
     }
     if certificates.is_empty() {

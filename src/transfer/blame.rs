@@ -107,8 +107,15 @@ impl Blame {
         }
     }
 
+    /// What was to be rechecked cannot be had from anybody else.
+    pub fn no_recheck(&mut self) {
+        if let Some((_, Some(suspect))) = self.last.take() {
+            self.cleared.insert(suspect);
+        }
+    }
+
     /// A file did not match. `shares` says who sent what, `differ` which pairs of (origin, checker) were found
-    /// to differ, `usable` who could be asked for more.
+    /// to differ, `usable` who could be asked for more, the most trusted first.
     pub fn mismatch(
         &mut self,
         digests: Vec<Digest>,
@@ -133,10 +140,16 @@ impl Blame {
             self.convicted.extend(guilty.iter().copied());
             return self.ask_again(Verdict::Convict(guilty), &usable);
         }
-        // The least trusted: what lay there, then the sources from the last to the first.
-        let open = |origin: &&Origin| !self.cleared.contains(origin);
-        let earlier = shares.keys().find(|o| **o == Origin::Earlier).filter(open);
-        match earlier.or_else(|| shares.keys().rev().find(open)).copied() {
+        // The least trusted: what lay there, then those who cannot be asked any longer, then the others from
+        // the last to the first.
+        let trust = |origin: &Origin| match origin {
+            Origin::Earlier => None,
+            Origin::Source(source) => {
+                Some(usable.iter().rev().position(|s| s == source).map_or(0, |at| at + 1))
+            }
+        };
+        let open = shares.keys().filter(|origin| !self.cleared.contains(origin));
+        match open.min_by_key(|origin| trust(origin)).copied() {
             Some(suspect) => {
                 self.last = Some((digests, Some(suspect)));
                 self.ask_again(Verdict::Recheck(suspect), &usable)

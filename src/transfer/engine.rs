@@ -247,6 +247,11 @@ impl Transfer<'_> {
                             Outcome::NoSource
                         });
                     }
+                    RoundEnd::Over(Outcome::NoSource) if excluded.is_some() => {
+                        self.blame.no_recheck();
+                        excluded = None;
+                        continue;
+                    }
                     RoundEnd::Over(outcome) => return Ok(outcome),
                 }
             }
@@ -448,9 +453,10 @@ impl Transfer<'_> {
     /// Finds out who sent what is wrong. A signal that came meanwhile is an error here.
     fn judge(&mut self, sink: &Sink, digests: Vec<Digest>) -> Result<Result<Verdict, i32>, SinkError> {
         self.tell(Stage::Repairing, sink, None, None);
-        let usable: Vec<SourceId> = (0..self.workers.len())
+        let mut usable: Vec<SourceId> = (0..self.workers.len())
             .filter(|id| !self.blame.is_convicted(*id) && is_of_use(&self.tallies[*id]))
             .collect();
+        usable.sort_by_key(|id| self.tallies[*id].failures.len());
         let mut differ = Vec::new();
         if self.shares.len() > 1 || self.shares.contains_key(&Origin::Earlier) {
             let wanted = samples(&self.shares, &usable);

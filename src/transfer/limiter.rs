@@ -21,8 +21,8 @@ impl Limiter {
     }
 
     /// How much may be read at once, in bytes.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     pub fn step(&self, most: usize) -> usize {
-        // The cast saturates.
         self.rate.map_or(most, |rate| most.min((rate * BURST.as_secs_f64()) as usize).max(1))
     }
 

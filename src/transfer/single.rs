@@ -46,6 +46,10 @@ pub struct Request {
     pub error_status: ErrorStatus,
     pub largest: Option<u64>,
     pub retry: Retry,
+    /// The name that the server gives the file counts (`-J`), if nothing has it yet.
+    pub named_by_server: bool,
+    /// An encoded content is refused: it was promised that it would be decoded (`--compressed`).
+    pub refuse_encoded: bool,
 }
 
 /// A date as a condition, in seconds since 1970.
@@ -74,7 +78,8 @@ impl Condition {
 
 /// Where content goes.
 pub enum Output {
-    Stdout,
+    /// From this offset of the file on.
+    Stdout(u64),
     File(FileOutput),
 }
 
@@ -100,14 +105,14 @@ impl Output {
     /// How many bytes are there already.
     fn position(&self) -> u64 {
         match self {
-            Self::Stdout => 0,
+            Self::Stdout(offset) => *offset,
             Self::File(file) => file.offset,
         }
     }
 
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Stdout => None,
+            Self::Stdout(_) => None,
             Self::File(file) => Some(&file.path),
         }
     }
@@ -141,7 +146,8 @@ impl Output {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         self.begin()?;
         match self {
-            Self::Stdout => {
+            Self::Stdout(offset) => {
+                *offset += bytes.len() as u64;
                 io::stdout().lock().write_all(bytes).map_err(|e| SinkError::new(Path::new("stdout"), &e))
             }
             Self::File(output) => {
@@ -153,18 +159,35 @@ impl Output {
         }
     }
 
-    /// Begins anew.
-    fn restart(&mut self) {
-        if let Self::File(output) = self {
-            output.offset = 0;
-            output.file = None;
+    /// Begins anew, if that is possible: what went to stdout cannot be taken back.
+    fn restart(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Stdout(_) => Err(Failure::RangeIgnored),
+            Self::File(output) => {
+                output.offset = 0;
+                output.file = None;
+                Ok(())
+            }
         }
+    }
+
+    /// Takes the name that the server gives.
+    fn rename(&mut self, name: &str) -> Result<(), SinkError> {
+        let Self::File(output) = self else { return Ok(()) };
+        let path = output.path.with_file_name(name);
+        if path.symlink_metadata().is_ok() {
+            let error =
+                io::Error::new(io::ErrorKind::AlreadyExists, "exists already, and -J replaces nothing");
+            return Err(SinkError::new(&path, &error));
+        }
+        output.path = path;
+        Ok(())
     }
 
     /// The open file, if one was opened.
     pub fn file(&self) -> Option<&File> {
         match self {
-            Self::Stdout => None,
+            Self::Stdout(_) => None,
             Self::File(output) => output.file.as_ref(),
         }
     }
@@ -215,7 +238,15 @@ pub struct Report {
     pub nothing_to_do: bool,
 }
 
-/// Fetches a URL, trying again as the request says. `signalled` tells whether the process shall end.
+/// What the caller wants to hear and can say.
+pub struct Caller<'a> {
+    /// Whether the process shall end: the signal's number.
+    pub signalled: &'a dyn Fn() -> Option<i32>,
+    /// The head of the final answer is there.
+    pub answered: &'a dyn Fn(&[crate::http::Exchange]) -> Result<(), SinkError>,
+}
+
+/// Fetches a URL, trying again as the request says.
 #[expect(clippy::disallowed_methods, reason = "this loop owns the transfer's clock")]
 pub fn run(
     agent: &mut Agent,
@@ -223,7 +254,7 @@ pub fn run(
     output: &mut Output,
     limits: &Limits,
     observer: &mut dyn Observer,
-    signalled: &dyn Fn() -> Option<i32>,
+    caller: &Caller,
 ) -> (Report, Result<(), Stop>) {
     let began = Instant::now();
     let resumed = output.position();
@@ -231,18 +262,16 @@ pub fn run(
     let mut validator: Option<String> = None;
     loop {
         report.attempts += 1;
-        let mut attempt = Attempt { request, output, limits, observer, began, resumed, report: &mut report };
+        let mut attempt =
+            Attempt { request, output, limits, observer, caller, began, resumed, report: &mut report };
         let result = attempt.run(agent, &mut validator);
         report.total_time = began.elapsed();
         let Err(stop) = result else { return (report, Ok(())) };
-        if let Some(signal) = signalled() {
+        if let Some(signal) = (caller.signalled)() {
             return (report, Err(Stop::Signal(signal)));
         }
         let Some(delay) = pause(&request.retry, report.attempts, &stop) else { return (report, Err(stop)) };
-        let until = report.total_time + delay;
-        if request.retry.within.is_some_and(|within| until > within)
-            || limits.time.is_some_and(|most| until > most)
-        {
+        if request.retry.within.is_some_and(|within| report.total_time > within) {
             return (report, Err(stop));
         }
         let left = request.retry.times + 1 - report.attempts;
@@ -252,7 +281,7 @@ pub fn run(
             delay.as_secs()
         ));
         std::thread::sleep(delay);
-        if let Some(signal) = signalled() {
+        if let Some(signal) = (caller.signalled)() {
             return (report, Err(Stop::Signal(signal)));
         }
     }
@@ -261,17 +290,8 @@ pub fn run(
 /// How long to wait before the next attempt; none when there is none.
 fn pause(retry: &Retry, attempts: u32, stop: &Stop) -> Option<Duration> {
     let Stop::Http(failure) = stop else { return None };
-    let broken = matches!(
-        failure,
-        Failure::Truncated
-            | Failure::Reset
-            | Failure::BadChunks(_)
-            | Failure::Receive(_)
-            | Failure::EmptyReply
-    );
     let refused = matches!(failure, Failure::Connect { .. });
-    let again = failure.is_transient() || retry.all_errors || broken && retry.times > 0;
-    let again = again || refused && retry.refused_connections;
+    let again = failure.is_transient() || retry.all_errors || refused && retry.refused_connections;
     if attempts > retry.times || !again || *failure == Failure::Cancelled {
         return None;
     }
@@ -288,6 +308,7 @@ struct Attempt<'a> {
     output: &'a mut Output,
     limits: &'a Limits,
     observer: &'a mut dyn Observer,
+    caller: &'a Caller<'a>,
     began: Instant,
     resumed: u64,
     report: &'a mut Report,
@@ -296,12 +317,11 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn run(&mut self, agent: &mut Agent, validator: &mut Option<String>) -> Result<(), Stop> {
         let offset = self.output.position();
-        let time_left = self.limits.time.map(|limit| limit.saturating_sub(self.began.elapsed()));
         let ask = Ask {
             range: self.request.range.clone().or_else(|| (offset > 0).then(|| format!("bytes={offset}-"))),
             if_range: validator.clone().filter(|_| offset > 0),
             condition: self.request.condition.map(Condition::field),
-            time_left,
+            time_left: self.limits.time,
         };
         let answer = agent.ask(&self.request.url, &ask)?;
         self.report.exchanges.clone_from(&answer.exchanges);
@@ -311,6 +331,7 @@ impl Attempt<'_> {
         self.report.last_modified.clone_from(&answer.head.last_modified);
         self.report.received = 0;
         validator.clone_from(&answer.head.validator);
+        (self.caller.answered)(&answer.exchanges)?;
         let status = answer.head.status;
         let unmet = self.request.condition.is_some_and(|c| !c.met(answer.head.last_modified.as_deref()));
         if status == 304 || status == 412 && self.request.condition.is_some() || status < 300 && unmet {
@@ -333,6 +354,9 @@ impl Attempt<'_> {
         if complete_length.is_none_or(|length| length == offset) {
             self.report.nothing_to_do = true;
             return Ok(());
+        }
+        if self.request.error_status == ErrorStatus::Fail {
+            return Err(Failure::Status { code: 416, retry_after: None }.into());
         }
         Err(Failure::RangeNotSatisfiable { complete_length }.into())
     }
@@ -360,6 +384,13 @@ impl Attempt<'_> {
         {
             return Err(Failure::TooLarge { limit }.into());
         }
+        if let Some(encoding) = answer.head.content_encoding.as_ref().filter(|_| self.request.refuse_encoded)
+        {
+            return Err(Failure::ContentEncoding(encoding.clone()).into());
+        }
+        if let Some(name) = answer.head.file_name.as_ref().filter(|_| self.request.named_by_server) {
+            self.output.rename(name)?;
+        }
         if offset == 0 || self.request.range.is_some() {
             return Ok(());
         }
@@ -368,7 +399,7 @@ impl Attempt<'_> {
             (206, _) => Err(Failure::RangeMismatch.into()),
             _ => {
                 // The server does not send ranges, or the file has changed: from the beginning.
-                self.output.restart();
+                self.output.restart()?;
                 self.resumed = 0;
                 self.report.wasted += offset;
                 Ok(())
@@ -391,12 +422,13 @@ impl Attempt<'_> {
             }
             self.limits.limiter.spend(n);
             self.report.received += n as u64;
-            if let Some(limit) =
-                self.request.largest.filter(|limit| self.output.position() + n as u64 > *limit)
-            {
+            let room =
+                self.request.largest.map_or(u64::MAX, |limit| limit.saturating_sub(self.output.position()));
+            let fits = usize::try_from(room).map_or(n, |room| room.min(n));
+            self.output.write(&buffer[..fits])?;
+            if let Some(limit) = self.request.largest.filter(|_| fits < n) {
                 return Err(Failure::TooLarge { limit }.into());
             }
-            self.output.write(&buffer[..n])?;
             let now = self.began.elapsed();
             meter.add(now, n as u64);
             if let Some((speed, time)) = self.limits.speed {

@@ -25,7 +25,7 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    pub(super) fn new(path: &Path, error: &io::Error) -> Self {
+    pub fn new(path: &Path, error: &io::Error) -> Self {
         Self { path: path.to_owned(), reason: crate::http::failure::plain(error) }
     }
 }

@@ -20,11 +20,22 @@ pub struct Place {
     /// How the source is called on the output and in the state.
     pub name: String,
     pub url: Url,
-    /// Where else on the same source the file may be, asked when it is not at `url`.
-    pub elsewhere: Option<Box<dyn FnOnce(&mut Agent) -> Option<Url> + Send>>,
+    /// `url` is a guess, and this finds out.
+    pub doubt: Option<Doubt>,
     /// The size that the complete file must have, in bytes.
     pub size: Option<u64>,
     pub refuse_html: bool,
+}
+
+/// Finds out where on a source the file is; none when the source does not say.
+pub type Find = Box<dyn FnOnce(&mut Agent) -> Option<Url> + Send>;
+
+/// How well the place of a file on a source is known.
+pub enum Doubt {
+    /// A good guess: find out when the file is not there.
+    Guessed(Find),
+    /// A bad one: find out before.
+    Unknown(Find),
 }
 
 /// What a source reports. Times are the clock's at the moment when it happened.
@@ -231,17 +242,26 @@ impl Thread {
 
     fn open(&mut self, question: &Question) -> Result<(Judged, crate::http::Answer), Stop> {
         let agent = self.agent.get_or_insert_with(|| self.client.agent());
+        if let Some(Doubt::Unknown(find)) =
+            self.place.doubt.take_if(|doubt| matches!(doubt, Doubt::Unknown(_)))
+            && let Some(url) = find(agent)
+        {
+            self.place.url = url;
+        }
         let first = agent.open(&self.place.url, question, &Ask::bytes(question));
-        match first {
-            Err(failure) if failure.is_not_found() => {
-                let elsewhere = self.place.elsewhere.take().and_then(|find| find(agent));
-                let Some(url) = elsewhere.filter(|url| *url != self.place.url) else {
+        match (first, self.place.doubt.take()) {
+            (Err(failure), Some(Doubt::Guessed(find))) if failure.is_not_found() => {
+                let Some(url) = find(agent).filter(|url| *url != self.place.url) else {
                     return Err(Stop::Failed(failure));
                 };
                 self.place.url = url;
                 agent.open(&self.place.url, question, &Ask::bytes(question)).map_err(Stop::Failed)
             }
-            other => other.map_err(Stop::Failed),
+            (Err(failure), doubt) => {
+                self.place.doubt = doubt;
+                Err(Stop::Failed(failure))
+            }
+            (Ok(answer), _) => Ok(answer),
         }
     }
 

@@ -7,6 +7,7 @@ pub static IMPLEMENTED: &[Implemented] = &[
     does(with(' ', "capath", "dir"), Opt::Capath, "trust the CA certificates in this folder"),
     does(with('E', "cert", "file"), Opt::Cert, "client certificate, PEM, without a passphrase"),
     does(with(' ', "cert-type", "type"), Opt::CertType, "type of the client certificate: only PEM"),
+    does(switch(' ', "compressed"), Opt::Compressed, "refuse content that comes encoded all the same"),
     does(with('K', "config", "file"), Opt::Config, "read options from a file; - is stdin"),
     common(with(' ', "connect-timeout", "seconds"), Opt::ConnectTimeout, "time limit for connecting"),
     common(with('C', "continue-at", "offset"), Opt::ContinueAt, "resume at an offset; - is the file's end"),
@@ -150,7 +151,7 @@ pub static ACCEPTED: &[Group] = &[
     },
     Group {
         reason: "content is never asked for in an encoding, so what arrives is the file itself",
-        spellings: &[switch(' ', "compressed"), switch(' ', "tr-encoding")],
+        spellings: &[switch(' ', "tr-encoding")],
     },
     Group {
         reason: "tunes the connection; the content stays the same",

@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use super::{Context, Target};
 use crate::commands::environment::read_config;
-use crate::http::{Agent, Ask, Question, Url};
+use crate::http::{Ask, Question, Url};
 use crate::mirror::{MirrorKey, State};
 use crate::portage::mirror_uri::split;
+use crate::portage::uri;
 use crate::portage::{
     LayoutConf, MakeConf, MirrorBase, MirrorGroups, is_local, mirror_groups, read_mirror_cache,
 };
+use crate::transfer::worker::Find;
 
 /// A layout older than this is not relied on, in seconds.
 pub(super) const LAYOUT_KEPT: u64 = 7 * 24 * 3600;
@@ -28,9 +30,21 @@ pub(super) struct Candidate {
     pub(super) url: Url,
     /// 0 on the local network.
     pub(super) tier: u8,
-    /// The mirror, when its layout is a guess.
-    pub(super) guessed: Option<MirrorBase>,
+    /// The mirror, when its layout is not known.
+    pub(super) doubt: Option<(MirrorBase, Guess)>,
 }
+
+/// What is assumed of a mirror whose layout is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    /// The layout of the URI that was asked for, which is the one that all official mirrors have.
+    Usual,
+    /// None: the mirror is asked first.
+    Nothing,
+}
+
+/// `layout.conf` of the official mirrors, since 2023.
+const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
 
 /// A mirror's layout that was read on the way.
 pub(super) type LearnedLayout = (MirrorKey, String);
@@ -44,9 +58,9 @@ pub(super) fn candidates(
     folder: &Path,
     state: &State,
 ) -> Vec<Candidate> {
-    let mut mirrors = parse(named_mirrors(context));
+    let mut mirrors = parse(&named_mirrors(context));
     if split(asked, &mirrors).is_none() {
-        mirrors = parse(configured_mirrors(context)); // a list that was expanded too early, or none
+        mirrors = parse(&configured_mirrors(context)); // a list that was expanded too early, or none
     }
     let Some((base, rest)) = split(asked, &mirrors) else {
         return third_party(context, url, asked);
@@ -54,6 +68,10 @@ pub(super) fn candidates(
     let cache = std::fs::read_to_string(folder.join(".mirror-cache.json")).unwrap_or_default();
     let cache = read_mirror_cache(&cache).unwrap_or_default();
     let base = base.clone();
+    let usual =
+        LayoutConf::parse(USUAL_LAYOUT).map(|layout| layout.path(target.name.as_str(), &target.digests));
+    let is_usual = usual.is_ok_and(|path| uri::unquote(rest) == path.as_bytes());
+    let guess = if is_usual { Guess::Usual } else { Guess::Nothing };
     let mut candidates = vec![candidate(key(&base), url.clone(), base.is_local())];
     for mirror in mirrors.iter().filter(|mirror| **mirror != base) {
         let key = key(mirror);
@@ -68,18 +86,14 @@ pub(super) fn candidates(
         };
         let Ok(url) = Url::parse(&text) else { continue };
         let mut candidate = candidate(key, url, mirror.is_local());
-        candidate.guessed = layout.is_none().then(|| mirror.clone());
+        candidate.doubt = layout.is_none().then(|| (mirror.clone(), guess));
         candidates.push(candidate);
     }
     candidates
 }
 
-/// Asks a mirror for its layout, after the file was not where it was guessed to be.
-pub(super) fn elsewhere(
-    mirror: MirrorBase,
-    target: &Target,
-    learned: Sender<LearnedLayout>,
-) -> Box<dyn FnOnce(&mut Agent) -> Option<Url> + Send> {
+/// Asks a mirror for its layout.
+pub(super) fn find(mirror: MirrorBase, target: &Target, learned: Sender<LearnedLayout>) -> Find {
     let target = target.clone();
     Box::new(move |agent| {
         let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
@@ -118,7 +132,7 @@ fn origin(url: &Url) -> MirrorKey {
 }
 
 fn candidate(key: MirrorKey, url: Url, local: bool) -> Candidate {
-    Candidate { key, name: url.authority(), url, tier: u8::from(!local), guessed: None }
+    Candidate { key, name: url.authority(), url, tier: u8::from(!local), doubt: None }
 }
 
 /// `--mirrors`, else `RACEFETCH_MIRRORS`.
@@ -141,7 +155,7 @@ fn configured_mirrors(context: &Context) -> Vec<String> {
 }
 
 /// Words that are no mirrors of ours (ftp, rsync) are passed over.
-fn parse(words: Vec<String>) -> Vec<MirrorBase> {
+fn parse(words: &[String]) -> Vec<MirrorBase> {
     let mut mirrors: Vec<MirrorBase> = Vec::new();
     for mirror in words.iter().filter_map(|word| MirrorBase::from_str(word).ok()) {
         if !mirrors.contains(&mirror) {

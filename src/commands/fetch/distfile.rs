@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::candidates::{Candidate, candidates, elsewhere};
+use super::candidates::{Candidate, Guess, candidates, find};
 use super::record::deltas;
 use super::show::Show;
 use super::{Context, Ended, Target, folder_of, plain, signal_status, status};
@@ -19,7 +19,7 @@ use crate::portage::Algorithm;
 use crate::progress::{bytes, duration};
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, channel, is_right};
 use crate::transfer::scheduler::Expectation;
-use crate::transfer::worker::{Place, Report};
+use crate::transfer::worker::{Doubt, Place, Report};
 
 /// Mirrors at work at once, unless the command line says how many.
 const PARALLEL: usize = 4;
@@ -163,7 +163,13 @@ fn sources(
         let place = Place {
             name: place.name,
             url: place.url,
-            elsewhere: place.guessed.map(|mirror| elsewhere(mirror, target, learned.clone())),
+            doubt: place.doubt.map(|(mirror, guess)| {
+                let find = find(mirror, target, learned.clone());
+                match guess {
+                    Guess::Usual => Doubt::Guessed(find),
+                    Guess::Nothing => Doubt::Unknown(find),
+                }
+            }),
             size: target.size,
             refuse_html: !html,
         };

@@ -86,13 +86,10 @@ pub fn run(options: &FetchOptions, environment: &Environment, interrupt: &Interr
     let mut status = ExitStatus::Ok;
     for (number, transfer) in options.transfers.iter().enumerate() {
         let ended = context.transfer(number, transfer, &mut show);
-        let one = show.end(&ended);
-        // Like curl, the status is that of the last URL that failed.
-        if !one.is_success() {
-            status = one;
-            if options.fail_early || interrupt.number().is_some() {
-                break;
-            }
+        // Like curl's, the status is that of the last URL.
+        status = show.end(&ended);
+        if interrupt.number().is_some() || options.fail_early && !status.is_success() {
+            break;
         }
     }
     status
@@ -131,7 +128,8 @@ impl Context<'_> {
             Some(options::Scheme::Https) if !text.contains("://") => format!("https://{text}"),
             _ => text.to_owned(),
         };
-        let url = Url::parse(&with_scheme).map_err(|error| {
+        let parse = if self.options.request.path_as_is { Url::parse_as_is } else { Url::parse };
+        let url = parse(&with_scheme).map_err(|error| {
             let status = match error {
                 UrlError::Scheme(_) => ExitStatus::UnsupportedProtocol,
                 UrlError::Malformed(_) => ExitStatus::UrlMalformat,

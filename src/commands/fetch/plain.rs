@@ -7,17 +7,16 @@ use std::time::Duration;
 use super::show::Show;
 use super::{Context, Ended, settings, signal_status, status};
 use crate::cli::ExitStatus;
-use crate::cli::options::{
-    ConditionKind, ConditionTime, Fail, FetchOptions, Output as OutputOption, Resume, Sink, TimeCondition,
-};
+use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
 use crate::http::{Exchange, Url};
 use crate::progress::{bytes, duration};
 use crate::transfer::engine::Limits;
 use crate::transfer::limiter::Limiter;
 use crate::transfer::single::{
-    Condition, ErrorStatus, FileOutput, Output, Report, Request, Retry, Stop, run as fetch,
+    Caller, Condition, ErrorStatus, FileOutput, Output, Report, Request, Retry, Stop, run as fetch,
 };
+use crate::transfer::sink::SinkError;
 
 /// Fetches one URL to `path`, or to stdout.
 pub(super) fn run(
@@ -32,20 +31,23 @@ pub(super) fn run(
         Ok(output) => output,
         Err(ended) => return ended,
     };
-    let request = match request(options, url, show) {
-        Ok(request) => request,
-        Err(ended) => return ended,
-    };
+    let request = request(options, url, show);
     show.begin(output.path().unwrap_or(Path::new("-")), vec![url.authority()]);
     let mut agent = context.client.agent();
     let canceller = agent.canceller();
     context.interrupt.set_hook(move |_| canceller.cancel());
     let interrupt = context.interrupt;
     let resumed = resumed(&output);
-    let (report, result) =
-        fetch(&mut agent, &request, &mut output, &limits(options), show, &|| interrupt.number());
+    let caller = Caller {
+        signalled: &|| interrupt.number(),
+        answered: &|exchanges| match &options.output.dump_header {
+            Some(sink) => dump_header(sink, exchanges, number > 0),
+            None => Ok(()),
+        },
+    };
+    let (report, result) = fetch(&mut agent, &request, &mut output, &limits(options), show, &caller);
     let mut ended = ended(url, &request, &report, result);
-    if let Err(failed) = after(context, number, &report, &mut output, &ended) {
+    if let Err(failed) = after(options, &report, &output, &ended) {
         ended = failed;
     }
     let unverified = context.call.is_fetch_phase() || options.distfile.digests.is_some();
@@ -66,7 +68,12 @@ pub(super) fn limits(options: &FetchOptions) -> Limits {
 }
 
 fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended> {
-    let Some(path) = path else { return Ok(Output::Stdout) };
+    let Some(path) = path else {
+        return Ok(Output::Stdout(match options.request.resume {
+            Resume::From(offset) => offset,
+            Resume::No | Resume::Existing => 0,
+        }));
+    };
     let offset = match options.request.resume {
         Resume::No => 0,
         Resume::From(offset) => offset,
@@ -90,13 +97,13 @@ fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended
 
 fn resumed(output: &Output) -> u64 {
     match output {
-        Output::Stdout => 0,
+        Output::Stdout(offset) => *offset,
         Output::File(file) => file.offset,
     }
 }
 
-fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Result<Request, Ended> {
-    Ok(Request {
+fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
+    Request {
         url: url.clone(),
         range: options.request.range.map(settings::range),
         condition: options.request.condition.as_ref().and_then(|condition| date(condition, show)),
@@ -113,19 +120,21 @@ fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Result<Request
             refused_connections: options.retry.connrefused,
             all_errors: options.retry.all_errors,
         },
-    })
+        named_by_server: options.output.remote_header_name,
+        refuse_encoded: options.request.compressed,
+    }
 }
 
 fn date(condition: &TimeCondition, show: &mut Show) -> Option<Condition> {
     let seconds = match &condition.time {
         ConditionTime::At(seconds) => u64::try_from(*seconds).unwrap_or(0),
-        ConditionTime::OfFile(path) => match fs::metadata(path).and_then(|metadata| metadata.modified()) {
-            Ok(modified) => modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs(),
-            Err(_) => {
+        ConditionTime::OfFile(path) => {
+            let Ok(modified) = fs::metadata(path).and_then(|metadata| metadata.modified()) else {
                 show.warn(&format!("{}: no such file, and no date (-z): no condition", path.display()));
                 return None;
-            }
-        },
+            };
+            modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+        }
     };
     let newer = condition.kind == ConditionKind::IfModifiedSince;
     Some(Condition { newer, date: Duration::from_secs(seconds) })
@@ -148,21 +157,11 @@ fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>
     }
 }
 
-/// What is done with the file and the answer's fields once the content is there, or is not.
-fn after(
-    context: &Context,
-    number: usize,
-    report: &Report,
-    output: &mut Output,
-    ended: &Ended,
-) -> Result<(), Ended> {
-    let options = context.options;
+/// What is done with the file once the content is there, or is not.
+fn after(options: &FetchOptions, report: &Report, output: &Output, ended: &Ended) -> Result<(), Ended> {
     let disk = |path: &Path, error: &std::io::Error| {
         Ended::failed(ExitStatus::WriteError, format!("{}: {error}", path.display()))
     };
-    if let Some(sink) = &options.output.dump_header {
-        dump_header(sink, &report.exchanges, number > 0).map_err(|(path, error)| disk(&path, &error))?;
-    }
     if !ended.status.is_success() && options.output.remove_on_error && output.file().is_some() {
         let path = output.path().unwrap_or(Path::new(""));
         fs::remove_file(path).map_err(|error| disk(path, &error))?;
@@ -175,18 +174,15 @@ fn after(
             file.set_modified(modified).map_err(|error| disk(path, &error))?;
         }
     }
-    if options.output.remote_header_name && ended.status.is_success() {
-        rename_as_told(context, number, report, output).map_err(|(path, error)| disk(&path, &error))?;
-    }
     Ok(())
 }
 
-fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), (PathBuf, std::io::Error)> {
+fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), SinkError> {
     use std::fmt::Write as _;
     use std::io::Write as _;
     let mut text = String::new();
     for exchange in exchanges {
-        let _ = write!(text, "{} {}\r\n", exchange.version, exchange.status); // a String takes anything
+        let _ = write!(text, "{} {} {}\r\n", exchange.version, exchange.status, exchange.reason); // a String takes anything
         for (name, value) in &exchange.fields {
             let _ = write!(text, "{name}: {value}\r\n");
         }
@@ -194,49 +190,16 @@ fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), 
     }
     match sink {
         Sink::Stdout => {
-            std::io::stdout().write_all(text.as_bytes()).map_err(|e| (PathBuf::from("stdout"), e))
+            let written = std::io::stdout().write_all(text.as_bytes());
+            written.map_err(|error| SinkError::new(Path::new("stdout"), &error))
         }
         Sink::File(path) => {
             let mut open = fs::OpenOptions::new();
             let file = open.create(true).write(true).append(append).truncate(!append).open(path);
-            file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| (path.clone(), e))
+            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+            written.map_err(|error| SinkError::new(path, &error))
         }
     }
-}
-
-/// `-J`: the name that the server gives in `Content-Disposition` (RFC 6266), in the same folder. Nothing that
-/// exists is replaced.
-fn rename_as_told(
-    context: &Context,
-    number: usize,
-    report: &Report,
-    output: &Output,
-) -> Result<(), (PathBuf, std::io::Error)> {
-    let remote = context.options.transfers.get(number).is_some_and(|t| t.output == OutputOption::RemoteName);
-    let disposition = report.exchanges.last().and_then(|exchange| exchange.field("content-disposition"));
-    let (true, Some(path), Some(name)) = (remote, output.path(), disposition.and_then(file_name)) else {
-        return Ok(());
-    };
-    let to = path.with_file_name(name);
-    if to == path {
-        return Ok(());
-    }
-    if to.exists() {
-        let error = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "exists already (-J)");
-        return Err((to, error));
-    }
-    fs::rename(path, &to).map_err(|error| (to, error))
-}
-
-/// The `filename` parameter, its last path segment only.
-fn file_name(disposition: &str) -> Option<String> {
-    let parameter = disposition.split(';').map(str::trim).find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("filename").then(|| value.trim().trim_matches('"').to_owned())
-    })?;
-    let name = parameter.rsplit(['/', '\\']).next().unwrap_or_default();
-    let usable = !matches!(name, "" | "." | "..") && !name.chars().any(char::is_control);
-    usable.then(|| name.to_owned())
 }
 
 fn summary(report: &Report, ended: &Ended, resumed: u64, unverified: bool) -> Option<String> {
@@ -302,22 +265,4 @@ fn verbose(exchanges: &[Exchange]) -> String {
         }
         text
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_names_files_but_not_folders() {
-        for (disposition, name) in [
-            ("attachment; filename=\"a.tar\"", Some("a.tar")),
-            ("attachment; FileName=a.tar; size=1", Some("a.tar")),
-            ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
-            ("attachment; filename=\"..\"", None),
-            ("attachment", None),
-        ] {
-            assert_eq!(file_name(disposition).as_deref(), name, "{disposition}");
-        }
-    }
 }

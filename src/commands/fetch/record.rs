@@ -99,6 +99,7 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
         | Failure::BadHead(_)
         | Failure::HeadTooLarge
         | Failure::TransferCoding(_)
+        | Failure::ContentEncoding(_)
         | Failure::Status { .. }
         | Failure::TooManyRedirects(_)
         | Failure::RedirectRefused(_) => FailureKind::Protocol,

@@ -15,6 +15,7 @@ use crate::progress::{
 };
 use crate::transfer::engine::{self, Observer, Stage};
 
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
 pub(super) struct Show {
     kind: Kind,
     silent: bool,

@@ -19,7 +19,7 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
         Failure::EmptyReply => ExitStatus::GotNothing,
         Failure::NotHttp | Failure::RedirectRefused(_) => ExitStatus::UnsupportedProtocol,
         Failure::BadHead(_) => ExitStatus::WeirdServerReply,
-        Failure::TransferCoding(_) => ExitStatus::BadContentEncoding,
+        Failure::TransferCoding(_) | Failure::ContentEncoding(_) => ExitStatus::BadContentEncoding,
         Failure::Status { .. } => ExitStatus::HttpReturnedError,
         Failure::TooManyRedirects(_) => ExitStatus::TooManyRedirects,
         Failure::RangeMismatch | Failure::RangeIgnored | Failure::RangeNotSatisfiable { .. } => {
@@ -85,6 +85,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         | Failure::BadHead(_)
         | Failure::HeadTooLarge
         | Failure::TransferCoding(_)
+        | Failure::ContentEncoding(_)
         | Failure::Status { .. }
         | Failure::TooManyRedirects(_)
         | Failure::RangeIgnored
