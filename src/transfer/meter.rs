@@ -10,45 +10,63 @@ const GRAIN: Duration = Duration::from_millis(10);
 /// Younger than this, a rate says nothing.
 const YOUNGEST: Duration = Duration::from_millis(30);
 
-/// Measures one stream of bytes. Times are those of the transfer's clock.
+/// Measures the bytes of one source. Its clock runs only between [`Self::begin`] and [`Self::end`], so that the
+/// rate is that of the content, whatever time passes between one answer and the next.
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
-    began: Option<Duration>,
-    /// (time, bytes that came until then, since the beginning), oldest first.
+    /// Time on the meter's clock until the last `begin`.
+    before: Duration,
+    /// Set while content is awaited: the transfer's time at the last `begin`.
+    since: Option<Duration>,
+    /// (time on the meter's clock, bytes that came until then), oldest first.
     samples: VecDeque<(Duration, u64)>,
     total: u64,
 }
 
 impl Meter {
-    /// A stream begins (its first bytes may come any moment).
+    /// Content begins: its first bytes may come any moment.
     pub fn begin(&mut self, now: Duration) {
-        self.samples.clear();
-        self.samples.push_back((now, self.total));
-        self.began = Some(now);
+        self.end(now);
+        self.since = Some(now);
+    }
+
+    /// Content ends.
+    pub fn end(&mut self, now: Duration) {
+        self.before = self.age(now);
+        self.since = None;
     }
 
     pub fn add(&mut self, now: Duration, bytes: u64) {
+        let age = self.age(now);
+        if self.samples.is_empty() {
+            self.samples.push_back((Duration::ZERO, 0));
+        }
         self.total += bytes;
         match self.samples.back_mut() {
-            Some((time, total)) if self.began != Some(*time) && now.saturating_sub(*time) < GRAIN => {
+            Some((time, total)) if !time.is_zero() && age.saturating_sub(*time) < GRAIN => {
                 *total = self.total;
             }
-            _ => self.samples.push_back((now, self.total)),
+            _ => self.samples.push_back((age, self.total)),
         }
-        while self.samples.len() > 2 && now.saturating_sub(self.samples[1].0) > WINDOW {
+        while self.samples.len() > 2 && age.saturating_sub(self.samples[1].0) > WINDOW {
             self.samples.pop_front();
         }
     }
 
-    /// Bytes per second over the last second, silence included; of a stream younger than two seconds, over
-    /// the second half of its life, which leaves out TCP's slow start. None when it is too young to tell.
+    /// For how long content has been awaited, all answers together.
+    pub fn age(&self, now: Duration) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    /// Bytes per second over the last second of content, silence included; over the second half when there were
+    /// less than two seconds, which leaves out TCP's slow start. None when there is too little to tell.
     pub fn rate(&self, now: Duration) -> Option<f64> {
-        let age = now.saturating_sub(self.began?);
-        let window = WINDOW.min(age / 2);
+        let age = self.age(now);
         if age < YOUNGEST || self.total == 0 {
             return None;
         }
-        let from = now.saturating_sub(window);
+        let window = WINDOW.min(age / 2);
+        let from = age.saturating_sub(window);
         let at = self.samples.partition_point(|(time, _)| *time <= from);
         // What had come by `from`, by a straight line between the samples around it.
         let (before_time, before) = self.samples[at.saturating_sub(1)];
@@ -104,5 +122,19 @@ mod tests {
         steady(100, 3005, 4100, &mut meter);
         let rate = meter.rate(MS(4100)).unwrap();
         assert!((0.09e6..0.12e6).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn time_between_answers_does_not_count() {
+        let mut meter = Meter::default();
+        meter.begin(MS(0));
+        steady(1000, 5, 1000, &mut meter);
+        meter.end(MS(1000));
+        let rate = meter.rate(MS(9000)).unwrap();
+        assert!((rate / 1e6 - 1.0).abs() < 0.05, "{rate}");
+        meter.begin(MS(9000));
+        steady(1000, 9005, 9200, &mut meter);
+        let rate = meter.rate(MS(9200)).unwrap();
+        assert!((rate / 1e6 - 1.0).abs() < 0.05, "{rate}");
     }
 }

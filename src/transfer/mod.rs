@@ -1,7 +1,11 @@
 //! Which source sends which bytes, and how they become a verified file.
 //!
-//! Pure: [`segments`], [`meter`], [`scheduler`].
+//! Pure: [`segments`], [`meter`], `source`, `outlook`, [`scheduler`].
 
 pub mod meter;
+mod outlook;
 pub mod scheduler;
 pub mod segments;
+#[cfg(test)]
+mod simulator;
+mod source;
