@@ -61,7 +61,10 @@ impl Meter {
     /// Bytes per second over the last second of content, silence included; over the second half when there were
     /// less than two seconds, which leaves out TCP's slow start. None when there is too little to tell.
     pub fn rate(&self, now: Duration) -> Option<f64> {
-        let age = self.age(now);
+        let last = self.samples.back().map_or(Duration::ZERO, |(time, _)| *time);
+        let before_last = self.samples.iter().rev().nth(1).map_or(Duration::ZERO, |(time, _)| *time);
+        // Bytes come in lumps: what the next one holds is not missing before it is due.
+        let age = last.max(self.age(now).saturating_sub(last - before_last));
         if age < YOUNGEST || self.total == 0 {
             return None;
         }

@@ -72,6 +72,8 @@ pub struct Opened {
 const STALL: Duration = Duration::from_secs(1);
 /// "While others deliver": something came from somebody within this time.
 const LIVELY: Duration = Duration::from_millis(600);
+/// Nothing from a source for so long: another one is asked, even if nobody delivers.
+const SILENT: Duration = Duration::from_secs(3);
 /// Nothing from anybody for so long: the source is given up.
 const DEAD: Duration = Duration::from_secs(15);
 /// For every so many bytes one more source is asked, and asked for so many before the size is known.
@@ -84,8 +86,8 @@ const FIRST_CLAIM: (u64, u64) = (128 * 1024, 4 * 1024 * 1024);
 const LEAST_CLAIM: u64 = 64 * 1024;
 /// The part of its fair share that a source claims at once, so that there is something left to correct with.
 const FRACTION: f64 = 0.75;
-/// A claim lasts at least so many times the gap that its request costs, and a gap at least `LEAST_GAP` seconds:
-/// a fiftieth of the time is spent on requests at most.
+/// Unless that would last less than so many times the gap that its request costs (at least `LEAST_GAP` seconds):
+/// then it claims all of its share. So a fiftieth of the time is lost between requests at most.
 const PAYS_FOR: f64 = 50.0;
 const LEAST_GAP: f64 = 0.01;
 /// A claim lasts at most so many seconds: the rate will not be the same for ever.
@@ -436,6 +438,7 @@ impl Scheduler {
         let average = self.average_rate(now).unwrap_or(0.0);
         let working = |s: &&Source| match s.state {
             State::Opening { .. } => !s.is_overdue(now),
+            State::Receiving { last, .. } if now.saturating_sub(last) > SILENT => false,
             State::Receiving { .. } => {
                 !s.is_settled(now) || s.rate(now).is_none_or(|rate| rate >= average * HOPELESS)
             }
@@ -458,11 +461,16 @@ impl Scheduler {
         if self.size.is_none() {
             return true;
         }
-        let claimed: u64 = self.sources.iter().filter_map(Source::claim).map(ByteRange::len).sum();
-        let worth = 1 + (self.todo.len() + claimed) / PER_SOURCE;
         let (workers, left) = self.outlook(now);
         let finish = common_finish(&workers, left);
-        (busy as u64) < worth || finish.is_finite() && finish > TOO_LONG
+        busy < self.hands() || finish.is_finite() && finish > TOO_LONG
+    }
+
+    /// How many should share what is left: small files are not worth many requests.
+    fn hands(&self) -> usize {
+        let usable = self.sources.iter().filter(|s| !s.is_out()).count();
+        let worth = 1 + self.missing() / PER_SOURCE;
+        usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))
     }
 
     /// Bytes per second of those at work, on average.
@@ -532,12 +540,23 @@ impl Scheduler {
             return Some(ByteRange::new(front.first, front.first + self.first_claim().min(front.len())));
         };
         workers.push(Worker { free: 0.0, gap, rate });
+        // Those who will be asked next.
+        for other in self.idle(source.expectation.tier, now) {
+            let source = &self.sources[other];
+            if let Some(rate) = source.rate(now).or(average)
+                && other != id
+                && workers.len() < self.hands()
+            {
+                workers.push(Worker { free: 0.0, gap: source.gap(), rate });
+            }
+        }
         let finish = common_finish(&workers, left);
         self.trim(id, finish, gap, now);
         let share = rate * (finish - gap);
-        let claim = (share * FRACTION).max(rate * gap.max(LEAST_GAP) * PAYS_FOR);
+        let part = share * FRACTION;
+        let claim = if part > rate * gap.max(LEAST_GAP) * PAYS_FOR { part } else { share };
         // The cast saturates, and what is negative becomes 0.
-        let mut claim = claim.min(share).min(rate * LONGEST_CLAIM) as u64;
+        let mut claim = claim.min(rate * LONGEST_CLAIM) as u64;
         if known.is_none() {
             claim = claim.min(self.first_claim());
         }
@@ -554,10 +573,17 @@ impl Scheduler {
         Some(ByteRange::new(first, end))
     }
 
-    /// Bytes that a source of unknown rate is asked for.
+    /// Bytes that are still to come.
+    fn missing(&self) -> u64 {
+        self.todo.len() + self.sources.iter().filter_map(Source::claim).map(ByteRange::len).sum::<u64>()
+    }
+
+    /// Bytes that a source of unknown rate is asked for: a part of what would be its share if all were equal.
     fn first_claim(&self) -> u64 {
-        let usable = self.sources.iter().filter(|s| !s.is_out()).count().min(self.parallel) as u64;
-        (self.todo.len() / (2 * usable.max(1))).clamp(FIRST_CLAIM.0, FIRST_CLAIM.1)
+        match self.hands() as u64 {
+            0 | 1 => u64::MAX,
+            hands => (self.missing() / (2 * hands)).clamp(FIRST_CLAIM.0, FIRST_CLAIM.1),
+        }
     }
 
     /// Those at work, and the bytes that nobody has or that those who have them do not send.
@@ -575,7 +601,7 @@ impl Scheduler {
             };
             match rate {
                 Some(rate) if rate >= 1.0 && !source.is_overdue(now) => {
-                    workers.push(Worker { free: claimed / rate, gap: source.gap(), rate });
+                    workers.push(Worker { free: source.delay(now) + claimed / rate, gap: source.gap(), rate });
                 }
                 None if !source.is_overdue(now) => {}
                 _ => left += claimed,

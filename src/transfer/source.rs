@@ -109,8 +109,17 @@ impl Source {
         let cold = self.first_byte_cold.or(self.expectation.first_byte);
         // A new connection costs one more round trip.
         let warm = self.first_byte_warm.or(cold.map(|cold| cold / 2));
-        let gap = if self.warm || self.is_active() { warm.or(cold) } else { cold.or(warm) };
+        let reused = self.warm || matches!(self.state, State::Receiving { .. });
+        let gap = if reused { warm.or(cold) } else { cold.or(warm) };
         gap.unwrap_or(UNKNOWN_FIRST_BYTE).as_secs_f64()
+    }
+
+    /// Seconds until the first byte of an answer that is awaited.
+    pub fn delay(&self, now: Time) -> f64 {
+        match self.state {
+            State::Opening { since, .. } => (self.gap() - now.saturating_sub(since).as_secs_f64()).max(0.0),
+            _ => 0.0,
+        }
     }
 
     /// Bytes per second; none before anything is known.

@@ -345,7 +345,9 @@ impl<'a> Simulation<'a> {
         peer.generation += 1;
         let (Some(request), connection) = (peer.request.take(), peer.connection.take()) else { return };
         let rest = request.content_end - request.position;
-        if request.opened {
+        if peer.mirror.is_silent(peer.sent) {
+            // Nothing is on its way.
+        } else if request.opened {
             self.wasted += connection.map_or(0, |c| c.in_flight(&peer.mirror, self.now)).min(rest);
         } else if peer.mirror.answers_at(request.sent, request.answers, peer.sent) == Some(request.answers)
             && self.now + peer.mirror.round_trip() / 2 > request.answers
