@@ -157,6 +157,9 @@ impl Scheduler {
         match claim {
             Some(claim) => {
                 let content_end = opened.content_end;
+                if claim.end < asked.end.min(self.size.unwrap_or(u64::MAX)) {
+                    self.actions.push(Action::Shorten { source: id, end: claim.end });
+                }
                 self.sources[id].state = State::Receiving { claim, content_end, first_pos: opened.first_pos, since: now, last: now };
             }
             None => self.close(id, now),
@@ -303,8 +306,7 @@ impl Scheduler {
 
     /// What of `wanted`, from its first byte on, nobody has begun to send.
     fn reclaim(&mut self, id: SourceId, wanted: ByteRange) -> Option<ByteRange> {
-        if let Some(free) = self.todo.range_at(wanted.first).filter(|free| free.first == wanted.first) {
-            let free = free.intersection(wanted)?;
+        if let Some(free) = self.todo.range_at(wanted.first).and_then(|free| free.intersection(wanted)) {
             self.todo.remove(free);
             return Some(free);
         }
@@ -461,9 +463,10 @@ impl Scheduler {
         if self.size.is_none() {
             return true;
         }
-        let (workers, left) = self.outlook(now);
+        let (workers, left) = self.outlook(average, now);
         let finish = common_finish(&workers, left);
-        busy < self.hands() || finish.is_finite() && finish > TOO_LONG
+        let young = self.sources.iter().any(|s| s.is_active() && !s.is_overdue(now) && !s.is_settled(now));
+        busy < self.hands() || !young && finish > TOO_LONG
     }
 
     /// How many should share what is left: small files are not worth many requests.
@@ -484,7 +487,11 @@ impl Scheduler {
 
     /// Claims something for an idle source.
     fn work_for(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
-        self.release_overdue(now);
+        for other in 0..self.sources.len() {
+            if self.sources[other].is_overdue(now) {
+                self.unclaim(other);
+            }
+        }
         let claim = if self.sources[id].sequential {
             self.front_for_sequential(id, now)?
         } else if self.is_alone() {
@@ -504,19 +511,6 @@ impl Scheduler {
         self.parallel == 1 || self.sources.iter().filter(|s| !s.is_out()).count() <= 1
     }
 
-    /// What was claimed by those who do not answer in time is free again; if they do answer while it still
-    /// is, they get it back.
-    fn release_overdue(&mut self, now: Time) {
-        for id in 0..self.sources.len() {
-            if self.sources[id].is_overdue(now)
-                && let State::Opening { claim, .. } = &mut self.sources[id].state
-                && let Some(claim) = claim.take()
-            {
-                self.release(claim);
-            }
-        }
-    }
-
     /// A source that ignores ranges is good for the beginning of the file; for more only when it is the last
     /// hope, because then it sends again what is there.
     fn front_for_sequential(&self, id: SourceId, now: Time) -> Option<ByteRange> {
@@ -533,12 +527,13 @@ impl Scheduler {
     fn fair_share(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
         let source = &self.sources[id];
         let (gap, known) = (source.gap(), source.rate(now));
-        let (mut workers, left) = self.outlook(now);
         let average = self.average_rate(now);
         let Some(rate) = known.or(average).filter(|rate| *rate > 0.0) else {
             let front = self.todo.first()?;
             return Some(ByteRange::new(front.first, front.first + self.first_claim().min(front.len())));
         };
+        let assumed = average.unwrap_or(rate);
+        let (mut workers, left) = self.outlook(assumed, now);
         workers.push(Worker { free: 0.0, gap, rate });
         // Those who will be asked next.
         for other in self.idle(source.expectation.tier, now) {
@@ -551,7 +546,7 @@ impl Scheduler {
             }
         }
         let finish = common_finish(&workers, left);
-        self.trim(id, finish, gap, now);
+        self.trim(id, finish, gap, assumed, now);
         let share = rate * (finish - gap);
         let part = share * FRACTION;
         let claim = if part > rate * gap.max(LEAST_GAP) * PAYS_FOR { part } else { share };
@@ -586,60 +581,72 @@ impl Scheduler {
         }
     }
 
-    /// Those at work, and the bytes that nobody has or that those who have them do not send.
-    fn outlook(&self, now: Time) -> (Vec<Worker>, f64) {
-        let average = self.average_rate(now);
+    /// Those at work, and the bytes that nobody has or that those who have them do not send. A source of unknown
+    /// rate counts as one of `assumed` bytes per second, and so does one that is too young to be called slow.
+    fn outlook(&self, assumed: f64, now: Time) -> (Vec<Worker>, f64) {
         let mut left = self.todo.len() as f64;
         let mut workers = Vec::new();
         for source in &self.sources {
             let Some(claim) = source.claim() else { continue };
-            let claimed = claim.len() as f64;
-            let rate = match source.rate(now) {
-                // Too young to be called slow.
-                Some(rate) if !source.is_settled(now) => Some(rate.max(average.unwrap_or(0.0))),
-                known => known.or(average),
-            };
-            match rate {
-                Some(rate) if rate >= 1.0 && !source.is_overdue(now) => {
-                    workers.push(Worker { free: source.delay(now) + claimed / rate, gap: source.gap(), rate });
-                }
-                None if !source.is_overdue(now) => {}
-                _ => left += claimed,
+            let (claimed, rate) = (claim.len() as f64, source.rate_or(assumed, now));
+            if rate < 1.0 || source.is_overdue(now) {
+                left += claimed;
+            } else {
+                workers.push(Worker { free: source.delay(now) + claimed / rate, gap: source.gap(), rate });
             }
         }
         (workers, left)
     }
 
-    /// Gives back what others claimed but would deliver so much later than `finish` that a cut connection and
+    /// Gives back what others claimed but would deliver so much later than `finish` that cut connections and
     /// `gap`, the seconds that a further request takes, are worth it.
-    fn trim(&mut self, id: SourceId, finish: f64, gap: f64, now: Time) {
-        for victim in 0..self.sources.len() {
+    fn trim(&mut self, id: SourceId, finish: f64, gap: f64, assumed: f64, now: Time) {
+        for victim in (0..self.sources.len()).filter(|victim| *victim != id) {
             let source = &self.sources[victim];
-            let State::Receiving { claim, content_end, last, .. } = source.state else { continue };
-            if victim == id || claim.is_empty() || !source.is_settled(now) {
+            let Some(claim) = source.claim().filter(|claim| !claim.is_empty()) else { continue };
+            let rate = source.rate_or(assumed, now);
+            let gain = source.delay(now) + claim.len() as f64 / rate.max(1.0) - finish;
+            // One that is cut needs a new connection before it can help with the rest.
+            if gain < LEAST_GAIN.max(gap).max(2.0 * source.gap()) {
                 continue;
             }
-            let rate = source.rate(now).unwrap_or(0.0);
-            let gain = claim.len() as f64 / rate.max(1.0) - finish;
-            let end = (claim.first + (rate * finish) as u64).min(claim.end);
-            // Its content was to be cut anyway when it is longer than the claim.
-            let cut = content_end.is_none_or(|content_end| content_end > claim.end);
-            let lost = if cut { 0.0 } else { (rate * (source.gap() + QUEUE)).min((claim.end - end) as f64) };
-            let affordable = self.cut + lost <= self.size.unwrap_or(0) as f64 * WASTE_ALLOWED;
-            if gain < gap.max(LEAST_GAIN) || !(affordable || gain > WORTH_IT) {
-                continue;
+            match source.state {
+                State::Opening { .. } if source.is_late(now) => self.unclaim(victim),
+                State::Receiving { .. } if source.is_settled(now) => {
+                    let end = (claim.first + (rate * finish) as u64).min(claim.end);
+                    let lost = (rate * (source.gap() + QUEUE)).min((claim.end - end) as f64);
+                    let lost = if source.will_be_cut() { 0.0 } else { lost };
+                    let affordable = self.cut + lost <= self.size.unwrap_or(0) as f64 * WASTE_ALLOWED;
+                    if affordable || gain > WORTH_IT {
+                        self.cut += lost;
+                        self.shorten(victim, end, now);
+                    }
+                }
+                _ => {}
             }
-            self.cut += lost;
-            if end == claim.first {
-                self.actions.push(Action::Close { source: victim });
-                self.fail(victim, Failure::Stalled(now.saturating_sub(last)), now);
-                continue;
-            }
-            if let State::Receiving { claim, .. } = &mut self.sources[victim].state {
-                claim.end = end;
-            }
-            self.release(ByteRange { first: end, end: claim.end });
-            self.actions.push(Action::Shorten { source: victim, end });
+        }
+    }
+
+    fn shorten(&mut self, id: SourceId, end: u64, now: Time) {
+        let State::Receiving { claim, last, .. } = &mut self.sources[id].state else { return };
+        if end == claim.first {
+            let silence = now.saturating_sub(*last);
+            self.actions.push(Action::Close { source: id });
+            return self.fail(id, Failure::Stalled(silence), now);
+        }
+        let tail = ByteRange::new(end, claim.end);
+        claim.end = end;
+        self.release(tail);
+        self.actions.push(Action::Shorten { source: id, end });
+    }
+
+    /// Takes what a source was asked for and has not begun to send. If it does while nobody else has, it gets it
+    /// back.
+    fn unclaim(&mut self, id: SourceId) {
+        if let State::Opening { claim, .. } = &mut self.sources[id].state
+            && let Some(claim) = claim.take()
+        {
+            self.release(claim);
         }
     }
 

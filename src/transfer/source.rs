@@ -114,11 +114,24 @@ impl Source {
         gap.unwrap_or(UNKNOWN_FIRST_BYTE).as_secs_f64()
     }
 
-    /// Seconds until the first byte of an answer that is awaited.
+    /// Seconds until the first byte of an answer that is awaited. One that is late is expected to take as long
+    /// again as it took until now.
     pub fn delay(&self, now: Time) -> f64 {
+        let State::Opening { since, .. } = self.state else { return 0.0 };
+        let waited = now.saturating_sub(since).as_secs_f64();
+        if self.is_late(now) { waited } else { self.gap() - waited }
+    }
+
+    /// Whether its answer takes longer than usual.
+    pub fn is_late(&self, now: Time) -> bool {
+        matches!(self.state, State::Opening { since, .. } if now.saturating_sub(since).as_secs_f64() > self.gap())
+    }
+
+    /// Whether what it sends is longer than what is wanted of it.
+    pub fn will_be_cut(&self) -> bool {
         match self.state {
-            State::Opening { since, .. } => (self.gap() - now.saturating_sub(since).as_secs_f64()).max(0.0),
-            _ => 0.0,
+            State::Receiving { claim, content_end, .. } => content_end.is_none_or(|end| end > claim.end),
+            _ => false,
         }
     }
 
@@ -132,6 +145,16 @@ impl Source {
         match (measured, self.expectation.rate) {
             (Some(measured), Some(expected)) => Some(measured.max(expected)),
             (measured, expected) => measured.or(expected),
+        }
+    }
+
+    /// Bytes per second, `assumed` when nothing is known, and at least that when it is too young to be called
+    /// slow.
+    pub fn rate_or(&self, assumed: f64, now: Time) -> f64 {
+        match self.rate(now) {
+            Some(rate) if self.is_settled(now) => rate,
+            Some(rate) => rate.max(assumed),
+            None => assumed,
         }
     }
 

@@ -75,6 +75,8 @@ struct Request {
     /// Where to stop reading.
     end: u64,
     content_end: u64,
+    /// The same, as far as the answer says it.
+    said_end: u64,
 }
 
 /// One mirror and the thread that talks to it.
@@ -167,7 +169,7 @@ impl<'a> Simulation<'a> {
             time: self.now,
             waste: self.wasted as f64 / self.setup.size.max(1) as f64,
             requests: self.peers.iter().map(|peer| peer.requests).collect(),
-            story: self.story,
+            story: std::mem::take(&mut self.story),
         }
     }
 
@@ -194,7 +196,7 @@ impl<'a> Simulation<'a> {
                     self.tell(source, &format!("shorten to {end}"));
                     let request = self.peers[source].request.as_mut().expect("shortened while at work");
                     assert!(request.opened, "shortened after it answered");
-                    assert!(request.position <= end && end <= request.content_end, "shortened to what it sends");
+                    assert!(request.position <= end && end <= request.said_end, "shortened to what it sends");
                     request.end = end;
                 }
                 Action::Close { source } => {
@@ -227,6 +229,7 @@ impl<'a> Simulation<'a> {
             position: range.first,
             end: range.end,
             content_end: range.end.min(self.setup.size),
+            said_end: u64::MAX,
         });
         if let Some(time) = peer.mirror.answers_at(self.now, answers, peer.sent) {
             self.push(time, id, Event::Answer);
@@ -252,6 +255,7 @@ impl<'a> Simulation<'a> {
                 peer.connection.get_or_insert_with(|| Connection::new(self.now)).begin(self.now);
                 request.opened = true;
                 request.content_end = content_end.unwrap_or(size);
+                request.said_end = content_end.unwrap_or(u64::MAX);
                 request.position = from;
                 if from < request.asked.first {
                     // The server ignores ranges: what comes before is read and thrown away.
@@ -353,6 +357,15 @@ impl<'a> Simulation<'a> {
             && self.now + peer.mirror.round_trip() / 2 > request.answers
         {
             self.wasted += mirror::INITIAL_WINDOW.min(rest);
+        }
+    }
+}
+
+impl Drop for Simulation<'_> {
+    /// A broken promise is told with what led to it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{:9.3} and then\n{}", self.now.as_secs_f64(), self.story.join("\n"));
         }
     }
 }
