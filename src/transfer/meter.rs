@@ -9,6 +9,10 @@ const WINDOW: Duration = Duration::from_secs(1);
 const GRAIN: Duration = Duration::from_millis(10);
 /// Younger than this, a rate says nothing.
 const YOUNGEST: Duration = Duration::from_millis(30);
+/// Content of which nothing came for so long has the rate 0.
+const SILENT: Duration = Duration::from_millis(300);
+/// A rate that grows by less than this factor is steady.
+const GROWTH: f64 = 1.3;
 
 /// Measures the bytes of one source. Its clock runs only between [`Self::begin`] and [`Self::end`], so that the
 /// rate is that of the content, whatever time passes between one answer and the next.
@@ -48,7 +52,7 @@ impl Meter {
             }
             _ => self.samples.push_back((age, self.total)),
         }
-        while self.samples.len() > 2 && age.saturating_sub(self.samples[1].0) > WINDOW {
+        while self.samples.len() > 2 && age.saturating_sub(self.samples[1].0) > WINDOW * 2 {
             self.samples.pop_front();
         }
     }
@@ -61,27 +65,43 @@ impl Meter {
     /// Bytes per second over the last second of content, silence included; over the second half when there were
     /// less than two seconds, which leaves out TCP's slow start. None when there is too little to tell.
     pub fn rate(&self, now: Duration) -> Option<f64> {
-        let last = self.samples.back().map_or(Duration::ZERO, |(time, _)| *time);
-        let before_last = self.samples.iter().rev().nth(1).map_or(Duration::ZERO, |(time, _)| *time);
-        // Bytes come in lumps: what the next one holds is not missing before it is due.
-        let age = last.max(self.age(now).saturating_sub(last - before_last));
-        if age < YOUNGEST || self.total == 0 {
+        let age = self.settled_age(now);
+        if age < if self.total == 0 { SILENT } else { YOUNGEST } {
             return None;
         }
         let window = WINDOW.min(age / 2);
-        let from = age.saturating_sub(window);
-        let at = self.samples.partition_point(|(time, _)| *time <= from);
-        // What had come by `from`, by a straight line between the samples around it.
-        let (before_time, before) = self.samples[at.saturating_sub(1)];
-        let then = match self.samples.get(at) {
-            Some((after_time, after)) if *after_time > before_time => {
-                let part = from.saturating_sub(before_time).as_secs_f64()
-                    / (*after_time - before_time).as_secs_f64();
-                before as f64 + (after - before) as f64 * part.clamp(0.0, 1.0)
-            }
-            _ => before as f64,
+        let bytes = self.until(age) - self.until(age - window);
+        Some(bytes.max(0.0) / window.as_secs_f64())
+    }
+
+    /// Whether the rate has stopped growing: whether in the last `span` hardly more came than in the one before.
+    pub fn is_steady(&self, now: Duration, span: Duration) -> bool {
+        let age = self.settled_age(now);
+        let span = span.min(WINDOW);
+        if age < span * 2 {
+            return false;
+        }
+        let (last, before) = (self.until(age), self.until(age - span));
+        last - before <= GROWTH * (before - self.until(age - span * 2))
+    }
+
+    /// The age up to which it is known what came: bytes come in lumps, and what the next one holds is not missing
+    /// before it is due.
+    fn settled_age(&self, now: Duration) -> Duration {
+        let last = self.samples.back().map_or(Duration::ZERO, |(time, _)| *time);
+        let before_last = self.samples.iter().rev().nth(1).map_or(Duration::ZERO, |(time, _)| *time);
+        last.max(self.age(now).saturating_sub(last - before_last))
+    }
+
+    /// Bytes that had come by `age`, by a straight line between the samples around it.
+    fn until(&self, age: Duration) -> f64 {
+        let at = self.samples.partition_point(|(time, _)| *time <= age);
+        let Some((before_time, before)) = at.checked_sub(1).and_then(|at| self.samples.get(at)) else {
+            return self.samples.front().map_or(0.0, |(_, bytes)| *bytes as f64);
         };
-        Some(((self.total as f64 - then) / window.as_secs_f64()).max(0.0))
+        let Some((after_time, after)) = self.samples.get(at) else { return *before as f64 };
+        let part = (age - *before_time).as_secs_f64() / (*after_time - *before_time).as_secs_f64();
+        *before as f64 + (after - before) as f64 * part
     }
 }
 

@@ -172,7 +172,7 @@ impl Scheduler {
     pub fn received(&mut self, id: SourceId, len: u64, now: Time) -> Option<ByteRange> {
         self.last_arrival = now;
         if self.sources[id].claim().is_some_and(|claim| claim.len() <= len) {
-            self.extend(id);
+            self.extend(id, now);
         }
         let State::Receiving { claim, content_end, last, .. } = &mut self.sources[id].state else { return None };
         *last = now;
@@ -292,7 +292,8 @@ impl Scheduler {
     }
 
     /// Where a claim ends, but neither the content nor what is to be done, no new request is needed.
-    fn extend(&mut self, id: SourceId) {
+    fn extend(&mut self, id: SourceId, now: Time) {
+        self.unclaim_overdue(now);
         let State::Receiving { claim, content_end, .. } = &mut self.sources[id].state else { return };
         let Some(next) = self.todo.range_at(claim.end) else { return };
         let end = content_end.map_or(next.end, |content_end| next.end.min(content_end));
@@ -487,11 +488,7 @@ impl Scheduler {
 
     /// Claims something for an idle source.
     fn work_for(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
-        for other in 0..self.sources.len() {
-            if self.sources[other].is_overdue(now) {
-                self.unclaim(other);
-            }
-        }
+        self.unclaim_overdue(now);
         let claim = if self.sources[id].sequential {
             self.front_for_sequential(id, now)?
         } else if self.is_alone() {
@@ -538,15 +535,11 @@ impl Scheduler {
         // Those who will be asked next.
         for other in self.idle(source.expectation.tier, now) {
             let source = &self.sources[other];
-            if let Some(rate) = source.rate(now).or(average)
-                && other != id
-                && workers.len() < self.hands()
-            {
-                workers.push(Worker { free: 0.0, gap: source.gap(), rate });
+            if other != id && !source.sequential && workers.len() < self.hands() {
+                workers.push(Worker { free: 0.0, gap: source.gap(), rate: source.rate_or(assumed, now) });
             }
         }
         let finish = common_finish(&workers, left);
-        self.trim(id, finish, gap, assumed, now);
         let share = rate * (finish - gap);
         let part = share * FRACTION;
         let claim = if part > rate * gap.max(LEAST_GAP) * PAYS_FOR { part } else { share };
@@ -555,9 +548,17 @@ impl Scheduler {
         if known.is_none() {
             claim = claim.min(self.first_claim());
         }
+        if self.todo.len() < claim {
+            // Nobody is cut short for small gains, and for one that may be slow only for great ones.
+            let least_gain = if known.is_some() { gap.max(LEAST_GAIN) } else { TOO_LONG };
+            self.trim(id, finish, least_gain, assumed, now);
+        }
         let slow = average.is_some_and(|average| rate < average * SLOW);
-        let range = if slow { self.todo.last()? } else { self.todo.first()? };
-        if claim < LEAST_CLAIM.min(range.len() / 2) {
+        let fits = |range: &ByteRange| range.len() >= claim;
+        let fitting = if slow { self.todo.iter().filter(fits).last() } else { self.todo.iter().find(fits) };
+        let range = fitting.or_else(|| self.todo.iter().max_by_key(|range| range.len()))?;
+        if claim < LEAST_CLAIM.min(range.len() / 2) && workers.len() > 1 {
+            // Somebody else will have done it before.
             return None;
         }
         // A rest that is not worth a request of its own goes along.
@@ -598,21 +599,20 @@ impl Scheduler {
         (workers, left)
     }
 
-    /// Gives back what others claimed but would deliver so much later than `finish` that cut connections and
-    /// `gap`, the seconds that a further request takes, are worth it.
-    fn trim(&mut self, id: SourceId, finish: f64, gap: f64, assumed: f64, now: Time) {
+    /// Gives back what others claimed but would deliver later than `finish` by `least_gain` seconds or more.
+    fn trim(&mut self, id: SourceId, finish: f64, least_gain: f64, assumed: f64, now: Time) {
         for victim in (0..self.sources.len()).filter(|victim| *victim != id) {
             let source = &self.sources[victim];
             let Some(claim) = source.claim().filter(|claim| !claim.is_empty()) else { continue };
-            let rate = source.rate_or(assumed, now);
+            let rate = source.best_rate(claim.len(), assumed, now);
             let gain = source.delay(now) + claim.len() as f64 / rate.max(1.0) - finish;
             // One that is cut needs a new connection before it can help with the rest.
-            if gain < LEAST_GAIN.max(gap).max(2.0 * source.gap()) {
+            if gain < least_gain.max(2.0 * source.gap()) {
                 continue;
             }
             match source.state {
                 State::Opening { .. } if source.is_late(now) => self.unclaim(victim),
-                State::Receiving { .. } if source.is_settled(now) => {
+                State::Receiving { .. } => {
                     let end = (claim.first + (rate * finish) as u64).min(claim.end);
                     let lost = (rate * (source.gap() + QUEUE)).min((claim.end - end) as f64);
                     let lost = if source.will_be_cut() { 0.0 } else { lost };
@@ -647,6 +647,14 @@ impl Scheduler {
             && let Some(claim) = claim.take()
         {
             self.release(claim);
+        }
+    }
+
+    fn unclaim_overdue(&mut self, now: Time) {
+        for id in 0..self.sources.len() {
+            if self.sources[id].is_overdue(now) {
+                self.unclaim(id);
+            }
         }
     }
 

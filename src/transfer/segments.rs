@@ -70,10 +70,6 @@ impl Segments {
         self.0.first().copied()
     }
 
-    pub fn last(&self) -> Option<ByteRange> {
-        self.0.last().copied()
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = ByteRange> + '_ {
         self.0.iter().copied()
     }

@@ -11,8 +11,8 @@ use crate::http::{ByteRange, Failure};
 const OVERDUE: Duration = Duration::from_millis(300);
 /// First-byte time of a source that was never asked.
 const UNKNOWN_FIRST_BYTE: Duration = Duration::from_millis(100);
-/// What a source delivered in its first so many round trips says little: TCP is still finding its rate.
-const SLOW_START: u32 = 10;
+/// Two round trips show whether a rate still grows; with a shorter look one would see chance.
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 /// Broken connections in a row, without progress worth naming, after which a source is given up.
 const MOST_BREAKS: u32 = 3;
 /// Progress worth naming, in bytes.
@@ -158,10 +158,20 @@ impl Source {
         }
     }
 
-    /// Whether its measured rate can be relied on, also for calling it slow.
+    /// Bytes per second at which it can deliver the next `bytes` at best: in slow start the rate doubles with
+    /// every round trip.
+    pub fn best_rate(&self, bytes: u64, assumed: f64, now: Time) -> f64 {
+        let rate = self.rate_or(assumed, now);
+        let (Some(measured), false) = (self.rate(now), self.is_settled(now)) else { return rate };
+        let (bytes, round_trip) = (bytes as f64, self.gap().max(0.001));
+        let rounds = (1.0 + bytes / (measured.max(1.0) * round_trip)).log2();
+        rate.max(bytes / (rounds * round_trip))
+    }
+
+    /// Whether its measured rate can be relied on, also for calling it slow: slow start is over.
     pub fn is_settled(&self, now: Time) -> bool {
         let round_trip = Duration::from_secs_f64(self.gap());
-        self.meter.age(now) > (round_trip * SLOW_START).clamp(OVERDUE, Duration::from_secs(2))
+        self.meter.is_steady(now, (round_trip * 2).max(SHORTEST_LOOK))
     }
 
     /// Whether an answer has been due for so long that somebody else should be asked, too.

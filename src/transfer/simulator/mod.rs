@@ -22,7 +22,7 @@ const BUFFER: u64 = 128 * 1024;
 /// A reader does not wait longer than this for its buffer to fill.
 const READ: Duration = Duration::from_millis(20);
 /// A run that takes longer than this never ends.
-const FOR_EVER: Duration = Duration::from_secs(600);
+const FOR_EVER: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -256,6 +256,7 @@ impl<'a> Simulation<'a> {
                 request.opened = true;
                 request.content_end = content_end.unwrap_or(size);
                 request.said_end = content_end.unwrap_or(u64::MAX);
+                request.end = request.end.min(request.said_end);
                 request.position = from;
                 if from < request.asked.first {
                     // The server ignores ranges: what comes before is read and thrown away.
@@ -348,7 +349,7 @@ impl<'a> Simulation<'a> {
         let peer = &mut self.peers[id];
         peer.generation += 1;
         let (Some(request), connection) = (peer.request.take(), peer.connection.take()) else { return };
-        let rest = request.content_end - request.position;
+        let rest = request.content_end.saturating_sub(request.position);
         if peer.mirror.is_silent(peer.sent) {
             // Nothing is on its way.
         } else if request.opened {

@@ -69,6 +69,13 @@ fn longest_trip(mirrors: &[Mirror]) -> f64 {
     mirrors.iter().map(|m| m.round_trip().as_secs_f64()).fold(0.0, f64::max)
 }
 
+fn in_flight_but_fastest(mirrors: &[Mirror]) -> f64 {
+    let mut bytes: Vec<f64> = mirrors.iter().map(|m| m.rate * (m.round_trip().as_secs_f64() + 0.1)).collect();
+    bytes.sort_by(f64::total_cmp);
+    bytes.pop();
+    bytes.iter().sum()
+}
+
 fn all_rates(mirrors: &[Mirror]) -> f64 {
     mirrors.iter().map(|m| m.rate).sum()
 }
@@ -83,7 +90,8 @@ fn within(limit: f64, outcome: &Outcome) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// When nothing fails: the bandwidth of all and 5 %, 4 round trips, slow start; and hardly any waste.
+    /// When nothing fails: the bandwidth of all and 5 %, 4 round trips, slow start. Waste: 2 %,
+    /// and what is in flight when each connection but the fastest is cut once.
     #[test]
     fn nothing_fails(
         mirrors in prop::collection::vec(healthy(), 1..7),
@@ -93,10 +101,10 @@ proptest! {
     ) {
         let size = megabytes * 1_000_000;
         let limit = 1.05 * size as f64 / all_rates(&mirrors) + 4.0 * longest_trip(&mirrors) + slow_start(&mirrors);
-        let setup = Setup { size, size_known, parallel: 8, mirrors, order };
-        let outcome = run(&setup);
+        let allowed = 0.02 + in_flight_but_fastest(&mirrors) / size as f64;
+        let outcome = run(&Setup { size, size_known, parallel: 8, mirrors, order });
         within(limit, &outcome)?;
-        prop_assert!(outcome.waste <= 0.02, "waste {}\n{}", outcome.waste, outcome.story.join("\n"));
+        prop_assert!(outcome.waste <= allowed, "waste {}\n{}", outcome.waste, outcome.story.join("\n"));
     }
 
     /// Small files: one source is enough, and nobody else is bothered.
@@ -126,7 +134,7 @@ proptest! {
         prop_assert!(outcome.complete, "never complete\n{}", outcome.story.join("\n"));
     }
 
-    /// A fault costs that source's share and a bounded time.
+    /// A fault costs that source's share, another start, and 2 s.
     #[test]
     fn a_fault_costs_little(
         mut mirrors in prop::collection::vec(healthy(), 1..6),
@@ -139,7 +147,8 @@ proptest! {
     ) {
         let size = megabytes * 1_000_000;
         mirrors.iter_mut().for_each(|m| m.rate = m.rate.max(MB));
-        let limit = 1.05 * size as f64 / all_rates(&mirrors) + 4.0 * longest_trip(&mirrors) + slow_start(&mirrors);
+        let limit = 1.05 * size as f64 / all_rates(&mirrors)
+            + 2.0 * (4.0 * longest_trip(&mirrors) + slow_start(&mirrors));
         mirrors.insert(at.index(mirrors.len() + 1), Mirror { fault, ..bad });
         let outcome = run(&Setup { size, size_known, parallel: 8, mirrors, order });
         within(limit + 2.0, &outcome)?;
