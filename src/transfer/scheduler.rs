@@ -90,6 +90,8 @@ const FRACTION: f64 = 0.75;
 /// then it claims all of its share. So a fiftieth of the time is lost between requests at most.
 const PAYS_FOR: f64 = 50.0;
 const LEAST_GAP: f64 = 0.01;
+/// A range that lasts so many gaps is claimed in its turn, a smaller one when there is no larger one.
+const PAYS_A_LITTLE: f64 = 5.0;
 /// A claim lasts at most so many seconds: the rate will not be the same for ever.
 const LONGEST_CLAIM: f64 = 20.0;
 /// A source slower than this part of the average is not counted as being at work.
@@ -102,10 +104,8 @@ const CRAWL: f64 = 100_000.0;
 /// What a network may hold back in its queues, in seconds of a source's rate: it is on its way, and lost, when a
 /// connection is cut.
 const QUEUE: f64 = 0.1;
-/// Part of the file that may be lost by cutting connections for small gains.
-const WASTE_ALLOWED: f64 = 0.01;
-/// A gain of so many seconds is worth any cut.
-const WORTH_IT: f64 = 0.5;
+/// Part of the file that may be lost by cutting connections for each second that is gained.
+const WASTE_ALLOWED: f64 = 0.02;
 /// A gain of less than so many seconds is worth none.
 const LEAST_GAIN: f64 = 0.05;
 
@@ -542,7 +542,8 @@ impl Scheduler {
         let finish = common_finish(&workers, left);
         let share = rate * (finish - gap);
         let part = share * FRACTION;
-        let claim = if part > rate * gap.max(LEAST_GAP) * PAYS_FOR { part } else { share };
+        let pays = part > rate * gap.max(LEAST_GAP) * PAYS_FOR;
+        let claim = if pays && workers.len() > 1 { part } else { share };
         // The cast saturates, and what is negative becomes 0.
         let mut claim = claim.min(rate * LONGEST_CLAIM) as u64;
         if known.is_none() {
@@ -554,7 +555,8 @@ impl Scheduler {
             self.trim(id, finish, least_gain, assumed, now);
         }
         let slow = average.is_some_and(|average| rate < average * SLOW);
-        let fits = |range: &ByteRange| range.len() >= claim;
+        let pays = (rate * gap * PAYS_A_LITTLE) as u64;
+        let fits = |range: &ByteRange| range.len() >= claim.min(pays);
         let fitting = if slow { self.todo.iter().filter(fits).last() } else { self.todo.iter().find(fits) };
         let range = fitting.or_else(|| self.todo.iter().max_by_key(|range| range.len()))?;
         if claim < LEAST_CLAIM.min(range.len() / 2) && workers.len() > 1 {
@@ -614,10 +616,10 @@ impl Scheduler {
                 State::Opening { .. } if source.is_late(now) => self.unclaim(victim),
                 State::Receiving { .. } => {
                     let end = (claim.first + (rate * finish) as u64).min(claim.end);
-                    let lost = (rate * (source.gap() + QUEUE)).min((claim.end - end) as f64);
-                    let lost = if source.will_be_cut() { 0.0 } else { lost };
-                    let affordable = self.cut + lost <= self.size.unwrap_or(0) as f64 * WASTE_ALLOWED;
-                    if affordable || gain > WORTH_IT {
+                    let in_flight = source.rate_or(assumed, now) * (source.gap() + QUEUE);
+                    let lost = if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
+                    let allowed = self.size.unwrap_or(0) as f64 * WASTE_ALLOWED * gain;
+                    if lost == 0.0 || self.cut + lost <= allowed {
                         self.cut += lost;
                         self.shorten(victim, end, now);
                     }

@@ -176,11 +176,16 @@ impl Source {
 
     /// Whether an answer has been due for so long that somebody else should be asked, too.
     pub fn is_overdue(&self, now: Time) -> bool {
-        let patience = match self.first_byte_cold.or(self.expectation.first_byte) {
-            Some(usual) => OVERDUE.min(usual * 2 + Duration::from_millis(30)),
-            None => OVERDUE,
+        let State::Opening { since, .. } = self.state else { return false };
+        let usual = Duration::from_secs_f64(self.gap()) * 2 + Duration::from_millis(30);
+        let measured = self.first_byte_cold.is_some() || self.first_byte_warm.is_some();
+        let expected = measured || self.expectation.first_byte.is_some();
+        let patience = match (measured, expected) {
+            (true, _) => usual,
+            (false, true) => usual.min(OVERDUE),
+            (false, false) => OVERDUE,
         };
-        matches!(self.state, State::Opening { since, .. } if now.saturating_sub(since) > patience)
+        now.saturating_sub(since) > patience
     }
 
     /// Its answer came `waited` after the request.

@@ -90,7 +90,8 @@ fn within(limit: f64, outcome: &Outcome) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// When nothing fails: the bandwidth of all and 5 %, 4 round trips, slow start. Waste: 2 %,
+    /// When nothing fails: the bandwidth of all and 5 %, 4 round trips, and slow start twice, because
+    /// a source that is seen in it is thought to be slower than it is. Waste: 2 %,
     /// and what is in flight when each connection but the fastest is cut once.
     #[test]
     fn nothing_fails(
@@ -100,7 +101,10 @@ proptest! {
         order in any::<u64>(),
     ) {
         let size = megabytes * 1_000_000;
-        let limit = 1.05 * size as f64 / all_rates(&mirrors) + 4.0 * longest_trip(&mirrors) + slow_start(&mirrors);
+        let limit = 1.05 * size as f64 / all_rates(&mirrors)
+            + 4.0 * longest_trip(&mirrors)
+            + 2.0 * slow_start(&mirrors)
+            + 0.1;
         let allowed = 0.02 + in_flight_but_fastest(&mirrors) / size as f64;
         let outcome = run(&Setup { size, size_known, parallel: 8, mirrors, order });
         within(limit, &outcome)?;
@@ -109,8 +113,9 @@ proptest! {
 
     /// Small files: one source is enough, and nobody else is bothered.
     #[test]
-    fn small_files(mirror in healthy(), size in 1u64..900_000, order in any::<u64>()) {
-        prop_assume!(mirror.first_byte(false).as_millis() < 300 && mirror.rate > MB);
+    fn small_files(mut mirror in healthy(), size in 1u64..900_000, order in any::<u64>()) {
+        mirror.rate = mirror.rate.max(MB);
+        mirror.rtt_ms = mirror.rtt_ms.min(90);
         let limit = size as f64 / mirror.rate + 4.0 * longest_trip(&[mirror.clone()]) + slow_start(&[mirror.clone()]);
         let outcome = run(&Setup { size, size_known: true, parallel: 4, mirrors: vec![mirror; 4], order });
         within(limit + 0.1, &outcome)?;
