@@ -89,6 +89,8 @@ const FRACTION: f64 = 0.75;
 /// Unless that would last less than so many times the gap that its request costs (at least `LEAST_GAP` seconds):
 /// then it claims all of its share. So a fiftieth of the time is lost between requests at most.
 const PAYS_FOR: f64 = 50.0;
+/// While the rates are not certain: a smaller claim can be followed by a better one.
+const PAYS_FOR_YOUNG: f64 = 10.0;
 const LEAST_GAP: f64 = 0.01;
 /// A range that lasts so many gaps is claimed in its turn, a smaller one when there is no larger one.
 const PAYS_A_LITTLE: f64 = 5.0;
@@ -105,7 +107,7 @@ const CRAWL: f64 = 100_000.0;
 /// connection is cut.
 const QUEUE: f64 = 0.1;
 /// Part of the file that may be lost by cutting connections for each second that is gained.
-const WASTE_ALLOWED: f64 = 0.02;
+const WASTE_ALLOWED: f64 = 0.04;
 /// A gain of less than so many seconds is worth none.
 const LEAST_GAIN: f64 = 0.05;
 
@@ -151,7 +153,7 @@ impl Scheduler {
         let claim = match self.sources[id].claim() {
             _ if opened.first_pos != asked.first => None,
             Some(claim) => Some(claim),
-            // It was late, and somebody else was given its claim. Whoever has not begun either gives it back.
+            // It was late, and its claim was given up.
             None => self.reclaim(id, asked),
         };
         match claim {
@@ -305,13 +307,14 @@ impl Scheduler {
         self.actions.push(Action::Shorten { source: id, end });
     }
 
-    /// What of `wanted`, from its first byte on, nobody has begun to send.
+    /// What of `wanted`, from its first byte on, nobody has, or somebody who never sent a byte.
     fn reclaim(&mut self, id: SourceId, wanted: ByteRange) -> Option<ByteRange> {
         if let Some(free) = self.todo.range_at(wanted.first).and_then(|free| free.intersection(wanted)) {
             self.todo.remove(free);
             return Some(free);
         }
-        let rival = self.sources.iter_mut().enumerate().find_map(|(other, source)| match &mut source.state {
+        let rivals = self.sources.iter_mut().enumerate().filter(|(_, source)| source.is_new());
+        let rival = rivals.into_iter().find_map(|(other, source)| match &mut source.state {
             State::Opening { claim, .. } if other != id && claim.is_some_and(|c| c.first == wanted.first) => {
                 Some(claim)
             }
@@ -531,22 +534,27 @@ impl Scheduler {
         };
         let assumed = average.unwrap_or(rate);
         let (mut workers, left) = self.outlook(assumed, now);
+        let active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
+        let (mut uncertain, settled) = active.fold((known.is_none(), true), |(uncertain, settled), s| {
+            (uncertain || s.rate(now).is_none(), settled && s.is_settled(now))
+        });
         workers.push(Worker { free: 0.0, gap, rate });
         // Those who will be asked next.
         for other in self.idle(source.expectation.tier, now) {
             let source = &self.sources[other];
             if other != id && !source.sequential && workers.len() < self.hands() {
                 workers.push(Worker { free: 0.0, gap: source.gap(), rate: source.rate_or(assumed, now) });
+                uncertain |= source.rate(now).is_none();
             }
         }
         let finish = common_finish(&workers, left);
         let share = rate * (finish - gap);
         let part = share * FRACTION;
-        let pays = part > rate * gap.max(LEAST_GAP) * PAYS_FOR;
+        let pays = part > rate * gap.max(LEAST_GAP) * if settled { PAYS_FOR } else { PAYS_FOR_YOUNG };
         let claim = if pays && workers.len() > 1 { part } else { share };
         // The cast saturates, and what is negative becomes 0.
         let mut claim = claim.min(rate * LONGEST_CLAIM) as u64;
-        if known.is_none() {
+        if uncertain {
             claim = claim.min(self.first_claim());
         }
         if self.todo.len() < claim {
@@ -616,7 +624,7 @@ impl Scheduler {
                 State::Opening { .. } if source.is_late(now) => self.unclaim(victim),
                 State::Receiving { .. } => {
                     let end = (claim.first + (rate * finish) as u64).min(claim.end);
-                    let in_flight = source.rate_or(assumed, now) * (source.gap() + QUEUE);
+                    let in_flight = source.rate(now).unwrap_or(assumed) * (source.gap() + QUEUE);
                     let lost = if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
                     let allowed = self.size.unwrap_or(0) as f64 * WASTE_ALLOWED * gain;
                     if lost == 0.0 || self.cut + lost <= allowed {

@@ -9,6 +9,8 @@ use crate::http::{ByteRange, Failure};
 
 /// An answer that takes longer than this is overdue.
 const OVERDUE: Duration = Duration::from_millis(300);
+/// What the time until an answer varies by.
+const TOLERANCE: Duration = Duration::from_millis(30);
 /// First-byte time of a source that was never asked.
 const UNKNOWN_FIRST_BYTE: Duration = Duration::from_millis(100);
 /// Two round trips show whether a rate still grows; with a shorter look one would see chance.
@@ -177,13 +179,12 @@ impl Source {
     /// Whether an answer has been due for so long that somebody else should be asked, too.
     pub fn is_overdue(&self, now: Time) -> bool {
         let State::Opening { since, .. } = self.state else { return false };
-        let usual = Duration::from_secs_f64(self.gap()) * 2 + Duration::from_millis(30);
+        let usual = Duration::from_secs_f64(self.gap());
         let measured = self.first_byte_cold.is_some() || self.first_byte_warm.is_some();
-        let expected = measured || self.expectation.first_byte.is_some();
-        let patience = match (measured, expected) {
-            (true, _) => usual,
-            (false, true) => usual.min(OVERDUE),
-            (false, false) => OVERDUE,
+        let patience = match self.expectation.first_byte {
+            _ if measured => usual * 2 + TOLERANCE,
+            Some(_) => (usual * 2 + TOLERANCE).min(OVERDUE.max(usual + TOLERANCE)),
+            None => OVERDUE,
         };
         now.saturating_sub(since) > patience
     }

@@ -104,7 +104,7 @@ proptest! {
         let limit = 1.05 * size as f64 / all_rates(&mirrors)
             + 4.0 * longest_trip(&mirrors)
             + 2.0 * slow_start(&mirrors)
-            + 0.1;
+            + 0.2;
         let allowed = 0.02 + in_flight_but_fastest(&mirrors) / size as f64;
         let outcome = run(&Setup { size, size_known, parallel: 8, mirrors, order });
         within(limit, &outcome)?;
