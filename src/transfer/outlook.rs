@@ -26,7 +26,8 @@ pub fn common_finish(workers: &[Worker], left: f64) -> f64 {
     if total <= 0.0 {
         return f64::INFINITY;
     }
-    let (mut early, mut late) = (0.0, workers.iter().map(|w| w.free + w.gap).fold(0.0, f64::max) + left / total);
+    let (mut early, mut late) =
+        (0.0, workers.iter().map(|w| w.free + w.gap).fold(0.0, f64::max) + left / total);
     while late - early > 0.001 + late * 0.001 {
         let middle = f64::midpoint(early, late);
         if surplus(middle) < 0.0 { early = middle } else { late = middle }
@@ -52,7 +53,8 @@ mod tests {
 
     #[test]
     fn who_is_late_gives_up_its_excess() {
-        let (late, idle) = (Worker { free: 10.0, gap: 0.5, rate: 1.0 }, Worker { free: 0.0, gap: 0.5, rate: 1.0 });
+        let (late, idle) =
+            (Worker { free: 10.0, gap: 0.5, rate: 1.0 }, Worker { free: 0.0, gap: 0.5, rate: 1.0 });
         // 10 - t = t - 0.5
         close(common_finish(&[late, idle], 0.0), 5.25);
     }

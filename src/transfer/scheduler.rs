@@ -162,7 +162,13 @@ impl Scheduler {
                 if claim.end < asked.end.min(self.size.unwrap_or(u64::MAX)) {
                     self.actions.push(Action::Shorten { source: id, end: claim.end });
                 }
-                self.sources[id].state = State::Receiving { claim, content_end, first_pos: opened.first_pos, since: now, last: now };
+                self.sources[id].state = State::Receiving {
+                    claim,
+                    content_end,
+                    first_pos: opened.first_pos,
+                    since: now,
+                    last: now,
+                };
             }
             None => self.close(id, now),
         }
@@ -176,7 +182,9 @@ impl Scheduler {
         if self.sources[id].claim().is_some_and(|claim| claim.len() <= len) {
             self.extend(id, now);
         }
-        let State::Receiving { claim, content_end, last, .. } = &mut self.sources[id].state else { return None };
+        let State::Receiving { claim, content_end, last, .. } = &mut self.sources[id].state else {
+            return None;
+        };
         *last = now;
         let kept = ByteRange::new(claim.first, claim.first + len.min(claim.len()));
         claim.first = kept.end;
@@ -395,7 +403,9 @@ impl Scheduler {
         tiers.dedup();
         for tier in tiers {
             for id in self.idle(tier, now) {
-                if self.may_ask(id, now) && let Some(claim) = self.work_for(id, now) {
+                if self.may_ask(id, now)
+                    && let Some(claim) = self.work_for(id, now)
+                {
                     self.open(id, claim, now);
                 }
             }
@@ -575,7 +585,8 @@ impl Scheduler {
         if range.len().saturating_sub(claim) <= ((rate * gap) as u64).max(LEAST_CLAIM / 2) {
             return Some(range);
         }
-        let (first, end) = if slow { (range.end - claim, range.end) } else { (range.first, range.first + claim) };
+        let (first, end) =
+            if slow { (range.end - claim, range.end) } else { (range.first, range.first + claim) };
         Some(ByteRange::new(first, end))
     }
 
@@ -617,7 +628,8 @@ impl Scheduler {
             let rate = source.best_rate(claim.len(), assumed, now);
             let gain = source.delay(now) + claim.len() as f64 / rate.max(1.0) - finish;
             // One that is cut needs a new connection before it can help with the rest.
-            if gain < least_gain.max(2.0 * source.gap()) {
+            let gain = gain - least_gain.max(2.0 * source.gap());
+            if gain < 0.0 {
                 continue;
             }
             match source.state {
@@ -625,7 +637,8 @@ impl Scheduler {
                 State::Receiving { .. } => {
                     let end = (claim.first + (rate * finish) as u64).min(claim.end);
                     let in_flight = source.rate(now).unwrap_or(assumed) * (source.gap() + QUEUE);
-                    let lost = if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
+                    let lost =
+                        if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
                     let allowed = self.size.unwrap_or(0) as f64 * WASTE_ALLOWED * gain;
                     if lost == 0.0 || self.cut + lost <= allowed {
                         self.cut += lost;

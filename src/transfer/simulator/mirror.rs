@@ -103,7 +103,13 @@ impl Mirror {
     }
 
     pub fn answer(
-        &self, asked: ByteRange, skip: bool, size: u64, sent: u64, requests: u32, now: Time,
+        &self,
+        asked: ByteRange,
+        skip: bool,
+        size: u64,
+        sent: u64,
+        requests: u32,
+        now: Time,
     ) -> Answer {
         let fails = |failure, keeps_connection| Answer::Failure { failure, keeps_connection };
         let status = |code, wait: Option<u64>| {
@@ -197,7 +203,8 @@ impl Connection {
         }
         let slow_start = self.window < most_in_flight(mirror, rate);
         let rate = rate.min(self.window as f64 / round_trip.as_secs_f64()).max(1.0);
-        let time = if slow_start { READ.min(self.round_ends.saturating_sub(now)) } else { READ }.as_secs_f64();
+        let time =
+            if slow_start { READ.min(self.round_ends.saturating_sub(now)) } else { READ }.as_secs_f64();
         let bytes = ((rate * time).ceil() as u64).clamp(1, BUFFER).min(rest.max(1));
         self.arriving = bytes.min(rest);
         let after = Duration::from_secs_f64(bytes as f64 / rate);

@@ -175,7 +175,8 @@ impl<'a> Simulation<'a> {
 
     fn push(&mut self, time: Time, id: SourceId, event: Event) {
         // Knuth's MMIX generator: any order of simultaneous events can come out.
-        self.order = self.order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.order =
+            self.order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let generation = self.peers[id].generation;
         self.events.push(Reverse((time, self.order >> 32, id, generation, event)));
     }
@@ -240,7 +241,8 @@ impl<'a> Simulation<'a> {
         let size = self.setup.size;
         let peer = &mut self.peers[id];
         let Some(request) = &mut peer.request else { return };
-        let answer = peer.mirror.answer(request.asked, request.skip, size, peer.sent, peer.requests, self.now);
+        let answer =
+            peer.mirror.answer(request.asked, request.skip, size, peer.sent, peer.requests, self.now);
         match answer {
             Answer::Failure { failure, keeps_connection } => {
                 peer.request = None;
@@ -284,7 +286,9 @@ impl<'a> Simulation<'a> {
     fn content(&mut self, id: SourceId) {
         let peer = &mut self.peers[id];
         let (Some(request), Some(connection)) = (&mut peer.request, &mut peer.connection) else { return };
-        if let Some(failure) = peer.mirror.breaks(request.position - request.asked.first.min(request.position), self.now) {
+        if let Some(failure) =
+            peer.mirror.breaks(request.position - request.asked.first.min(request.position), self.now)
+        {
             peer.request = None;
             peer.connection = None;
             return self.fail(id, failure);

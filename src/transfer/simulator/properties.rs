@@ -9,8 +9,8 @@ use super::{Outcome, Setup, run};
 const MB: f64 = 1e6;
 
 fn healthy() -> impl Strategy<Value = Mirror> {
-    (5.3f64..7.7, prop::sample::select(vec![1u64, 5, 20, 50, 150, 300]), any::<bool>(), any::<bool>()).prop_map(
-        |(magnitude, rtt_ms, tls, known)| Mirror {
+    (5.3f64..7.7, prop::sample::select(vec![1u64, 5, 20, 50, 150, 300]), any::<bool>(), any::<bool>())
+        .prop_map(|(magnitude, rtt_ms, tls, known)| Mirror {
             rate: 10f64.powf(magnitude),
             rtt_ms,
             tls,
@@ -18,8 +18,7 @@ fn healthy() -> impl Strategy<Value = Mirror> {
             fault: Fault::None,
             tier: 0,
             known,
-        },
-    )
+        })
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -102,9 +101,10 @@ proptest! {
     ) {
         let size = megabytes * 1_000_000;
         let limit = 1.05 * size as f64 / all_rates(&mirrors)
-            + 4.0 * longest_trip(&mirrors)
+            + 6.0 * longest_trip(&mirrors)
             + 2.0 * slow_start(&mirrors)
-            + 0.2;
+            + 0.2
+            + in_flight_but_fastest(&mirrors) / (0.04 * size as f64);
         let allowed = 0.02 + in_flight_but_fastest(&mirrors) / size as f64;
         let outcome = run(&Setup { size, size_known, parallel: 8, mirrors, order });
         within(limit, &outcome)?;
