@@ -70,7 +70,7 @@ impl Meter {
             return None;
         }
         let window = WINDOW.min(age / 2);
-        let bytes = self.until(age) - self.until(age - window);
+        let bytes = self.until(age) - self.until(age.saturating_sub(window));
         Some(bytes.max(0.0) / window.as_secs_f64())
     }
 
@@ -81,8 +81,8 @@ impl Meter {
         if age < span * 2 {
             return false;
         }
-        let (last, before) = (self.until(age), self.until(age - span));
-        last - before <= GROWTH * (before - self.until(age - span * 2))
+        let (last, before) = (self.until(age), self.until(age.saturating_sub(span)));
+        last - before <= GROWTH * (before - self.until(age.saturating_sub(span * 2)))
     }
 
     /// The age up to which it is known what came: bytes come in lumps, and what the next one holds is not missing
@@ -90,7 +90,7 @@ impl Meter {
     fn settled_age(&self, now: Duration) -> Duration {
         let last = self.samples.back().map_or(Duration::ZERO, |(time, _)| *time);
         let before_last = self.samples.iter().rev().nth(1).map_or(Duration::ZERO, |(time, _)| *time);
-        last.max(self.age(now).saturating_sub(last - before_last))
+        last.max(self.age(now).saturating_sub(last.saturating_sub(before_last)))
     }
 
     /// Bytes that had come by `age`, by a straight line between the samples around it.
@@ -100,7 +100,8 @@ impl Meter {
             return self.samples.front().map_or(0.0, |(_, bytes)| *bytes as f64);
         };
         let Some((after_time, after)) = self.samples.get(at) else { return *before as f64 };
-        let part = (age - *before_time).as_secs_f64() / (*after_time - *before_time).as_secs_f64();
+        let part = age.saturating_sub(*before_time).as_secs_f64()
+            / after_time.saturating_sub(*before_time).as_secs_f64();
         *before as f64 + (after - before) as f64 * part
     }
 }

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use super::outlook::{Worker, common_finish};
 use super::segments::Segments;
+use super::sharing::PER_SOURCE;
 use super::source::{Source, State};
 use crate::http::{ByteRange, Failure};
 
@@ -76,52 +76,22 @@ const LIVELY: Duration = Duration::from_millis(600);
 const SILENT: Duration = Duration::from_secs(3);
 /// Nothing from anybody for so long: the source is given up.
 const DEAD: Duration = Duration::from_secs(15);
-/// For every so many bytes one more source is asked, and asked for so many before the size is known.
-const PER_SOURCE: u64 = 1024 * 1024;
-/// With so many seconds to go, another source is asked however small the file is.
-const TOO_LONG: f64 = 1.0;
-/// First claim of a source whose rate is unknown, at least and at most, in bytes.
-const FIRST_CLAIM: (u64, u64) = (128 * 1024, 4 * 1024 * 1024);
-/// The smallest claim that pays for a request, in bytes.
-const LEAST_CLAIM: u64 = 64 * 1024;
-/// The part of its fair share that a source claims at once, so that there is something left to correct with.
-const FRACTION: f64 = 0.75;
-/// Unless that would last less than so many times the gap that its request costs (at least `LEAST_GAP` seconds):
-/// then it claims all of its share. So a fiftieth of the time is lost between requests at most.
-const PAYS_FOR: f64 = 50.0;
-/// While the rates are not certain: a smaller claim can be followed by a better one.
-const PAYS_FOR_YOUNG: f64 = 10.0;
-const LEAST_GAP: f64 = 0.01;
-/// A range that lasts so many gaps is claimed in its turn, a smaller one when there is no larger one.
-const PAYS_A_LITTLE: f64 = 5.0;
-/// A claim lasts at most so many seconds: the rate will not be the same for ever.
-const LONGEST_CLAIM: f64 = 20.0;
 /// A source slower than this part of the average is not counted as being at work.
 const HOPELESS: f64 = 0.1;
-/// A source slower than this part of the average claims from the end of the file, so that the part that is
-/// complete from the beginning on, which alone can be verified, grows fast.
-const SLOW: f64 = 0.5;
 /// A tier that is slower than this, in bytes per second, has failed.
 const CRAWL: f64 = 100_000.0;
-/// What a network may hold back in its queues, in seconds of a source's rate: it is on its way, and lost, when a
-/// connection is cut.
-const QUEUE: f64 = 0.1;
-/// Part of the file that may be lost by cutting connections for each second that is gained.
-const WASTE_ALLOWED: f64 = 0.04;
-/// A gain of less than so many seconds is worth none.
-const LEAST_GAIN: f64 = 0.05;
-
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    size: Option<u64>,
-    todo: Segments,
-    sources: Vec<Source>,
-    parallel: usize,
+    pub(super) size: Option<u64>,
+    /// What is neither present nor claimed.
+    pub(super) todo: Segments,
+    pub(super) sources: Vec<Source>,
+    pub(super) parallel: usize,
     retries: u32,
     /// When something came from somebody last.
     last_arrival: Time,
     /// Bytes given up by cutting connections, estimated.
-    cut: f64,
+    pub(super) cut: f64,
     actions: Vec<Action>,
 }
 
@@ -423,7 +393,7 @@ impl Scheduler {
 
     /// Those who may be asked, in the order in which they shall be: with a connection first, then the better
     /// ones; those who failed or proved hopeless last.
-    fn idle(&self, tier: u8, now: Time) -> Vec<SourceId> {
+    pub(super) fn idle(&self, tier: u8, now: Time) -> Vec<SourceId> {
         let average = self.average_rate(now).unwrap_or(0.0);
         let mut idle: Vec<SourceId> = (0..self.sources.len())
             .filter(|id| matches!(self.sources[*id].state, State::Idle))
@@ -477,24 +447,7 @@ impl Scheduler {
         if self.size.is_none() {
             return true;
         }
-        let (workers, left) = self.outlook(average, now);
-        let finish = common_finish(&workers, left);
-        let young = self.sources.iter().any(|s| s.is_active() && !s.is_overdue(now) && !s.is_settled(now));
-        busy < self.hands() || !young && finish > TOO_LONG
-    }
-
-    /// How many should share what is left: small files are not worth many requests.
-    fn hands(&self) -> usize {
-        let usable = self.sources.iter().filter(|s| !s.is_out()).count();
-        let worth = 1 + self.missing() / PER_SOURCE;
-        usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))
-    }
-
-    /// Bytes per second of those at work, on average.
-    fn average_rate(&self, now: Time) -> Option<f64> {
-        let rates: Vec<f64> =
-            self.sources.iter().filter(|s| s.is_active()).filter_map(|s| s.rate(now)).collect();
-        (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
+        busy < self.hands() || self.takes_long(now)
     }
 
     // What it is asked for.
@@ -534,123 +487,8 @@ impl Scheduler {
         self.todo.first().filter(|front| front.first == 0 || !hope)
     }
 
-    fn fair_share(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
-        let source = &self.sources[id];
-        let (gap, known) = (source.gap(), source.rate(now));
-        let average = self.average_rate(now);
-        let Some(rate) = known.or(average).filter(|rate| *rate > 0.0) else {
-            let front = self.todo.first()?;
-            return Some(ByteRange::new(front.first, front.first + self.first_claim().min(front.len())));
-        };
-        let assumed = average.unwrap_or(rate);
-        let (mut workers, left) = self.outlook(assumed, now);
-        let active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
-        let (mut uncertain, settled) = active.fold((known.is_none(), true), |(uncertain, settled), s| {
-            (uncertain || s.rate(now).is_none(), settled && s.is_settled(now))
-        });
-        workers.push(Worker { free: 0.0, gap, rate });
-        // Those who will be asked next.
-        for other in self.idle(source.expectation.tier, now) {
-            let source = &self.sources[other];
-            if other != id && !source.sequential && workers.len() < self.hands() {
-                workers.push(Worker { free: 0.0, gap: source.gap(), rate: source.rate_or(assumed, now) });
-                uncertain |= source.rate(now).is_none();
-            }
-        }
-        let finish = common_finish(&workers, left);
-        let share = rate * (finish - gap);
-        let part = share * FRACTION;
-        let pays = part > rate * gap.max(LEAST_GAP) * if settled { PAYS_FOR } else { PAYS_FOR_YOUNG };
-        let claim = if pays && workers.len() > 1 { part } else { share };
-        // The cast saturates, and what is negative becomes 0.
-        let mut claim = claim.min(rate * LONGEST_CLAIM) as u64;
-        if uncertain {
-            claim = claim.min(self.first_claim());
-        }
-        if self.todo.len() < claim {
-            // Nobody is cut short for small gains, and for one that may be slow only for great ones.
-            let least_gain = if known.is_some() { gap.max(LEAST_GAIN) } else { TOO_LONG };
-            self.trim(id, finish, least_gain, assumed, now);
-        }
-        let slow = average.is_some_and(|average| rate < average * SLOW);
-        let pays = (rate * gap * PAYS_A_LITTLE) as u64;
-        let fits = |range: &ByteRange| range.len() >= claim.min(pays);
-        let fitting = if slow { self.todo.iter().filter(fits).last() } else { self.todo.iter().find(fits) };
-        let range = fitting.or_else(|| self.todo.iter().max_by_key(|range| range.len()))?;
-        if claim < LEAST_CLAIM.min(range.len() / 2) && workers.len() > 1 {
-            // Somebody else will have done it before.
-            return None;
-        }
-        // A rest that is not worth a request of its own goes along.
-        if range.len().saturating_sub(claim) <= ((rate * gap) as u64).max(LEAST_CLAIM / 2) {
-            return Some(range);
-        }
-        let (first, end) =
-            if slow { (range.end - claim, range.end) } else { (range.first, range.first + claim) };
-        Some(ByteRange::new(first, end))
-    }
-
-    /// Bytes that are still to come.
-    fn missing(&self) -> u64 {
-        self.todo.len() + self.sources.iter().filter_map(Source::claim).map(ByteRange::len).sum::<u64>()
-    }
-
-    /// Bytes that a source of unknown rate is asked for: a part of what would be its share if all were equal.
-    fn first_claim(&self) -> u64 {
-        match self.hands() as u64 {
-            0 | 1 => u64::MAX,
-            hands => (self.missing() / (2 * hands)).clamp(FIRST_CLAIM.0, FIRST_CLAIM.1),
-        }
-    }
-
-    /// Those at work, and the bytes that nobody has or that those who have them do not send. A source of unknown
-    /// rate counts as one of `assumed` bytes per second, and so does one that is too young to be called slow.
-    fn outlook(&self, assumed: f64, now: Time) -> (Vec<Worker>, f64) {
-        let mut left = self.todo.len() as f64;
-        let mut workers = Vec::new();
-        for source in &self.sources {
-            let Some(claim) = source.claim() else { continue };
-            let (claimed, rate) = (claim.len() as f64, source.rate_or(assumed, now));
-            if rate < 1.0 || source.is_overdue(now) {
-                left += claimed;
-            } else {
-                workers.push(Worker { free: source.delay(now) + claimed / rate, gap: source.gap(), rate });
-            }
-        }
-        (workers, left)
-    }
-
-    /// Gives back what others claimed but would deliver later than `finish` by `least_gain` seconds or more.
-    fn trim(&mut self, id: SourceId, finish: f64, least_gain: f64, assumed: f64, now: Time) {
-        for victim in (0..self.sources.len()).filter(|victim| *victim != id) {
-            let source = &self.sources[victim];
-            let Some(claim) = source.claim().filter(|claim| !claim.is_empty()) else { continue };
-            let rate = source.best_rate(claim.len(), assumed, now);
-            let gain = source.delay(now) + claim.len() as f64 / rate.max(1.0) - finish;
-            // One that is cut needs a new connection before it can help with the rest.
-            let gain = gain - least_gain.max(2.0 * source.gap());
-            if gain < 0.0 {
-                continue;
-            }
-            match source.state {
-                State::Opening { .. } if source.is_late(now) => self.unclaim(victim),
-                State::Receiving { .. } => {
-                    let end = (claim.first + (rate * finish) as u64).min(claim.end);
-                    let in_flight = source.rate(now).unwrap_or(assumed) * (source.gap() + QUEUE);
-                    let lost =
-                        if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
-                    let allowed = self.size.unwrap_or(0) as f64 * WASTE_ALLOWED * gain;
-                    if lost == 0.0 || self.cut + lost <= allowed {
-                        self.cut += lost;
-                        self.shorten(victim, end, now);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn shorten(&mut self, id: SourceId, end: u64, now: Time) {
+    /// Stops a source at `end`; what lies behind is free again.
+    pub(super) fn shorten(&mut self, id: SourceId, end: u64, now: Time) {
         let State::Receiving { claim, last, .. } = &mut self.sources[id].state else { return };
         if end == claim.first {
             let silence = now.saturating_sub(*last);
@@ -665,7 +503,7 @@ impl Scheduler {
 
     /// Takes what a source was asked for and has not begun to send. If it does while nobody else has, it gets it
     /// back.
-    fn unclaim(&mut self, id: SourceId) {
+    pub(super) fn unclaim(&mut self, id: SourceId) {
         if let State::Opening { claim, .. } = &mut self.sources[id].state
             && let Some(claim) = claim.take()
         {

@@ -68,7 +68,10 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub fn new(expectation: Expectation) -> Self {
+    pub fn new(mut expectation: Expectation) -> Self {
+        // It comes from a file that anybody may have written.
+        expectation.first_byte = expectation.first_byte.map(|usual| usual.min(LONGEST_REST));
+        expectation.rate = expectation.rate.filter(|rate| rate.is_finite() && *rate > 0.0);
         Self {
             expectation,
             state: State::Idle,
