@@ -39,6 +39,8 @@ pub struct PortageCall {
     pub eprefix: PathBuf,
     /// `RACEFETCH_MIRRORS`: mirrors, white-space separated.
     pub mirrors: Option<String>,
+    /// `RACEFETCH_TIERS`: `PATTERN=N`, white-space separated.
+    pub tiers: Option<String>,
     /// `RACEFETCH_STATE`: the path of the state file.
     pub state: Option<PathBuf>,
     a: String,
@@ -59,6 +61,7 @@ impl PortageCall {
             configroot: path("PORTAGE_CONFIGROOT").unwrap_or_else(|| PathBuf::from("/")),
             eprefix: path("PORTAGE_OVERRIDE_EPREFIX").unwrap_or_else(|| PathBuf::from("/")),
             mirrors: text("RACEFETCH_MIRRORS"),
+            tiers: text("RACEFETCH_TIERS"),
             state: path("RACEFETCH_STATE"),
             phase: None,
             ebuild: None,
@@ -128,6 +131,7 @@ mod tests {
         ("PORTAGE_QUIET", "1"),
         ("A", " foo-1.0.tar.gz  bar.crate ../evil\n"),
         ("RACEFETCH_MIRRORS", "http://a http://b"),
+        ("RACEFETCH_TIERS", "a=0"),
         ("RACEFETCH_STATE", "/state.json"),
     ];
 
@@ -144,6 +148,7 @@ mod tests {
         assert_eq!(call.actual_distdir, Some(PathBuf::from("/var/cache/distfiles")));
         assert_eq!(call.configroot, Path::new("/"));
         assert_eq!(call.mirrors.as_deref(), Some("http://a http://b"));
+        assert_eq!(call.tiers.as_deref(), Some("a=0"));
         assert_eq!(call.state, Some(PathBuf::from("/state.json")));
         let names: Vec<_> = call.distfiles().map(|name| name.to_string()).collect();
         assert_eq!(names, ["foo-1.0.tar.gz", "bar.crate"]);
@@ -157,6 +162,7 @@ mod tests {
         let expected = PortageCall {
             quiet: true,
             mirrors: Some("http://a http://b".to_owned()),
+            tiers: Some("a=0".to_owned()),
             state: Some(PathBuf::from("/state.json")),
             ..self::call(&[])
         };

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`digests`] and [`distfile`] (what is fetched), [`manifest`] (how large it is, and its
 //! digests), [`call`] (what one invocation says). Then where the file lies: [`uri`] and [`mirror_uri`]
-//! (under which mirror), [`layout`] and [`mirror_cache`] (at which path on it), [`local_network`] (how near
-//! that is). Last the configuration: [`config_files`], [`shell_words`], [`make_conf`], [`mirror_groups`].
+//! (under which mirror), [`layout`] and [`mirror_cache`] (at which path on it), [`local_network`] and
+//! [`tiers`] (how near that is). Last the configuration: [`config_files`], [`shell_words`], [`make_conf`], [`mirror_groups`].
 
 pub mod call;
 pub mod config_files;
@@ -17,6 +17,7 @@ pub mod mirror_cache;
 pub mod mirror_groups;
 pub mod mirror_uri;
 pub mod shell_words;
+pub mod tiers;
 pub mod uri;
 
 pub use call::PortageCall;
@@ -30,3 +31,4 @@ pub use manifest::DistEntry;
 pub use mirror_cache::{CachedLayout, read_mirror_cache};
 pub use mirror_groups::MirrorGroups;
 pub use mirror_uri::MirrorBase;
+pub use tiers::{TierError, Tiers};
