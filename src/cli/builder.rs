@@ -212,6 +212,9 @@ impl<'a> Builder<'a> {
                 distfile.parallel_mirrors = Some(mirrors);
             }
             Opt::State => distfile.state = Some(path()?),
+            Opt::Tier => distfile.tiers.add(text()?).map_err(|error| complain(error.to_string()))?,
+            Opt::Timeline => distfile.timeline = Some(sink(filled()?)),
+            Opt::Trace => distfile.trace = Some(sink(filled()?)),
         }
         Ok(())
     }

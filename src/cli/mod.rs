@@ -25,6 +25,7 @@ pub use error::UsageError;
 pub use exit::ExitStatus;
 pub use options::FetchOptions;
 
+use crate::portage::{TierError, Tiers};
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use std::ffi::OsString;
 use std::io;
@@ -47,9 +48,24 @@ pub struct StatsArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Show in which order mirrors would be asked for a file of this size (k, M, G), and why
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub explain: Option<u64>,
+    /// The mirrors to explain, in place of the configured ones
+    #[arg(long, value_name = "URLs", requires = "explain")]
+    pub mirrors: Option<String>,
+    /// Ask mirrors of this host or URL in tier N: 0 first, else 1
+    #[arg(long = "tier", value_name = "PATTERN=N", requires = "explain", value_parser = one_tier)]
+    pub tiers: Vec<Tiers>,
     /// The file that holds the figures
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+}
+
+fn one_tier(word: &str) -> Result<Tiers, TierError> {
+    let mut tiers = Tiers::default();
+    tiers.add(word)?;
+    Ok(tiers)
 }
 
 /// Reads a command line, without the program's name.

@@ -4,7 +4,7 @@
 use super::headers::HeaderEdit;
 use super::proxy::ProxyOptions;
 use super::write_out::Template;
-use crate::portage::Digests;
+use crate::portage::{Digests, Tiers};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -354,6 +354,18 @@ pub struct DistfileOptions {
     /// Mirrors to use at once at most, at least 1.
     pub parallel_mirrors: Option<u32>,
     pub state: Option<PathBuf>,
+    pub tiers: Tiers,
+    /// Where the picture of the transfer goes.
+    pub timeline: Option<Sink>,
+    /// Where the record of the transfer goes.
+    pub trace: Option<Sink>,
+}
+
+impl DistfileOptions {
+    /// Whether what happens is to be written down.
+    pub fn is_traced(&self) -> bool {
+        self.timeline.is_some() || self.trace.is_some()
+    }
 }
 
 /// The file name of `-O`: the last segment of the URL's path, not decoded; with curl 8, the one before

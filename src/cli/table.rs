@@ -67,8 +67,8 @@ pub enum Opt {
     ProgressBar, ProgressMeter, Proto, ProtoDefault, ProtoRedir, Proxy, ProxyHttp10, ProxyTunnel, ProxyUser,
     Range, Referer, RemoteHeaderName, RemoteName, RemoteNameAll, RemoteTime, RemoveOnError, Request, Resolve,
     Retry, RetryAllErrors, RetryConnrefused, RetryDelay, RetryMaxTime, ShowError, Silent, Size, SkipExisting,
-    Socks4, Socks4a, Socks5, Socks5Hostname, SpeedLimit, SpeedTime, State, Stderr, TimeCond, TlsMax, Tlsv12,
-    Tlsv13, Url, User, UserAgent, Verbose, Version, WriteOut,
+    Socks4, Socks4a, Socks5, Socks5Hostname, SpeedLimit, SpeedTime, State, Stderr, Tier, TimeCond, Timeline,
+    TlsMax, Tlsv12, Tlsv13, Trace, Url, User, UserAgent, Verbose, Version, WriteOut,
 }
 
 /// Every spelling with its class.

@@ -326,8 +326,21 @@ fn help_version_and_subcommands() {
         assert!(matches!(parse_with(args, NO_FILES), Ok(Command::Help(_))), "{args:?}");
     }
     let stats = parse_with(&["stats", "--json", "--state", "f"], NO_FILES);
-    let expected = StatsArgs { json: true, state: Some("f".into()) };
+    let expected = StatsArgs { json: true, state: Some("f".into()), ..StatsArgs::default() };
     assert!(matches!(stats, Ok(Command::Stats(args)) if args == expected));
+    let words =
+        ["stats", "--explain", "20M", "--mirrors", "http://a http://b", "--tier", "a=0", "--tier", "b=2"];
+    let Ok(Command::Stats(explain)) = parse_with(&words, NO_FILES) else { panic!("{words:?}") };
+    assert_eq!((explain.explain, explain.mirrors.as_deref()), (Some(20 << 20), Some("http://a http://b")));
+    assert_eq!(explain.tiers.len(), 2);
+    for words in [
+        &["stats", "--tier", "a=0"][..],
+        &["stats", "--explain", "x"],
+        &["stats", "--explain", "1", "--tier", "a"],
+    ] {
+        let wrong = parse_with(words, NO_FILES).unwrap_err();
+        assert_eq!((wrong.status, wrong.to_string().lines().count()), (ExitStatus::FailedInit, 1), "{wrong}");
+    }
     let wrong = parse_with(&["stats", "--nonsense"], NO_FILES).unwrap_err();
     assert_eq!(wrong.status, ExitStatus::FailedInit);
     assert_eq!(wrong.to_string().lines().count(), 1);

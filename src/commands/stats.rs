@@ -1,24 +1,76 @@
-//! `racefetch stats`: what is known of each mirror, as a table or as JSON.
+//! `racefetch stats`: what is known of each mirror, or in which order they would be asked; as a table or as JSON.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
+use super::explain::{self, Explained};
+use super::{Environment, mirrors};
+use crate::cli;
 use crate::mirror::stats::{LastFailure, Mirror};
 use crate::mirror::store::Warning;
 use crate::mirror::{MirrorKey, State, Store, format};
+use crate::portage::{MirrorBase, Tiers};
 
 /// What was asked for.
 #[derive(Clone, Debug)]
 pub struct StatsArgs {
-    /// The state itself, as JSON, in place of the table.
+    /// JSON in place of a table: the state itself, or the order.
     pub json: bool,
+    /// The order for a file, in place of the figures.
+    pub explain: Option<Explain>,
     pub store: Store,
 }
 
-/// Writes the figures to `out`. `now` in UNIX seconds. What was wrong with the state file is returned.
-pub fn run(args: &StatsArgs, out: &mut dyn Write, now: u64) -> io::Result<Vec<Warning>> {
+/// For which file, and which mirrors there are.
+#[derive(Clone, Debug)]
+pub struct Explain {
+    /// In bytes.
+    pub size: u64,
+    mirrors: Vec<MirrorBase>,
+    tiers: Tiers,
+    /// What of `RACEFETCH_TIERS` makes no sense, a line each.
+    warnings: Vec<String>,
+}
+
+impl Explain {
+    /// The mirrors that a fetch would know: those of `--mirrors`, else of `RACEFETCH_MIRRORS`, else Portage's.
+    pub fn new(size: u64, line: &cli::StatsArgs, environment: &Environment) -> Self {
+        let call = environment.portage_call();
+        let given: Option<Vec<String>> =
+            line.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
+        let named = mirrors::named(given.as_deref(), &call);
+        let mirrors = if named.is_empty() { mirrors::configured(&call) } else { named };
+        let given = line.tiers.iter().fold(Tiers::default(), Tiers::overridden_by);
+        let (tiers, warnings) = mirrors::tiers(&given, &call);
+        Self { size, mirrors, tiers, warnings }
+    }
+
+    /// Those mirrors; when there are none, all that the state has figures of.
+    fn candidates(&self, state: &State) -> Vec<Explained> {
+        let explained = |mirror: MirrorKey, local| {
+            let tier = self.tiers.of(mirror.as_str(), local);
+            Explained { mirror, tier }
+        };
+        if self.mirrors.is_empty() {
+            return state.mirrors().map(|(key, _)| explained(key.clone(), is_local(key))).collect();
+        }
+        self.mirrors.iter().map(|mirror| explained(mirrors::key(mirror), mirror.is_local())).collect()
+    }
+}
+
+fn is_local(key: &MirrorKey) -> bool {
+    key.as_str().parse::<MirrorBase>().is_ok_and(|mirror| mirror.is_local())
+}
+
+/// Writes the figures to `out`. `now` in UNIX seconds. What was wrong with the state file, or is with the
+/// environment, is returned, a line each.
+pub fn run(args: &StatsArgs, out: &mut dyn Write, now: u64) -> io::Result<Vec<String>> {
     let (state, warnings) = args.store.load();
-    if args.json {
+    let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
+    if let Some(explain) = &args.explain {
+        warnings.extend(explain.warnings.iter().cloned());
+        explain::run(&explain.candidates(&state), &state, explain.size, args.json, out, now)?;
+    } else if args.json {
         writeln!(out, "{}", format::write_pretty(&state)?)?;
     } else if state.mirrors().next().is_none() {
         writeln!(out, "No figures of any mirror yet, in {}.", args.store.file().display())?;
@@ -47,10 +99,14 @@ fn write_table(state: &State, out: &mut dyn Write, now: u64) -> io::Result<()> {
     mirrors.sort_by_key(|(_, mirror)| Reverse(mirror.bytes_kept));
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(mirrors.iter().map(|(key, mirror)| row(key, mirror, now)));
+    write_rows(&rows, out)
+}
 
+/// The first column to the left, the others to the right.
+pub(super) fn write_rows<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    for row in &rows {
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in rows {
         write!(out, "{:<1$}", row[0], widths[0])?;
         for (cell, width) in row.iter().zip(widths).skip(1) {
             write!(out, "  {cell:>width$}")?;
@@ -87,16 +143,16 @@ fn percent(part: u64, whole: u64) -> String {
     known((whole > 0).then(|| part as f64 / whole as f64 * 100.0))
 }
 
-fn known(figure: Option<f64>) -> String {
+pub(super) fn known(figure: Option<f64>) -> String {
     figure.map_or_else(nothing, |figure| format!("{figure:.1}"))
 }
 
-fn nothing() -> String {
+pub(super) fn nothing() -> String {
     "-".to_owned()
 }
 
 /// Bytes in the largest unit of which there is one.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut amount = bytes as f64;
     let mut name = "B";
@@ -111,7 +167,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// Seconds in the largest unit of which there are two, so that little is lost.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 3600, "d"), (3600, "h"), (60, "min")];
     let unit = UNITS.into_iter().find(|(length, _)| seconds / length >= 2);
     unit.map_or_else(|| format!("{seconds} s"), |(length, name)| format!("{} {name}", seconds / length))
@@ -147,7 +203,7 @@ mod tests {
 
     fn output(store: Store, json: bool) -> String {
         let mut out = Vec::new();
-        let warnings = run(&StatsArgs { json, store }, &mut out, NOW).unwrap();
+        let warnings = run(&StatsArgs { json, explain: None, store }, &mut out, NOW).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         String::from_utf8(out).unwrap()
     }
@@ -205,8 +261,10 @@ http://idle.example                 1     -      0 B         -              -   
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("mirrors.json"), "<html>").unwrap();
         let mut out = Vec::new();
-        let warnings = run(&StatsArgs { json: false, store: store(folder.path()) }, &mut out, NOW).unwrap();
-        assert!(matches!(&warnings[..], [Warning::SetAside { .. }]), "{warnings:?}");
+        let warnings =
+            run(&StatsArgs { json: false, explain: None, store: store(folder.path()) }, &mut out, NOW)
+                .unwrap();
+        assert!(matches!(&warnings[..], [line] if line.contains("mirrors.json")), "{warnings:?}");
     }
 
     #[test]

@@ -19,6 +19,16 @@ pub enum Origin {
     Source(SourceId),
 }
 
+impl Origin {
+    /// None for what lay there.
+    pub fn source(self) -> Option<SourceId> {
+        match self {
+            Self::Earlier => None,
+            Self::Source(source) => Some(source),
+        }
+    }
+}
+
 /// Some bytes of one origin, to be compared with what `checker` sends for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {

@@ -9,9 +9,11 @@ use super::audit::audit;
 use super::blame::{Blame, Origin, Verdict, samples};
 use super::hashing::{Hashing, digests_of};
 use super::limiter::Limiter;
+pub use super::observer::{Observer, Snapshot, Stage};
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
 use super::sink::{Sink, SinkError};
+use super::trace::{Recorder, Trace, What};
 use super::worker::{Buffers, Place, Report, Worker};
 use crate::http::{ByteRange, Client, Failure};
 use crate::portage::{Algorithm, Digest, Digests};
@@ -30,6 +32,8 @@ pub struct Wanted {
     pub digests: Digests,
     /// Keep what lies at the output's place and go on from there.
     pub resume: bool,
+    /// Write down what happens.
+    pub trace: bool,
 }
 
 /// A source and what is expected of it.
@@ -66,33 +70,6 @@ pub struct Tally {
     pub corrupt: bool,
 }
 
-/// Told while a transfer goes on.
-pub trait Observer {
-    fn progress(&mut self, now: Instant, snapshot: &Snapshot);
-    /// Something that the user should know, though it does not end the transfer.
-    fn note(&mut self, line: &str);
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    pub have: u64,
-    pub resumed: u64,
-    pub size: Option<u64>,
-    pub elapsed: Duration,
-    pub stage: Stage,
-    /// Sources at work, with their rates in bytes per second.
-    pub rates: Vec<(SourceId, f64)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    #[default]
-    Connecting,
-    Receiving,
-    Verifying,
-    Repairing,
-}
-
 /// How a transfer ended. The file lies at its place in every case, as far as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -122,6 +99,8 @@ pub struct Ended {
     /// One for each source.
     pub tallies: Vec<Tally>,
     pub elapsed: Duration,
+    /// What happened, when that was to be written down.
+    pub trace: Option<Trace>,
 }
 
 /// Where signals are reported.
@@ -142,7 +121,7 @@ pub fn run(
     let count = sources.len();
     let (places, expectations): (Vec<_>, Vec<_>) =
         sources.into_iter().map(|s| (s.place, s.expectation)).unzip();
-    let names = places.iter().map(|p| p.name.clone()).collect();
+    let names: Vec<String> = places.iter().map(|p| p.name.clone()).collect();
     let buffers = Buffers::default();
     let mut workers = Vec::with_capacity(count);
     for (id, place) in places.into_iter().enumerate() {
@@ -154,6 +133,7 @@ pub fn run(
         wanted,
         limits,
         expectations,
+        trace: Recorder::new(wanted.trace, &names),
         names,
         workers,
         reports,
@@ -176,7 +156,9 @@ pub fn run(
         worker.close();
     }
     let elapsed = now().saturating_duration_since(transfer.began);
-    Ended { outcome, tallies: transfer.tallies, elapsed }
+    let size = if let Outcome::Verified { size, .. } = outcome { Some(size) } else { wanted.size };
+    let trace = transfer.trace.finish(size, elapsed);
+    Ended { outcome, tallies: transfer.tallies, elapsed, trace }
 }
 
 /// What the engine remembers of a source's request under way.
@@ -191,6 +173,7 @@ struct Transfer<'a> {
     limits: &'a Limits,
     expectations: Vec<Expectation>,
     names: Vec<String>,
+    trace: Recorder,
     workers: Vec<Worker>,
     reports: Receiver<Report>,
     buffers: Buffers,
@@ -217,6 +200,7 @@ impl Transfer<'_> {
         }
         self.resumed = sink.present().len();
         self.shares.insert(Origin::Earlier, sink.present());
+        self.trace.begin(sink.prefix(), self.resumed);
         let mut size = self.wanted.size;
         let mut excluded: Option<SourceId> = None;
         let mut fetched = false;
@@ -260,6 +244,7 @@ impl Transfer<'_> {
             let digests = hashing.finish(total).map_err(|e| SinkError::new(path, &e))?;
             if matches(&self.wanted.digests, &digests) {
                 self.blame.verified();
+                self.record(None, What::Verified);
                 self.convict();
                 sink.finish();
                 return Ok(Outcome::Verified { size: total, fetched });
@@ -292,6 +277,7 @@ impl Transfer<'_> {
                     if let Origin::Source(source) = origin {
                         excluded = Some(source);
                     }
+                    self.record(Some(origin), What::Suspected);
                     let share = self.shares.get(&origin).cloned().unwrap_or_default();
                     self.give_up(&mut sink, &share)?;
                 }
@@ -355,16 +341,22 @@ impl Transfer<'_> {
     }
 
     fn perform(&mut self, action: &Action, ids: &[SourceId]) {
+        let at = self.clock(now());
         match *action {
             Action::Open { source, range, skip } => {
                 let id = ids[source];
+                self.trace.asked(id, range, at);
                 self.workers[id].open(range, skip);
                 self.tallies[id].requests += 1;
                 self.current[id] = Current { asked: Some(now()), opened: None };
             }
-            Action::Shorten { source, end } => self.workers[ids[source]].shorten(end),
+            Action::Shorten { source, end } => {
+                self.trace.shortened(ids[source], end, at);
+                self.workers[ids[source]].shorten(end);
+            }
             Action::Close { source } => {
                 let id = ids[source];
+                self.trace.closed(id, at);
                 self.workers[id].close();
                 self.settle(id, now());
             }
@@ -391,6 +383,7 @@ impl Transfer<'_> {
                 if let (Some(asked), false) = (current.asked, opened.reused) {
                     self.tallies[source].first_byte.get_or_insert(at.saturating_duration_since(asked));
                 }
+                self.trace.opened(source, opened.reused, self.clock(at));
                 scheduler.opened(place, opened, self.clock(at));
             }
             Report::Received { source, request, bytes, at } => {
@@ -406,6 +399,7 @@ impl Transfer<'_> {
                     hashing.committed(sink.prefix());
                     self.shares.entry(Origin::Source(source)).or_default().insert(kept);
                 }
+                self.trace.received(source, kept, len - kept.len(), sink.prefix(), self.clock(at));
                 self.tallies[source].kept += kept.len();
                 self.tallies[source].wasted += len - kept.len();
                 self.buffers.give_back(bytes);
@@ -418,10 +412,14 @@ impl Transfer<'_> {
                     self.settle(source, at);
                 }
             }
-            Report::Skipped { source, bytes } => self.tallies[source].wasted += bytes,
+            Report::Skipped { source, bytes } => {
+                self.trace.wasted(source, bytes, self.clock(now()));
+                self.tallies[source].wasted += bytes;
+            }
             Report::Ended { source, request, at } => {
                 self.settle(source, at);
                 if let Some(place) = place(source).filter(|_| self.workers[source].request() == request) {
+                    self.trace.ended(source, self.clock(at));
                     scheduler.ended(place, self.clock(at));
                 }
             }
@@ -430,6 +428,7 @@ impl Transfer<'_> {
                     return Ok(());
                 }
                 self.settle(source, at);
+                self.trace.failed(source, &failure, self.clock(at));
                 if failure != Failure::Cancelled && !matches!(failure, Failure::RangeNotSatisfiable { .. }) {
                     self.tallies[source].failures.push(failure.clone());
                 }
@@ -453,6 +452,7 @@ impl Transfer<'_> {
     /// Finds out who sent what is wrong. A signal that came meanwhile is an error here.
     fn judge(&mut self, sink: &Sink, digests: Vec<Digest>) -> Result<Result<Verdict, i32>, SinkError> {
         self.tell(Stage::Repairing, sink, None, None);
+        self.record(None, What::Mismatch);
         let mut usable: Vec<SourceId> = (0..self.workers.len())
             .filter(|id| !self.blame.is_convicted(*id) && is_of_use(&self.tallies[*id]))
             .collect();
@@ -463,6 +463,7 @@ impl Transfer<'_> {
             let findings = audit(wanted, &mut self.workers, &self.reports, sink)?;
             for (source, bytes) in findings.cost {
                 self.tallies[source].wasted += bytes;
+                self.record(Some(Origin::Source(source)), What::Sampled { bytes });
             }
             if let Some(signal) = findings.signal {
                 return Ok(Err(signal));
@@ -481,6 +482,7 @@ impl Transfer<'_> {
     }
 
     fn note_wrong(&mut self, origin: Origin) {
+        self.record(Some(origin), What::Convicted);
         match origin {
             Origin::Earlier => self.observer.note("the partial file was wrong: its bytes are fetched again"),
             Origin::Source(source) => {
@@ -492,17 +494,23 @@ impl Transfer<'_> {
     }
 
     fn give_up(&mut self, sink: &mut Sink, wrong: &Segments) -> Result<(), SinkError> {
+        let at = self.clock(now());
         for (origin, share) in &mut self.shares {
             for range in wrong.iter() {
+                let lost = share.intersection(range);
+                self.trace.given_up(origin.source(), &lost, at);
                 if let Origin::Source(source) = origin {
-                    let lost = share.intersection(range).len();
-                    self.tallies[*source].kept = self.tallies[*source].kept.saturating_sub(lost);
-                    self.tallies[*source].wasted += lost;
+                    self.tallies[*source].kept = self.tallies[*source].kept.saturating_sub(lost.len());
+                    self.tallies[*source].wasted += lost.len();
                 }
                 share.remove(range);
             }
         }
         sink.retract(wrong)
+    }
+
+    fn record(&mut self, origin: Option<Origin>, what: What) {
+        self.trace.note(origin.and_then(Origin::source), what, self.clock(now()));
     }
 
     fn too_long(&mut self, sink: &Sink, at: Instant) -> Option<Outcome> {

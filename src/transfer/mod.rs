@@ -3,7 +3,7 @@
 //! Pure: [`segments`], [`meter`], `source`, `outlook`, `sharing`, [`scheduler`] (who sends what), [`blame`]
 //! (whose bytes are wrong). With I/O: [`worker`] (a thread for each source), [`sink`] and `ahead` (the file,
 //! and what lies ahead of its prefix), [`hashing`], `audit`, [`engine`] (all of it together), [`single`] (one
-//! URL without digests), [`limiter`].
+//! URL without digests), [`limiter`]. [`trace`] and [`timeline`] (both pure) show what happened.
 
 mod ahead;
 mod audit;
@@ -12,6 +12,7 @@ pub mod engine;
 pub mod hashing;
 pub mod limiter;
 pub mod meter;
+mod observer;
 mod outlook;
 pub mod scheduler;
 pub mod segments;
@@ -21,4 +22,6 @@ mod simulator;
 pub mod single;
 pub mod sink;
 mod source;
+pub mod timeline;
+pub mod trace;
 pub mod worker;

@@ -122,6 +122,11 @@ pub static IMPLEMENTED: &[Implemented] = &[
     does(with(' ', "tls-max", "version"), Opt::TlsMax, "newest TLS version to use: 1.2 or 1.3"),
     does(flag(' ', "tlsv1.2"), Opt::Tlsv12, "TLS 1.2 or newer (the default)"),
     does(flag(' ', "tlsv1.3"), Opt::Tlsv13, "TLS 1.3 or newer"),
+    common(
+        with(' ', "trace", "file.json"),
+        Opt::Trace,
+        "write down which mirror sent what when, not as curl does; - is stdout",
+    ),
     does(with(' ', "url", "URL"), Opt::Url, "a URL, as without --url; @file: a list, each with -O"),
     does(with('u', "user", "user:password"), Opt::User, "credentials for the server"),
     common(with('A', "user-agent", "name"), Opt::UserAgent, "send this User-Agent; '' sends none"),
@@ -133,6 +138,8 @@ pub static IMPLEMENTED: &[Implemented] = &[
     own("parallel-mirrors", "num", Opt::ParallelMirrors, "mirrors to use at once at most"),
     own("size", "bytes", Opt::Size, "the file's size"),
     own("state", "file", Opt::State, "where the mirrors' figures are kept"),
+    own("tier", "PATTERN=N", Opt::Tier, "ask mirrors of this host or URL in tier N: 0 first, else 1"),
+    own("timeline", "file.svg", Opt::Timeline, "draw which mirror sent what when; - is stdout"),
 ];
 
 pub static ACCEPTED: &[Group] = &[
@@ -395,12 +402,7 @@ pub static REFUSED: &[Group] = &[
     },
     Group {
         reason: "-v shows what happens",
-        spellings: &[
-            valued(' ', "trace"),
-            valued(' ', "trace-ascii"),
-            valued(' ', "trace-config"),
-            valued(' ', "libcurl"),
-        ],
+        spellings: &[valued(' ', "trace-ascii"), valued(' ', "trace-config"), valued(' ', "libcurl")],
     },
     Group {
         reason: "only http and https are fetched; ftp has FETCHCOMMAND_FTP, and so have the others",

@@ -1,19 +1,16 @@
 //! Where a distfile may be had: the URI that was asked for, and what is as good as that.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
 use super::{Context, Target};
-use crate::commands::environment::read_config;
+use crate::commands::mirrors::{configured, key, named};
 use crate::http::{Ask, Question, Url};
 use crate::mirror::{MirrorKey, State};
 use crate::portage::mirror_uri::split;
 use crate::portage::uri;
-use crate::portage::{
-    LayoutConf, MakeConf, MirrorBase, MirrorGroups, is_local, mirror_groups, read_mirror_cache,
-};
+use crate::portage::{LayoutConf, MirrorBase, Tiers, is_local, read_mirror_cache};
 use crate::transfer::worker::Find;
 
 /// A layout older than this is not relied on, in seconds.
@@ -28,7 +25,7 @@ pub(super) struct Candidate {
     /// How it is called on the output.
     pub(super) name: String,
     pub(super) url: Url,
-    /// 0 on the local network.
+    /// Lower ones are asked first and alone.
     pub(super) tier: u8,
     /// The mirror, when its layout is not known.
     pub(super) doubt: Option<(MirrorBase, Guess)>,
@@ -57,13 +54,14 @@ pub(super) fn candidates(
     target: &Target,
     folder: &Path,
     state: &State,
+    tiers: &Tiers,
 ) -> Vec<Candidate> {
-    let mut mirrors = parse(&named_mirrors(context));
+    let mut mirrors = named(context.options.distfile.mirrors.as_deref(), &context.call);
     if split(asked, &mirrors).is_none() {
-        mirrors = parse(&configured_mirrors(context)); // a list that was expanded too early, or none
+        mirrors = configured(&context.call); // a list that was expanded too early, or none
     }
     let Some((base, rest)) = split(asked, &mirrors) else {
-        return third_party(context, url, asked);
+        return third_party(context, url, asked, tiers);
     };
     let cache = std::fs::read_to_string(folder.join(".mirror-cache.json")).unwrap_or_default();
     let cache = read_mirror_cache(&cache).unwrap_or_default();
@@ -71,7 +69,7 @@ pub(super) fn candidates(
     let usual = LayoutConf::parse(USUAL_LAYOUT).ok().map(|layout| path_by(&layout, target));
     let guess = if usual == Some(asked_path.clone()) { Guess::Usual } else { Guess::Nothing };
     let (base, local) = (base.clone(), base.is_local());
-    let mut first = candidate(key(&base), url.clone(), local);
+    let mut first = candidate(key(&base), url.clone(), local, tiers);
     if stored_layout(state, &first.key).map(|layout| path_by(&layout, target)) != Some(asked_path.clone()) {
         first.doubt = Some((base.clone(), Guess::Usual));
     }
@@ -89,7 +87,7 @@ pub(super) fn candidates(
         };
         let path = stored.or(cached).unwrap_or_else(|| asked_path.clone());
         let Ok(url) = Url::parse(&mirror.uri(&path)) else { continue };
-        let mut candidate = candidate(key, url, mirror.is_local());
+        let mut candidate = candidate(key, url, mirror.is_local(), tiers);
         candidate.doubt = doubt.map(|guess| (mirror.clone(), guess));
         candidates.push(candidate);
     }
@@ -147,52 +145,19 @@ pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Op
     String::from_utf8(text).ok()
 }
 
-pub(super) fn key(mirror: &MirrorBase) -> MirrorKey {
-    MirrorKey::new(&mirror.to_string())
-}
-
 /// The key of a place that is no mirror: its scheme and host.
 fn origin(url: &Url) -> MirrorKey {
     MirrorKey::new(&format!("{}://{}", url.scheme.name(), url.authority()))
 }
 
-fn candidate(key: MirrorKey, url: Url, local: bool) -> Candidate {
-    Candidate { key, name: url.authority(), url, tier: u8::from(!local), doubt: None }
-}
-
-/// `--mirrors`, else `RACEFETCH_MIRRORS`.
-fn named_mirrors(context: &Context) -> Vec<String> {
-    let named = context.options.distfile.mirrors.clone().filter(|mirrors| !mirrors.is_empty());
-    let variable =
-        || context.call.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
-    named.or_else(variable).unwrap_or_default()
-}
-
-/// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of make.conf and make.globals.
-fn configured_mirrors(context: &Context) -> Vec<String> {
-    let call = &context.call;
-    let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
-    let mut groups = MirrorGroups::default();
-    groups.read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
-    let mut mirrors = groups.mirrors(mirror_groups::LOCAL).to_vec();
-    mirrors.extend(conf.gentoo_mirrors());
-    mirrors
-}
-
-/// Words that are no mirrors of ours (ftp, rsync) are passed over.
-fn parse(words: &[String]) -> Vec<MirrorBase> {
-    let mut mirrors: Vec<MirrorBase> = Vec::new();
-    for mirror in words.iter().filter_map(|word| MirrorBase::from_str(word).ok()) {
-        if !mirrors.contains(&mirror) {
-            mirrors.push(mirror);
-        }
-    }
-    mirrors
+fn candidate(key: MirrorKey, url: Url, local: bool, tiers: &Tiers) -> Candidate {
+    let tier = tiers.of(key.as_str(), local);
+    Candidate { key, name: url.authority(), url, tier, doubt: None }
 }
 
 /// The URI itself, and the same path at the other members of its group in `profiles/thirdpartymirrors`.
-fn third_party(context: &Context, url: &Url, asked: &str) -> Vec<Candidate> {
-    let mut candidates = vec![candidate(origin(url), url.clone(), is_local(url.host()))];
+fn third_party(context: &Context, url: &Url, asked: &str, tiers: &Tiers) -> Vec<Candidate> {
+    let mut candidates = vec![candidate(origin(url), url.clone(), is_local(url.host()), tiers)];
     let Some(repository) = context.call.repository() else { return candidates };
     let text = std::fs::read_to_string(repository.join("profiles/thirdpartymirrors")).unwrap_or_default();
     for line in text.lines() {
@@ -202,7 +167,7 @@ fn third_party(context: &Context, url: &Url, asked: &str) -> Vec<Candidate> {
         for member in members {
             let Ok(other) = Url::parse(&format!("{member}{path}")) else { continue };
             if candidates.iter().all(|c| c.url != other) {
-                candidates.push(candidate(origin(&other), other, false));
+                candidates.push(candidate(origin(&other), other, false, tiers));
             }
         }
         break;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -11,14 +12,17 @@ use super::record::deltas;
 use super::show::Show;
 use super::{Context, Ended, Target, folder_of, plain, signal_status, status};
 use crate::cli::ExitStatus;
-use crate::cli::options::Resume;
+use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::environment::unix_now;
+use crate::commands::mirrors::tiers;
 use crate::http::Url;
 use crate::mirror::{self, Delta, FileKey, MirrorKey, State, Store, rank};
 use crate::portage::Algorithm;
 use crate::progress::{bytes, duration};
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, channel, is_right};
 use crate::transfer::scheduler::Expectation;
+use crate::transfer::timeline;
+use crate::transfer::trace::Trace;
 use crate::transfer::worker::{Doubt, Place, Report};
 
 /// Mirrors at work at once, unless the command line says how many.
@@ -61,7 +65,11 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         .iter()
         .map(|t| t.url.as_str())
         .find(|text| Url::parse(text).as_ref() == Ok(url));
-    let all = candidates(context, url, asked.unwrap_or_default(), target, folder, &state);
+    let (tiers, warnings) = tiers(&context.options.distfile.tiers, &context.call);
+    for warning in warnings {
+        show.warn(&warning);
+    }
+    let all = candidates(context, url, asked.unwrap_or_default(), target, folder, &state, &tiers);
     let count = all.len();
     let (places, lacking): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| !state.lacks(&c.key, &file, now));
     if places.is_empty() {
@@ -77,6 +85,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         size: target.size,
         digests: target.digests.clone(),
         resume: context.options.request.resume != Resume::No,
+        trace: context.options.distfile.is_traced(),
     };
     let (sender, reports) = channel();
     let signals = sender.clone();
@@ -92,10 +101,37 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     }
     let (ended, line) = end(target, &names, &transferred);
     show.finish(line.as_deref());
+    if let Some(trace) = transferred.trace {
+        let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
+        explain(&context.options.distfile, &trace, show);
+    }
     if let Some(Err(error)) = store.map(|store| store.apply(&events, now)) {
         show.warn(&error.to_string());
     }
     ended
+}
+
+/// Writes what happened to where it was asked for. That it cannot be written does not fail the fetch.
+fn explain(options: &DistfileOptions, trace: &Trace, show: &mut Show) {
+    if let Some(to) = &options.trace {
+        match serde_json::to_string(trace) {
+            Ok(text) => write(to, "--trace", &(text + "\n"), show),
+            Err(error) => show.warn(&format!("the trace cannot be written as JSON: {error}")),
+        }
+    }
+    if let Some(to) = &options.timeline {
+        write(to, "--timeline", &timeline::draw(trace), show);
+    }
+}
+
+fn write(to: &Sink, option: &str, text: &str, show: &mut Show) {
+    let (name, written) = match to {
+        Sink::Stdout => ("stdout".into(), io::stdout().write_all(text.as_bytes())),
+        Sink::File(path) => (path.to_string_lossy(), fs::write(path, text)),
+    };
+    if let Err(error) = written {
+        show.warn(&format!("cannot write {name} ({option}): {error}"));
+    }
 }
 
 fn create_folders(context: &Context, path: &Path) -> Result<(), Ended> {

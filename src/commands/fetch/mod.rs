@@ -108,7 +108,7 @@ impl Context<'_> {
             Ok(output) => output,
             Err(ended) => return ended,
         };
-        let Some(path) = output else { return plain::run(self, number, &url, None, show) };
+        let Some(path) = output else { return self.plain(number, &url, None, show) };
         if self.options.output.skip_existing && path.exists() {
             return Ended::ok();
         }
@@ -118,8 +118,18 @@ impl Context<'_> {
         }
         match self.target(name.as_ref(), show) {
             Some(target) => distfile::run(self, &url, &path, &target, show),
-            None => plain::run(self, number, &url, Some(path), show),
+            None => self.plain(number, &url, Some(path), show),
         }
+    }
+
+    /// A transfer without digests.
+    fn plain(&self, number: usize, url: &Url, path: Option<PathBuf>, show: &mut Show) -> Ended {
+        if self.options.distfile.is_traced() {
+            show.warn(
+                "nothing to draw (--timeline, --trace): without digests everything comes from one place",
+            );
+        }
+        plain::run(self, number, url, path, show)
     }
 
     fn url(&self, text: &str) -> Result<Url, Ended> {

@@ -1,0 +1,32 @@
+//! What is told of a transfer while it goes on.
+
+use std::time::{Duration, Instant};
+
+use super::scheduler::SourceId;
+
+/// Told while a transfer goes on.
+pub trait Observer {
+    fn progress(&mut self, now: Instant, snapshot: &Snapshot);
+    /// Something that the user should know, though it does not end the transfer.
+    fn note(&mut self, line: &str);
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub have: u64,
+    pub resumed: u64,
+    pub size: Option<u64>,
+    pub elapsed: Duration,
+    pub stage: Stage,
+    /// Sources at work, with their rates in bytes per second.
+    pub rates: Vec<(SourceId, f64)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    #[default]
+    Connecting,
+    Receiving,
+    Verifying,
+    Repairing,
+}
