@@ -42,6 +42,9 @@ const PURE: &[&str] = &[
     "transfer/blame.rs",
     "transfer/scheduler.rs",
     "transfer/segments.rs",
+    "transfer/timeline",
+    "transfer/timeline.rs",
+    "transfer/trace.rs",
 ];
 
 /// Exceptions inside of a pure folder, each with what it is there for.

@@ -7,3 +7,4 @@ mod layering;
 mod real_portage;
 mod state;
 mod support;
+mod trace;
