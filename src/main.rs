@@ -1,7 +1,64 @@
 //! The command `racefetch`.
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use racefetch::cli::{self, Command, ExitStatus};
+use racefetch::commands::environment::{read_argument_file, unix_now};
+use racefetch::commands::{Environment, Interrupt, fetch, stats};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let environment = Environment::new(std::env::vars_os(), std::io::stderr().is_terminal());
+    match cli::parse(&arguments, &read_argument_file) {
+        Ok(Command::Fetch(options)) => {
+            let interrupt = Arc::new(Interrupt::default());
+            heed_signals(&interrupt);
+            fetch::run(&options, &environment, &interrupt).into()
+        }
+        Ok(Command::Stats(arguments)) => {
+            let store = environment.store_to_read(arguments.state.as_deref());
+            let arguments = stats::StatsArgs { json: arguments.json, store };
+            match stats::run(&arguments, &mut std::io::stdout().lock(), unix_now()) {
+                Ok(warnings) => {
+                    for warning in warnings {
+                        eprintln!("racefetch: {warning}");
+                    }
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    eprintln!("racefetch: cannot write the figures: {error}");
+                    ExitStatus::WriteError.into()
+                }
+            }
+        }
+        Ok(Command::Help(text)) => print(&text),
+        Ok(Command::Version) => print(&cli::manual::version()),
+        Err(error) => {
+            eprintln!("{error}");
+            error.status.into()
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitStatus::WriteError.into(),
+    }
+}
+
+/// Signals that end the process are heard by whatever is going on, so that figures are recorded and the exit status
+/// is the usual one.
+fn heed_signals(interrupt: &Arc<Interrupt>) {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    let interrupt = interrupt.clone();
+    std::thread::spawn(move || {
+        for number in signals.forever() {
+            interrupt.raise(number);
+        }
+    });
 }

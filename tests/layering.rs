@@ -1,1 +1,362 @@
-//! The dependency rule of `src/lib.rs`, read from the `use` lines.
+//! The dependency rule of `src/lib.rs`, read from the source.
+//!
+//! Comments, strings and unit tests (from `#[cfg(test)] mod … {` to the end of the file, and files called
+//! `tests.rs`) do not count: a test may stand on anything.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of the crate, and which others each may name. `commands` may name all of them.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("cli", &["portage"]),
+    ("http", &[]),
+    ("mirror", &["portage"]),
+    ("portage", &[]),
+    ("progress", &[]),
+    ("transfer", &["http", "portage"]),
+];
+
+/// The only files that name the HTTP library, so that it can be replaced.
+const NAMES_UREQ: &[&str] = &["http/agent", "http/connector", "http/tls", "http/wire"];
+
+/// Files that decide and do nothing: no clock, no disk, no network, no thread, no environment. A folder
+/// stands for all files in it.
+const PURE: &[&str] = &[
+    "cli",
+    "http/failure.rs",
+    "http/range.rs",
+    "http/response.rs",
+    "http/settings.rs",
+    "http/url.rs",
+    "mirror/cool_down.rs",
+    "mirror/event.rs",
+    "mirror/fading.rs",
+    "mirror/format.rs",
+    "mirror/key.rs",
+    "mirror/notes.rs",
+    "mirror/ranking.rs",
+    "mirror/stats.rs",
+    "portage",
+    "progress/format.rs",
+    "progress/rate.rs",
+    "transfer/blame.rs",
+    "transfer/scheduler.rs",
+    "transfer/segments.rs",
+];
+
+/// Exceptions inside of a pure folder, each with what it is there for.
+const IMPURE: &[&str] = &[
+    "portage/distlock.rs", // Portage's lock files
+];
+
+/// What a pure file must not name. Addresses are data; sockets are not.
+const IMPURITIES: &[&str] = &[
+    "std::fs",
+    "std::net::self",
+    "std::net::TcpListener",
+    "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
+    "std::net::UdpSocket",
+    "std::thread",
+    "std::env",
+    "std::process::Command",
+    "Instant::now",
+    "SystemTime::now",
+    "rustix",
+    "fs2",
+    "ureq",
+];
+
+/// Longer files hold more than one idea.
+const MOST_LINES: usize = 600;
+
+#[test]
+fn modules_name_only_what_lies_below_them() {
+    let mut faults = Vec::new();
+    for source in Source::all() {
+        let Some((_, allowed)) = MAY_NAME.iter().find(|(module, _)| *module == source.module()) else {
+            continue;
+        };
+        for path in source.paths() {
+            let Some(named) = path.strip_prefix("crate::").and_then(|rest| rest.split("::").next()) else {
+                continue;
+            };
+            let is_module = named == "commands" || MAY_NAME.iter().any(|(module, _)| *module == named);
+            if is_module && named != source.module() && !allowed.contains(&named) {
+                faults.push(format!("src/{} names {path}", source.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn only_the_agent_and_the_connector_name_the_http_library() {
+    let faults: Vec<String> = Source::all()
+        .into_iter()
+        .filter(|source| !NAMES_UREQ.iter().any(|allowed| source.name.starts_with(allowed)))
+        .filter(|source| source.paths().iter().any(|path| begins_with(path, "ureq")))
+        .map(|source| format!("src/{} names ureq", source.name))
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn pure_files_name_no_clock_disk_network_thread_or_environment() {
+    let mut faults = Vec::new();
+    for source in Source::all().into_iter().filter(Source::is_pure) {
+        for path in source.paths() {
+            if IMPURITIES.iter().any(|impurity| begins_with(&path, impurity) || path.ends_with(impurity)) {
+                faults.push(format!("src/{} is pure and names {path}", source.name));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_tables_name_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let modules = MAY_NAME.iter().map(|(module, _)| module);
+    let gone: Vec<_> = PURE.iter().chain(modules).filter(|place| !root.join(place).exists()).collect();
+    assert!(gone.is_empty(), "not below src: {gone:?}");
+}
+
+#[test]
+fn files_stay_short() {
+    let faults: Vec<String> = Source::all()
+        .into_iter()
+        .filter(|source| source.lines > MOST_LINES)
+        .map(|source| format!("src/{} has {} lines", source.name, source.lines))
+        .collect();
+    assert!(faults.is_empty(), "more than {MOST_LINES} lines: {}", faults.join(", "));
+}
+
+/// One file below `src`.
+struct Source {
+    /// Relative to `src`.
+    name: String,
+    lines: usize,
+    /// Without comments, strings and unit tests.
+    code: String,
+}
+
+impl Source {
+    fn all() -> Vec<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = Vec::new();
+        collect(&root, &mut files);
+        assert!(files.len() > 5, "these are not the sources");
+        files
+            .iter()
+            .map(|path| {
+                let text = fs::read_to_string(path).expect("a source file is UTF-8");
+                let name = path.strip_prefix(&root).expect("it was found there").display().to_string();
+                Self { name, lines: text.lines().count(), code: code_of(&text) }
+            })
+            .filter(|source| !source.name.ends_with("tests.rs"))
+            .collect()
+    }
+
+    fn module(&self) -> &str {
+        let first = self.name.split('/').next().unwrap_or_default();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    fn is_pure(&self) -> bool {
+        let below = |place: &str| self.name == place || self.name.starts_with(&format!("{place}/"));
+        PURE.iter().any(|place| below(place)) && !IMPURE.contains(&self.name.as_str())
+    }
+
+    /// Every path that the code names, `use` trees spelt out, `super` resolved.
+    fn paths(&self) -> Vec<String> {
+        let tokens = tokens_of(&self.code);
+        let mut paths = Vec::new();
+        let mut at = 0;
+        while at < tokens.len() {
+            if is_word(&tokens[at]) {
+                read_path(&tokens, &mut at, "", &mut paths);
+            } else {
+                at += 1;
+            }
+        }
+        paths.into_iter().map(|path| self.resolved(&path)).collect()
+    }
+
+    /// `super::x` from the crate's root, as far as that can be told from the file's place.
+    fn resolved(&self, path: &str) -> String {
+        if !path.starts_with("super::") {
+            return path.to_owned();
+        }
+        let place = self.name.trim_end_matches(".rs").trim_end_matches("/mod");
+        let mut place: Vec<&str> = place.split('/').collect();
+        let mut rest = path;
+        while let Some(further) = rest.strip_prefix("super::") {
+            place.pop();
+            rest = further;
+        }
+        place.insert(0, "crate");
+        format!("{}::{rest}", place.join("::"))
+    }
+}
+
+fn begins_with(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Reads one path, or a tree of them in braces, and leaves `at` behind it.
+fn read_path(tokens: &[String], at: &mut usize, prefix: &str, paths: &mut Vec<String>) {
+    let mut path = prefix.to_owned();
+    loop {
+        match tokens.get(*at).map(String::as_str) {
+            Some("{") => {
+                *at += 1;
+                while let Some(token) = tokens.get(*at).filter(|token| *token != "}") {
+                    if is_word(token) || token == "{" {
+                        read_path(tokens, at, &path, paths);
+                    } else {
+                        *at += 1;
+                    }
+                }
+                *at += 1;
+                return;
+            }
+            Some(word) if is_word(word) => path.push_str(word),
+            _ => return,
+        }
+        *at += 1;
+        if tokens.get(*at).is_none_or(|token| token != "::") {
+            break;
+        }
+        path.push_str("::");
+        *at += 1;
+    }
+    paths.push(path);
+}
+
+fn is_word(token: &str) -> bool {
+    token.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '*')
+}
+
+/// Words, `::`, braces and whatever else, a token each.
+fn tokens_of(code: &str) -> Vec<String> {
+    let mut tokens: Vec<String> = Vec::new();
+    let mut rest = code;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            _ if c.is_alphanumeric() || c == '_' => {
+                rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())
+            }
+            ':' if rest.starts_with("::") => 2,
+            _ => c.len_utf8(),
+        };
+        if !c.is_whitespace() {
+            tokens.push(rest[..length].to_owned());
+        }
+        rest = &rest[length..];
+    }
+    tokens
+}
+
+/// The code without unit tests, comments and strings.
+fn code_of(text: &str) -> String {
+    let text = &text[..unit_tests_at(text)];
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skipped = match c {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
+            'r' if rest.starts_with("r#\"") => rest.find("\"#").map_or(rest.len(), |end| end + 2),
+            '"' => string_length(rest),
+            '\'' => character_length(rest),
+            _ => 0,
+        };
+        if skipped == 0 {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+        } else {
+            code.push(' ');
+            rest = &rest[skipped..];
+        }
+    }
+    code
+}
+
+/// Where `#[cfg(test)] mod tests {` begins; the end of the text without one.
+fn unit_tests_at(text: &str) -> usize {
+    let begins_tests = |at: &usize| {
+        let rest = text[*at..].trim_start_matches("#[cfg(test)]").trim_start();
+        rest.starts_with("mod ") && rest.lines().next().is_some_and(|line| line.ends_with('{'))
+    };
+    text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(begins_tests).unwrap_or(text.len())
+}
+
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The length of a character literal; 1 for the apostrophe of a lifetime.
+fn character_length(text: &str) -> usize {
+    let mut rest = text.char_indices().skip(1);
+    match (rest.next(), rest.next()) {
+        (Some((_, '\\')), Some(_)) => text[3..].find('\'').map_or(1, |end| end + 4),
+        (Some(_), Some((end, '\''))) => end + 1,
+        _ => 1,
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("the sources can be read") {
+        let path = entry.expect("the sources can be read").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn paths_are_found_in_trees_and_in_expressions_and_nowhere_else() {
+    let text = r#"
+        //! Speaks of crate::mirror::stats.
+        use std::{fs::File, io::{self, Read}};
+        use super::super::http::range;
+        fn f<'a>(x: &'a str) -> char {
+            let y = crate::mirror::rank("crate::cli::x", '"', '\'');
+            std::thread::sleep(y)
+        }
+        #[cfg(test)]
+        mod tests;
+        use crate::portage::layout;
+        #[cfg(test)]
+        mod more {
+            use crate::commands;
+    "#;
+    let source = Source { name: "transfer/sink.rs".to_owned(), lines: 0, code: code_of(text) };
+    let paths = source.paths();
+    for expected in [
+        "std::fs::File",
+        "std::io::self",
+        "std::io::Read",
+        "crate::http::range",
+        "crate::mirror::rank",
+        "std::thread::sleep",
+        "crate::portage::layout",
+    ] {
+        assert!(paths.iter().any(|path| path == expected), "{expected} is missing in {paths:?}");
+    }
+    for unexpected in ["crate::mirror::stats", "crate::cli::x", "crate::commands"] {
+        assert!(!paths.iter().any(|path| path == unexpected), "{unexpected} is no code");
+    }
+}

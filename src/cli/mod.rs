@@ -1,1 +1,96 @@
 //! The command line: what was asked, and with which exit status it ends.
+//!
+//! `racefetch [OPTIONS] URL...` takes curl's options for downloads. [`table`] lists them all, `syntax`
+//! reads the words as curl does, `builder` gives them their meaning, and [`options`] is what comes out.
+//! [`parse`] is pure but for the closure that reads files. What is not as in curl: `~/.curlrc` is not read,
+//! URLs are taken literally (curl's `-g`), a URL that cannot be one is refused before the first transfer,
+//! and words like `blake2b:HEX` that stand where a URL could are the digests of the file.
+
+mod builder;
+mod config_file;
+mod date;
+mod error;
+pub mod exit;
+pub mod headers;
+pub mod manual;
+pub mod netrc;
+pub mod options;
+pub mod proxy;
+mod syntax;
+pub mod table;
+mod values;
+pub mod write_out;
+
+pub use error::UsageError;
+pub use exit::ExitStatus;
+pub use options::FetchOptions;
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What the program is to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Fetch(Box<FetchOptions>),
+    Stats(StatsArgs),
+    /// Print this text to stdout, and nothing else.
+    Help(String),
+    /// Print [`manual::version`] to stdout, and nothing else.
+    Version,
+}
+
+/// `racefetch stats`: what is known of the mirrors.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatsArgs {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// The file that holds the figures
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+}
+
+/// Reads a command line, without the program's name.
+///
+/// A first word that is exactly the name of a sub-command selects it (write `-- NAME` to fetch from a host
+/// of that name). `read` is asked for the text of files: those of `-K`, `-H @file`, `-w @file`, `--url
+/// @file`; `-` is stdin.
+pub fn parse(args: &[OsString], read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Command, UsageError> {
+    let name = args.first().and_then(|first| first.to_str());
+    if name.is_some_and(SubcommandArgs::has_subcommand) {
+        return subcommand(args);
+    }
+    syntax::parse(args, read)
+}
+
+/// One variant for each sub-command; the fetch is what happens without one.
+#[derive(Subcommand)]
+enum SubcommandArgs {
+    /// Show what is known of the mirrors
+    Stats(StatsArgs),
+}
+
+#[derive(Parser)]
+#[command(name = "racefetch", no_binary_name = true, disable_help_subcommand = true)]
+struct SubcommandLine {
+    #[command(subcommand)]
+    subcommand: SubcommandArgs,
+}
+
+fn subcommand(args: &[OsString]) -> Result<Command, UsageError> {
+    match SubcommandLine::try_parse_from(args) {
+        Ok(SubcommandLine { subcommand: SubcommandArgs::Stats(stats) }) => Ok(Command::Stats(stats)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Help(error.to_string())),
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            let what = line.strip_prefix("error: ").unwrap_or(line);
+            Err(UsageError::new(format_args!("{what}; see racefetch {} --help", args[0].display())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

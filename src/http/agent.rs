@@ -94,6 +94,8 @@ impl Ask {
 pub struct Exchange {
     pub url: Url,
     pub status: u16,
+    /// The status code's usual reason phrase.
+    pub reason: &'static str,
     /// `HTTP/1.1`, `HTTP/1.0`.
     pub version: &'static str,
     /// Field names in lower case, in the order received.
@@ -123,6 +125,7 @@ pub struct Answer {
 
 impl Answer {
     /// The URL that answered.
+    #[expect(clippy::missing_panics_doc, reason = "an answer is made with its own exchange")]
     pub fn url(&self) -> &Url {
         &self.exchanges.last().expect("an answer has at least its own exchange").url
     }
@@ -164,6 +167,10 @@ impl Agent {
         Canceller { log: self.log.clone(), live: self.live.clone() }
     }
 
+    pub fn is_cancelled(&self) -> bool {
+        self.log.is_cancelled()
+    }
+
     /// Asks for a range, and judges the answer: the content that comes is what was asked for.
     pub fn open(&mut self, url: &Url, question: &Question, ask: &Ask) -> Result<(Judged, Answer), Failure> {
         let answer = self.ask(url, ask)?;
@@ -177,6 +184,7 @@ impl Agent {
     }
 
     /// Asks, following redirects as the settings say. Any status is an answer.
+    #[expect(clippy::missing_panics_doc, reason = "the exchange was pushed in the lines before")]
     #[expect(clippy::disallowed_methods, reason = "the answer's timings begin here")]
     pub fn ask(&mut self, url: &Url, ask: &Ask) -> Result<Answer, Failure> {
         let start = Instant::now();
@@ -191,6 +199,9 @@ impl Agent {
             exchanges.push(exchange);
             let redirect =
                 location.filter(|_| settings.redirects.follow && is_redirect(response.status().as_u16()));
+            if let Some(coding) = unknown_coding(exchanges.last().expect("one was pushed just now")) {
+                return Err(Failure::TransferCoding(coding));
+            }
             let content = Content {
                 reader: response.into_body().into_reader(),
                 log: self.log.clone(),
@@ -323,6 +334,11 @@ impl Content {
         })
     }
 
+    /// Says whether much content is still to come: it is then taken from the kernel in larger pieces.
+    pub fn set_bulk(&self, bulk: bool) {
+        self.log.set_bulk(bulk);
+    }
+
     /// True when the connection broke, although what came looks complete: content without a length ends with
     /// the connection.
     pub fn was_cut(&self) -> Option<Failure> {
@@ -386,10 +402,16 @@ fn request(settings: &Settings, hop: &Hop, ask: &Ask) -> Result<Request<()>, Fai
     add("accept", "*/*".to_owned());
     match hop.before {
         Some(before) if settings.redirects.auto_referer => add("referer", before.url.to_string()),
-        _ => settings.referer.iter().for_each(|referer| add("referer", referer.clone())),
+        _ => {
+            if let Some(referer) = &settings.referer {
+                add("referer", referer.clone());
+            }
+        }
     }
     for (name, value) in [("range", &ask.range), ("if-range", &ask.if_range)] {
-        value.iter().for_each(|value| add(name, (*value).clone()));
+        if let Some(value) = value {
+            add(name, value.clone());
+        }
     }
     if let Some((name, value)) = &ask.condition {
         add(name, value.clone());
@@ -430,14 +452,11 @@ fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], at_home: bool) 
 }
 
 fn authorization(settings: &Settings, hop: &Hop, at_home: bool) -> Option<String> {
-    if let Some(credentials) = &hop.current.credentials {
-        return Some(basic(credentials));
-    }
     if at_home {
         if let Some(token) = &settings.bearer {
             return Some(format!("Bearer {token}"));
         }
-        if let Some(credentials) = hop.first.credentials.as_ref().or(settings.user.as_ref()) {
+        if let Some(credentials) = settings.user.as_ref().or(hop.first.credentials.as_ref()) {
             return Some(basic(credentials));
         }
     }
@@ -449,6 +468,7 @@ fn exchange<B>(url: &Url, response: &Response<B>) -> Exchange {
     Exchange {
         url: url.clone(),
         status: response.status().as_u16(),
+        reason: response.status().canonical_reason().unwrap_or_default(),
         version: if response.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
         fields: response
             .headers()
@@ -456,6 +476,13 @@ fn exchange<B>(url: &Url, response: &Response<B>) -> Exchange {
             .map(|(name, value)| (name.as_str().to_owned(), text(value)))
             .collect(),
     }
+}
+
+/// A transfer coding (RFC 9112, section 7) other than chunked: what comes cannot be told apart.
+fn unknown_coding(exchange: &Exchange) -> Option<String> {
+    let codings = exchange.field("transfer-encoding")?.split(',').map(str::trim);
+    let known = |coding: &str| ["chunked", "identity", ""].iter().any(|k| coding.eq_ignore_ascii_case(k));
+    codings.into_iter().find(|coding| !known(coding)).map(str::to_owned)
 }
 
 fn head(exchange: &Exchange) -> Head {
@@ -467,9 +494,22 @@ fn head(exchange: &Exchange) -> Head {
         content_length: exchange.field("content-length").and_then(|value| value.trim().parse().ok()),
         content_type: exchange.field("content-type").map(str::to_owned),
         retry_after: exchange.field("retry-after").and_then(retry_after),
+        content_encoding: exchange.field("content-encoding").map(str::to_owned),
+        file_name: exchange.field("content-disposition").and_then(file_name),
         validator: validator.map(str::to_owned).or_else(|| last_modified.clone()),
         last_modified,
     }
+}
+
+/// The `filename` parameter of `Content-Disposition` (RFC 6266): its last path segment, if it can be a file's name.
+fn file_name(disposition: &str) -> Option<String> {
+    let parameter = disposition.split(';').map(str::trim).find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("filename").then(|| value.trim().trim_matches('"').to_owned())
+    })?;
+    let name = parameter.rsplit(['/', '\\']).next().unwrap_or_default();
+    let usable = !matches!(name, "" | "." | "..") && !name.chars().any(char::is_control);
+    usable.then(|| name.to_owned())
 }
 
 /// RFC 9110, section 10.2.3: seconds or a date.
@@ -492,18 +532,31 @@ fn head_failure(error: Error, log: &WireLog) -> Failure {
         return failure;
     }
     match error {
-        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            if log.received() == 0 {
-                Failure::EmptyReply
-            } else {
-                Failure::NotHttp
-            }
-        }
+        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Failure::EmptyReply,
         Error::Io(error) => Failure::receive(&error),
-        Error::LargeResponseHeader(..) => Failure::HeadTooLarge,
-        Error::Protocol(Proto::HttpParseTooManyHeaders) => Failure::HeadTooLarge,
+        Error::LargeResponseHeader(..) | Error::Protocol(Proto::HttpParseTooManyHeaders) => {
+            Failure::HeadTooLarge
+        }
         Error::Protocol(Proto::HttpParseFail(_) | Proto::UnsupportedVersion) => Failure::NotHttp,
         Error::Protocol(error) => Failure::BadHead(error.to_string()),
         other => Failure::Send(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_names_files_but_not_folders() {
+        for (disposition, name) in [
+            ("attachment; filename=\"a.tar\"", Some("a.tar")),
+            ("attachment; FileName=a.tar; size=1", Some("a.tar")),
+            ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
+            ("attachment; filename=\"..\"", None),
+            ("attachment", None),
+        ] {
+            assert_eq!(file_name(disposition).as_deref(), name, "{disposition}");
+        }
     }
 }

@@ -36,10 +36,17 @@ impl Connector<()> for Dial {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, Error> {
         let url = Url::parse(&details.uri.to_string()).map_err(|e| Error::BadUri(e.to_string()))?;
-        let stream = self.dial(&url).map_err(|failure| {
-            self.log.fail(failure);
-            Error::ConnectionFailed
-        })?;
+        let stream =
+            self.dial(&url, details.timeout.not_zero().map(|left| *left)).map_err(
+                |failure| match failure {
+                    // The transfer's own time may be up before the connection's.
+                    Failure::ConnectTimeout(_) => Error::Timeout(details.timeout.reason),
+                    failure => {
+                        self.log.fail(failure);
+                        Error::ConnectionFailed
+                    }
+                },
+            )?;
         let (input, output) = (details.config.input_buffer_size(), details.config.output_buffer_size());
         let mut wire = Wire::new(stream, self.log.clone(), input, output);
         if self.absolute_form(&url) {
@@ -58,8 +65,10 @@ impl Dial {
     }
 
     #[expect(clippy::disallowed_methods, reason = "connecting has a deadline and a place in the timings")]
-    fn dial(&self, url: &Url) -> Result<TcpStream, Failure> {
-        let deadline = Instant::now() + self.settings.connect_timeout;
+    fn dial(&self, url: &Url, left: Option<Duration>) -> Result<TcpStream, Failure> {
+        let limit = left.unwrap_or(Duration::MAX).min(self.settings.connect_timeout);
+        let deadline =
+            Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         let proxy = (self.settings.proxy)(url);
         let peer = match &proxy {
             None => self.resolve(url.host(), url.port(), deadline)?,
@@ -86,7 +95,13 @@ impl Dial {
             (None, Err(_)) => look_up(host, port, deadline, self.settings.connect_timeout)?,
         };
         let wanted = order(addresses, self.settings.family);
-        if wanted.is_empty() { Err(Failure::Resolve { host: host.to_owned() }) } else { Ok(wanted) }
+        match (wanted.is_empty(), host.parse::<IpAddr>()) {
+            (false, _) => Ok(wanted),
+            (true, Ok(_)) => {
+                Err(Failure::Connect { reason: "the address is of the other family (-4, -6)".to_owned() })
+            }
+            (true, Err(_)) => Err(Failure::Resolve { host: host.to_owned() }),
+        }
     }
 
     /// RFC 8305: the first address is tried alone for a moment, then the next one beside it; the first
@@ -139,7 +154,7 @@ impl Dial {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
         if let Some(interface) = &self.settings.interface {
-            bind(&socket, interface, address)?;
+            bind(&socket, interface)?;
         }
         if let Some(idle) = self.settings.keepalive {
             let probes = TcpKeepalive::new().with_time(idle).with_interval(idle);
@@ -174,13 +189,16 @@ impl Dial {
         timeouts.map_err(|e| Failure::connect(&e))?;
         let target = match proxy.kind {
             ProxyKind::Socks4 | ProxyKind::Socks5 => {
-                Target::Address(self.resolve(url.host(), url.port(), deadline)?[0])
+                let resolved = self.resolve(url.host(), url.port(), deadline);
+                let refused = |_| Failure::SocksRefused(format!("cannot resolve {}", url.host()));
+                Target::Address(resolved.map_err(refused)?[0])
             }
             ProxyKind::Http | ProxyKind::Socks4a | ProxyKind::Socks5h => Target::of(url.host(), url.port()),
         };
         let done = proxy_handshake::run(&mut &*stream, proxy, &target, &self.settings.user_agent);
         done.map_err(|error| match error {
-            HandshakeError::Refused(why) => Failure::ProxyRefused(why),
+            HandshakeError::Refused(why) if proxy.kind == ProxyKind::Http => Failure::ProxyRefused(why),
+            HandshakeError::Refused(why) => Failure::SocksRefused(why),
             HandshakeError::Io(e)
                 if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
             {
@@ -310,20 +328,15 @@ fn writable(sockets: &[(Socket, SocketAddr)], pause: Duration) -> Vec<usize> {
     }
 }
 
-fn bind(socket: &Socket, interface: &Interface, peer: SocketAddr) -> Result<(), Failure> {
+fn bind(socket: &Socket, interface: &Interface) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::Interface(super::failure::plain(&e));
     let to_address = |ip: IpAddr| socket.bind(&SockAddr::from(SocketAddr::new(ip, 0))).map_err(failed);
     match interface {
         Interface::Device(name) => socket.bind_device(Some(name.as_bytes())).map_err(failed),
         Interface::Address(ip) => to_address(*ip),
-        Interface::Either(name) => {
-            if socket.bind_device(Some(name.as_bytes())).is_ok() {
-                return Ok(());
-            }
-            let found = (name.as_str(), 0).to_socket_addrs().map_err(failed)?;
-            let same_family = found.map(|a| a.ip()).find(|ip| ip.is_ipv4() == peer.is_ipv4());
-            let none = || Failure::Interface(format!("{name} is neither a device nor an address"));
-            to_address(same_family.ok_or_else(none)?)
+        Interface::Both(name, ip) => {
+            socket.bind_device(Some(name.as_bytes())).map_err(failed)?;
+            to_address(*ip)
         }
     }
 }

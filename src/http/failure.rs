@@ -17,6 +17,8 @@ pub enum Failure {
     ConnectTimeout(Duration),
     #[error("the proxy refuses: {0}")]
     ProxyRefused(String),
+    #[error("the SOCKS proxy refuses: {0}")]
+    SocksRefused(String),
     #[error("the network interface cannot be used: {0}")]
     Interface(String),
 
@@ -43,6 +45,8 @@ pub enum Failure {
     HeadTooLarge,
     #[error("unknown transfer coding {0}")]
     TransferCoding(String),
+    #[error("the content is encoded ({0}), which was not asked for")]
+    ContentEncoding(String),
     #[error("HTTP status {code}")]
     Status { code: u16, retry_after: Option<Duration> },
     #[error("more than {0} redirects")]
@@ -114,6 +118,7 @@ impl Failure {
             | Self::Status { code: 408 | 429 | 500..=599, .. }
             | Self::Cancelled => Advice::NextSourceForNow,
             Self::ProxyRefused(_)
+            | Self::SocksRefused(_)
             | Self::Interface(_)
             | Self::CaFile(_)
             | Self::ClientCertificate(_)
@@ -123,6 +128,7 @@ impl Failure {
             | Self::BadHead(_)
             | Self::HeadTooLarge
             | Self::TransferCoding(_)
+            | Self::ContentEncoding(_)
             | Self::Status { .. }
             | Self::TooManyRedirects(_)
             | Self::RedirectRefused(_)

@@ -67,10 +67,10 @@ fn connect(
     };
     let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
     if let Some(credentials) = credentials {
-        head += &format!("Proxy-Authorization: {}\r\n", basic(credentials));
+        head.extend(["Proxy-Authorization: ", &basic(credentials), "\r\n"]);
     }
     if !user_agent.is_empty() {
-        head += &format!("User-Agent: {user_agent}\r\n");
+        head.extend(["User-Agent: ", user_agent, "\r\n"]);
     }
     head += "Proxy-Connection: Keep-Alive\r\n\r\n";
     stream.write_all(head.as_bytes())?;

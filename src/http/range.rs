@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The bytes from `first` up to, but not including, `end`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ByteRange {
     pub first: u64,
     pub end: u64,

@@ -30,6 +30,10 @@ pub struct Head {
     /// A strong validator for `If-Range`: the entity tag, else the `Last-Modified` date.
     pub validator: Option<String>,
     pub last_modified: Option<String>,
+    /// Never asked for, but some servers cannot help it.
+    pub content_encoding: Option<String>,
+    /// The name that the server gives the file, without folders.
+    pub file_name: Option<String>,
 }
 
 /// An answer that can be used.

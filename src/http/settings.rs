@@ -72,8 +72,14 @@ pub struct Override {
 pub enum Interface {
     Device(String),
     Address(IpAddr),
-    /// Tried as a device first, then as an address or host name.
-    Either(String),
+    Both(String, IpAddr),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    #[default]
+    Tls12,
+    Tls13,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -88,6 +94,9 @@ pub struct Tls {
     pub key: Option<PathBuf>,
     /// No verification at all (`-k`).
     pub insecure: bool,
+    pub oldest: TlsVersion,
+    /// None: the newest that there is.
+    pub newest: Option<TlsVersion>,
 }
 
 #[derive(Clone, Debug)]

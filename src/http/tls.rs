@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use rustls::crypto::ring;
+use rustls::SupportedCipherSuite;
+use rustls::crypto::{CryptoProvider, ring};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::Failure;
 use super::failure::plain;
-use super::settings::Tls;
+use super::settings::{Tls, TlsVersion};
 
 /// Reads the files that the settings name. Without any, the system's CA store is used; `SSL_CERT_FILE` and
 /// `SSL_CERT_DIR` are honoured.
@@ -16,7 +17,7 @@ pub(super) fn tls_config(tls: &Tls) -> Result<TlsConfig, Failure> {
     let mut builder = TlsConfig::builder()
         .disable_verification(tls.insecure)
         .root_certs(RootCerts::PlatformVerifier)
-        .unversioned_rustls_crypto_provider(ring::default_provider().into());
+        .unversioned_rustls_crypto_provider(provider(tls)?.into());
     if !tls.insecure && (tls.ca_file.is_some() || tls.ca_folder.is_some()) {
         let mut certificates = Vec::new();
         for file in tls.ca_file.iter().cloned().chain(ca_folder_files(tls)?) {
@@ -33,15 +34,28 @@ pub(super) fn tls_config(tls: &Tls) -> Result<TlsConfig, Failure> {
     Ok(builder.build())
 }
 
+/// The cipher suites of the versions allowed: a version without suites is not offered.
+fn provider(tls: &Tls) -> Result<CryptoProvider, Failure> {
+    let mut provider = ring::default_provider();
+    let allowed = |version| version >= tls.oldest && tls.newest.is_none_or(|newest| version <= newest);
+    provider.cipher_suites.retain(|suite| match suite {
+        SupportedCipherSuite::Tls12(_) => allowed(TlsVersion::Tls12),
+        SupportedCipherSuite::Tls13(_) => allowed(TlsVersion::Tls13),
+    });
+    if provider.cipher_suites.is_empty() {
+        return Err(Failure::TlsHandshake("no version of TLS is allowed".to_owned()));
+    }
+    Ok(provider)
+}
+
 /// The certificates of one file of CA certificates.
 fn ca_certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
     let failed = |why: String| Failure::CaFile(format!("{}: {why}", file.display()));
     let pem = fs::read(file).map_err(|error| failed(plain(&error)))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
-        match item.map_err(|error| failed(error.to_string()))? {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            _ => {}
+        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
+            certificates.push(certificate);
         }
     }
     if certificates.is_empty() {

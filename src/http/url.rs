@@ -50,6 +50,15 @@ impl Url {
     /// Reads a URL as curl does: without a scheme it is an http one. Characters that may not stand in a
     /// request line are percent-encoded, except blanks and control characters, which are refused.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
+        Self::read(text, false)
+    }
+
+    /// As [`Self::parse`], but `/./` and `/../` stay in the path (`--path-as-is`).
+    pub fn parse_as_is(text: &str) -> Result<Self, UrlError> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, as_is: bool) -> Result<Self, UrlError> {
         if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return Err(UrlError::Malformed("it contains a blank or a control character"));
         }
@@ -67,18 +76,19 @@ impl Url {
             Some((userinfo, host_port)) => (Some(credentials(userinfo)?), host_port),
         };
         let (host, port) = split_port(host_port)?;
-        Ok(Self { scheme, credentials, host: check_host(host)?, port, target: tidy_target(target) })
+        Ok(Self { scheme, credentials, host: check_host(host)?, port, target: tidy_target(target, as_is) })
     }
 
     /// The URL that `reference` (a `Location` value) means when this one was asked. User information is
-    /// only taken from the reference itself.
+    /// never taken from a reference: a server does not say who we are.
     pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
         let reference = reference.trim().replace(' ', "%20");
-        if split_scheme(&reference).is_some() {
-            return Self::parse(&reference);
-        }
-        if reference.starts_with("//") {
-            return Self::parse(&format!("{}:{reference}", self.scheme.name()));
+        let absolute = match reference.strip_prefix("//") {
+            Some(_) => Some(format!("{}:{reference}", self.scheme.name())),
+            None => split_scheme(&reference).map(|_| reference.clone()),
+        };
+        if let Some(absolute) = absolute {
+            return Ok(Self { credentials: None, ..Self::parse(&absolute)? });
         }
         if reference.bytes().any(|b| b < b' ' || b == 0x7f) {
             return Err(UrlError::Malformed("the redirect contains a control character"));
@@ -94,7 +104,7 @@ impl Url {
             Some(b'?') => format!("{path}{reference}"),
             Some(_) => format!("{}/{reference}", path.rsplit_once('/').map_or("", |(folder, _)| folder)),
         };
-        Ok(Self { credentials: None, target: tidy_target(&target), ..self.clone() })
+        Ok(Self { credentials: None, target: tidy_target(&target, false), ..self.clone() })
     }
 
     pub fn host(&self) -> &str {
@@ -226,14 +236,14 @@ fn check_host(host: &str) -> Result<String, UrlError> {
     Ok(host.to_ascii_lowercase())
 }
 
-/// A path and query fit for a request line: begins with a slash, dot segments resolved, other characters
-/// percent-encoded.
-fn tidy_target(target: &str) -> String {
+/// A path and query fit for a request line: begins with a slash, dot segments resolved (unless the path stays
+/// `as_is`), other characters percent-encoded.
+fn tidy_target(target: &str, as_is: bool) -> String {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
-    let mut out = encode(&remove_dot_segments(path));
+    let mut out = if as_is { encode(path) } else { encode(&remove_dot_segments(path)) };
     if !out.starts_with('/') {
         out.insert(0, '/');
     }

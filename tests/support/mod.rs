@@ -1,1 +1,14 @@
 //! What the tests stand on: a fault-injecting mirror and a Portage laboratory.
+//!
+//! Read [`mirror`] first: it is what most tests talk to. [`proxy`], [`tls`] and [`ports`] are what may stand
+//! in front of it, [`server`] is the listening socket below all of them.
+
+#![allow(dead_code, reason = "shared between the tests and the examples, and each needs its own part")]
+
+pub mod content;
+pub mod lab;
+pub mod mirror;
+pub mod ports;
+pub mod proxy;
+pub mod server;
+pub mod tls;

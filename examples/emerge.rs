@@ -1,0 +1,121 @@
+//! The program at work: `cargo run --release --example emerge`.
+//!
+//! Starts a good, a corrupt and a dead mirror on the loopback address, has an unmodified Portage fetch the
+//! distfiles of a package through a fresh build, and shows what became of them. Needs Python 3 with its venv
+//! module, and the Python package index once; `./x demo` sees to that.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use racefetch::portage::{Algorithm, Digest};
+use sha2::{Digest as _, Sha512};
+use support::content::content;
+use support::lab::{Dist, Lab, Layout};
+use support::mirror::Mirror;
+use support::ports::Port;
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+fn main() -> ExitCode {
+    match demonstrate() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True when everything went as it should.
+fn demonstrate() -> Result<bool, String> {
+    let binary = build()?;
+    let dists = [
+        Dist::new("demo-1.0.tar.xz", &content(1, 5_000_000)),
+        Dist::new("demo-1.0-docs.tar.xz", &content(2, 700_000)),
+        Dist::new("demo-helper-0.3.1.crate", &content(3, 40_000)),
+    ];
+    let dead = Port::refusing();
+    let corrupt = Mirror::start();
+    let good = Mirror::start();
+    for mirror in [&corrupt, &good] {
+        mirror.on("/gentoo/distfiles/layout.conf").serve(Layout::FilenameHash.conf()).always();
+    }
+    for dist in &dists {
+        let path = format!("/gentoo/distfiles/{}", Layout::FilenameHash.path(dist));
+        corrupt.on(&path).serve(&dist.content).corrupted_at(dist.content.len() / 2).always();
+        good.on(&path).serve(&dist.content).always();
+    }
+    let mirrors = [format!("http://{}/gentoo", dead.address()), corrupt.url("/gentoo"), good.url("/gentoo")];
+    heading("Mirrors");
+    for (what, mirror) in ["dead", "corrupt", "good"].iter().zip(&mirrors) {
+        println!("{mirror}  {what}");
+    }
+
+    let lab = Lab::new(&binary)?.mirrors(&mirrors).package("app-misc/demo-1.0", &dists.each_ref());
+    heading("emerge --fetchonly app-misc/demo");
+    let run = lab.emerge(&["--fetchonly", "app-misc/demo"]);
+    println!("{}emerge: {}", run.output, run.status);
+
+    heading("DISTDIR, and what the Manifest says of it");
+    let manifest = lab.repository().join("app-misc/demo/Manifest");
+    let manifest = fs::read_to_string(&manifest).map_err(|e| format!("{}: {e}", manifest.display()))?;
+    let mut all_right = run.success();
+    for entry in manifest.lines() {
+        // DIST name size BLAKE2B digest SHA512 digest
+        let fields: Vec<_> = entry.split(' ').collect();
+        let &["DIST", name, size, "BLAKE2B", _, "SHA512", sha512] = &fields[..] else {
+            return Err(format!("not a line of a Manifest: {entry}"));
+        };
+        let found = lab.distfile(name).map(|bytes| sha512_of(&bytes));
+        let verdict = match found {
+            Some(found) if found == sha512 => "SHA512 ok",
+            Some(_) => "SHA512 WRONG",
+            None => "MISSING",
+        };
+        all_right &= verdict == "SHA512 ok";
+        println!("{name:<24} {size:>9} bytes  {verdict}");
+    }
+
+    heading("racefetch stats");
+    let stats = lab.racefetch(&["stats"]);
+    print!("{}", stats.output);
+    Ok(all_right && stats.success())
+}
+
+fn sha512_of(bytes: &[u8]) -> String {
+    Digest::from_bytes(Algorithm::Sha512, &Sha512::digest(bytes)).hex()
+}
+
+fn heading(text: &str) {
+    println!("\n=== {text}");
+}
+
+/// Builds the program in the profile of this example: `cargo run --example` builds examples only.
+fn build() -> Result<PathBuf, String> {
+    let (cargo, folder) = environment().map_err(|e| format!("cannot find the target folder: {e}"))?;
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--bin", "racefetch"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let status = command.status().map_err(|e| format!("cargo could not be started: {e}"))?;
+    if !status.success() {
+        return Err(format!("cargo build failed ({status})"));
+    }
+    Ok(folder.join("racefetch"))
+}
+
+/// The cargo that runs this, and the profile folder that examples lie below.
+fn environment() -> io::Result<(PathBuf, PathBuf)> {
+    #[expect(clippy::disallowed_methods, reason = "the entry point of a program")]
+    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+    let example = env::current_exe()?;
+    let folder = example.ancestors().nth(2).map(Path::to_path_buf);
+    Ok((cargo, folder.ok_or(io::ErrorKind::NotFound)?))
+}

@@ -1,0 +1,129 @@
+//! The texts of `--help` and `--help all`, made from the option table.
+
+use super::table::{self, ACCEPTED, Class, Group, IMPLEMENTED, Implemented, Spelling, Takes};
+use std::fmt::Write;
+
+/// The line of `--version`.
+pub fn version() -> String {
+    format!("racefetch {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// `--help TOPIC`: the common options without a topic, everything for `all`, one option for its name.
+pub fn help(topic: &str) -> String {
+    if topic == "all" {
+        return full();
+    }
+    let name = topic.trim_start_matches('-');
+    let mut letters = name.chars();
+    let found = match (letters.next(), letters.next()) {
+        (None, _) => return common(),
+        (Some(letter), None) => table::by_short(letter),
+        _ => table::by_long(name).ok(),
+    };
+    match found {
+        Some((_, Class::Implemented(option))) => entry(option),
+        Some((spelling, Class::Accepted(group))) => {
+            format!("{}  accepted, changes nothing: {}\n", names(spelling), group.reason)
+        }
+        Some((spelling, Class::Refused(group))) => {
+            format!("{}  refused: {}\n", names(spelling), group.reason)
+        }
+        None => common(),
+    }
+}
+
+/// Every option.
+pub fn full() -> String {
+    let mut text = format!("{USAGE}\n\nOptions:\n");
+    for option in IMPLEMENTED {
+        text.push_str(&entry(option));
+    }
+    text.push_str("\nAccepted because curl has them; they do not change what is fetched:\n");
+    groups(&mut text, ACCEPTED);
+    text.push_str("\nRefused:\n");
+    groups(&mut text, table::REFUSED);
+    text.push('\n');
+    text.push_str(NOTES);
+    text
+}
+
+const USAGE: &str = "Usage: racefetch [OPTIONS] URL...\n       racefetch stats [--json] [--state FILE]";
+
+const NOTES: &str = "\
+Every option that is on or off is switched off by --no-OPTION. Names of curl's options may be abbreviated.
+URLs are taken literally: {a,b} and [1-3] mean nothing (curl's -g). ~/.curlrc is not read.
+A word like blake2b:HEX or sha512:HEX that stands where a URL could is a digest of the file.
+";
+
+/// Width of the column of names.
+const NAMES: usize = 34;
+/// Where paragraphs are broken.
+const WIDTH: usize = 96;
+
+fn common() -> String {
+    let mut text = format!("{USAGE}\n\n");
+    for option in IMPLEMENTED.iter().filter(|option| option.common) {
+        text.push_str(&entry(option));
+    }
+    text.push_str("\nracefetch --help all lists every option; racefetch --help OPTION explains one.\n");
+    text
+}
+
+fn entry(option: &Implemented) -> String {
+    format!("{:NAMES$} {}\n", names(&option.spelling), option.help)
+}
+
+/// ` -o, --output <file>`.
+fn names(spelling: &Spelling) -> String {
+    let short = spelling.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
+    let value = match spelling.takes {
+        Takes::Value(name) => format!(" <{name}>"),
+        Takes::Nothing | Takes::Switch => String::new(),
+    };
+    format!(" {short}--{}{value}", spelling.long)
+}
+
+/// Each reason with its options below it.
+fn groups(text: &mut String, groups: &[Group]) {
+    for group in groups {
+        let _ = writeln!(text, "  {}:", group.reason); // writing to a String cannot fail
+        let mut line = String::from("   ");
+        for spelling in group.spellings {
+            let name = match spelling.short {
+                Some(letter) => format!(" -{letter} --{}", spelling.long),
+                None => format!(" --{}", spelling.long),
+            };
+            if line.len() + name.len() > WIDTH {
+                let _ = writeln!(text, "{line}");
+                line = String::from("   ");
+            }
+            line.push_str(&name);
+        }
+        let _ = writeln!(text, "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_full_text_names_every_option() {
+        let text = full();
+        for (spelling, _) in table::all() {
+            assert!(text.contains(&format!("--{}", spelling.long)), "{}", spelling.long);
+        }
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(longest.is_some_and(|length| length <= 110), "{longest:?}");
+    }
+
+    #[test]
+    fn topics() {
+        assert!(help("").contains("--mirrors <URLs>") && !help("").contains("--noproxy"));
+        assert!(help("-o").contains("--output <file>"));
+        assert!(help("--data").contains("refused"));
+        assert!(help("tr-encoding").contains("accepted"));
+        assert_eq!(help("nonsense"), help(""));
+        assert_eq!(help("all"), full());
+    }
+}

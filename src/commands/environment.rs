@@ -1,0 +1,97 @@
+//! What the process finds around it, read once.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::mirror::Store;
+use crate::mirror::location::{FILE_NAME, Folder, Location, SYSTEM_FOLDER};
+use crate::mirror::store::{Wish, locate};
+use crate::portage::PortageCall;
+use crate::portage::config_files::ConfigEntry;
+
+#[derive(Clone, Debug)]
+pub struct Environment {
+    variables: HashMap<OsString, OsString>,
+    /// Whether stderr is a terminal.
+    pub terminal: bool,
+}
+
+impl Environment {
+    pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>, terminal: bool) -> Self {
+        Self { variables: variables.into_iter().collect(), terminal }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// A variable that is set, not empty, and UTF-8.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.get(name).and_then(OsStr::to_str).filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+
+    pub fn portage_call(&self) -> PortageCall {
+        PortageCall::from_env(|name| self.get(name).map(OsStr::to_owned))
+    }
+
+    /// Where the figures of mirrors are kept. `given` is `--state`, `distdir` the output's folder.
+    pub fn store(&self, call: &PortageCall, given: Option<&Path>, distdir: Option<&Path>) -> Option<Store> {
+        let variable = |name: &str| self.get(name).map(Path::new);
+        let wish = Wish {
+            given: given.or(call.state.as_deref()),
+            read_only: false,
+            portage_call: call.phase.is_some() || call.ebuild.is_some(),
+            xdg_state_home: variable("XDG_STATE_HOME"),
+            home: variable("HOME"),
+            distdir,
+        };
+        locate(wish).map(Store::new)
+    }
+
+    /// As [`Self::store`], for looking at the figures: there is always a place to look.
+    pub fn store_to_read(&self, given: Option<&Path>) -> Store {
+        let call = self.portage_call();
+        let variable = |name: &str| self.get(name).map(Path::new);
+        let wish = Wish {
+            given: given.or(call.state.as_deref()),
+            read_only: true,
+            portage_call: false,
+            xdg_state_home: variable("XDG_STATE_HOME"),
+            home: variable("HOME"),
+            distdir: variable("DISTDIR"),
+        };
+        let system =
+            || Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::MustExist };
+        Store::new(locate(wish).unwrap_or_else(system))
+    }
+}
+
+/// Reads a file of the configuration, or lists a folder of it.
+pub fn read_config(path: &Path) -> io::Result<ConfigEntry> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        let names = std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
+        return Ok(ConfigEntry::Folder(names.collect::<io::Result<_>>()?));
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is neither a file nor a folder"));
+    }
+    Ok(ConfigEntry::File(String::from_utf8_lossy(&std::fs::read(path)?).into_owned()))
+}
+
+/// Reads a text file that the command line names; `-` is stdin.
+pub fn read_argument_file(path: &Path) -> io::Result<String> {
+    if path == Path::new("-") {
+        return io::read_to_string(io::stdin().lock());
+    }
+    std::fs::read_to_string(path)
+}
+
+/// UNIX seconds.
+#[expect(clippy::disallowed_methods, reason = "figures carry the time of the day")]
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

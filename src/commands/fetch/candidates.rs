@@ -1,0 +1,219 @@
+//! Where a distfile may be had: the URI that was asked for, and what is as good as that.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, SystemTime};
+
+use super::{Context, Target};
+use crate::commands::environment::read_config;
+use crate::http::{Ask, Question, Url};
+use crate::mirror::{MirrorKey, State};
+use crate::portage::mirror_uri::split;
+use crate::portage::uri;
+use crate::portage::{
+    LayoutConf, MakeConf, MirrorBase, MirrorGroups, is_local, mirror_groups, read_mirror_cache,
+};
+use crate::transfer::worker::Find;
+
+/// A layout older than this is not relied on, in seconds.
+pub(super) const LAYOUT_KEPT: u64 = 7 * 24 * 3600;
+/// The largest `layout.conf` that is read, in bytes.
+pub(super) const LAYOUT_LARGEST: usize = 64 * 1024;
+
+/// One place where the file may be.
+pub(super) struct Candidate {
+    /// Under which its figures are kept.
+    pub(super) key: MirrorKey,
+    /// How it is called on the output.
+    pub(super) name: String,
+    pub(super) url: Url,
+    /// 0 on the local network.
+    pub(super) tier: u8,
+    /// The mirror, when its layout is not known.
+    pub(super) doubt: Option<(MirrorBase, Guess)>,
+}
+
+/// What is assumed of a mirror whose layout is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    /// The layout of the URI that was asked for, which is the one that all official mirrors have.
+    Usual,
+    /// None: the mirror is asked first.
+    Nothing,
+}
+
+/// `layout.conf` of the official mirrors, since 2023.
+const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
+
+/// A mirror's layout that was read on the way.
+pub(super) type LearnedLayout = (MirrorKey, String);
+
+/// All places, the one that was asked for first.
+pub(super) fn candidates(
+    context: &Context,
+    url: &Url,
+    asked: &str,
+    target: &Target,
+    folder: &Path,
+    state: &State,
+) -> Vec<Candidate> {
+    let mut mirrors = parse(&named_mirrors(context));
+    if split(asked, &mirrors).is_none() {
+        mirrors = parse(&configured_mirrors(context)); // a list that was expanded too early, or none
+    }
+    let Some((base, rest)) = split(asked, &mirrors) else {
+        return third_party(context, url, asked);
+    };
+    let cache = std::fs::read_to_string(folder.join(".mirror-cache.json")).unwrap_or_default();
+    let cache = read_mirror_cache(&cache).unwrap_or_default();
+    let asked_path = String::from_utf8_lossy(&uri::unquote(rest)).into_owned();
+    let usual = LayoutConf::parse(USUAL_LAYOUT).ok().map(|layout| path_by(&layout, target));
+    let guess = if usual == Some(asked_path.clone()) { Guess::Usual } else { Guess::Nothing };
+    let (base, local) = (base.clone(), base.is_local());
+    let mut first = candidate(key(&base), url.clone(), local);
+    if stored_layout(state, &first.key).map(|layout| path_by(&layout, target)) != Some(asked_path.clone()) {
+        first.doubt = Some((base.clone(), Guess::Usual));
+    }
+    let mut candidates = vec![first];
+    for mirror in mirrors.iter().filter(|mirror| **mirror != base) {
+        let key = key(mirror);
+        let stored = stored_layout(state, &key).map(|layout| path_by(&layout, target));
+        // Portage takes any page for a layout: what it remembers is no more than a good guess.
+        let cached = cache.get(mirror).filter(|cached| is_fresh(unix(cached.fetched), LAYOUT_KEPT));
+        let cached = cached.map(|cached| path_by(&cached.layout, target));
+        let doubt = match (&stored, &cached) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(Guess::Usual),
+            (None, None) => Some(guess),
+        };
+        let path = stored.or(cached).unwrap_or_else(|| asked_path.clone());
+        let Ok(url) = Url::parse(&mirror.uri(&path)) else { continue };
+        let mut candidate = candidate(key, url, mirror.is_local());
+        candidate.doubt = doubt.map(|guess| (mirror.clone(), guess));
+        candidates.push(candidate);
+    }
+    candidates
+}
+
+/// Finds out where a mirror has the file: by its layout, which is asked for unless it is known.
+pub(super) fn find(
+    mirror: MirrorBase,
+    target: &Target,
+    state: &State,
+    learned: Sender<LearnedLayout>,
+) -> Find {
+    let target = target.clone();
+    let known = stored_layout(state, &key(&mirror));
+    Box::new(move |agent| {
+        let layout = if let Some(layout) = known {
+            layout
+        } else {
+            let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
+            let question = Question { refuse_html: true, ..Question::default() };
+            let (_, answer) = agent.open(&url, &question, &Ask::default()).ok()?;
+            let text = read_text(answer.content, LAYOUT_LARGEST)?;
+            let layout = LayoutConf::parse(&text).ok()?;
+            let _ = learned.send((key(&mirror), text)); // the transfer may be over
+            layout
+        };
+        Url::parse(&mirror.uri(&path_by(&layout, &target))).ok()
+    })
+}
+
+fn path_by(layout: &LayoutConf, target: &Target) -> String {
+    layout.path(target.name.as_str(), &target.digests)
+}
+
+/// A mirror's layout as we have read it ourselves, not too long ago.
+fn stored_layout(state: &State, mirror: &MirrorKey) -> Option<LayoutConf> {
+    let layout = state.mirror(mirror)?.layout.as_ref().filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
+    LayoutConf::parse(&layout.value).ok()
+}
+
+/// A short content as text; none when it is longer, or breaks off.
+pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Option<String> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match content.read(&mut buffer).ok()? {
+            0 => break,
+            n => text.extend_from_slice(&buffer[..n]),
+        }
+        if text.len() > largest {
+            return None;
+        }
+    }
+    String::from_utf8(text).ok()
+}
+
+pub(super) fn key(mirror: &MirrorBase) -> MirrorKey {
+    MirrorKey::new(&mirror.to_string())
+}
+
+/// The key of a place that is no mirror: its scheme and host.
+fn origin(url: &Url) -> MirrorKey {
+    MirrorKey::new(&format!("{}://{}", url.scheme.name(), url.authority()))
+}
+
+fn candidate(key: MirrorKey, url: Url, local: bool) -> Candidate {
+    Candidate { key, name: url.authority(), url, tier: u8::from(!local), doubt: None }
+}
+
+/// `--mirrors`, else `RACEFETCH_MIRRORS`.
+fn named_mirrors(context: &Context) -> Vec<String> {
+    let named = context.options.distfile.mirrors.clone().filter(|mirrors| !mirrors.is_empty());
+    let variable =
+        || context.call.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
+    named.or_else(variable).unwrap_or_default()
+}
+
+/// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of make.conf and make.globals.
+fn configured_mirrors(context: &Context) -> Vec<String> {
+    let call = &context.call;
+    let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
+    let mut groups = MirrorGroups::default();
+    groups.read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+    let mut mirrors = groups.mirrors(mirror_groups::LOCAL).to_vec();
+    mirrors.extend(conf.gentoo_mirrors());
+    mirrors
+}
+
+/// Words that are no mirrors of ours (ftp, rsync) are passed over.
+fn parse(words: &[String]) -> Vec<MirrorBase> {
+    let mut mirrors: Vec<MirrorBase> = Vec::new();
+    for mirror in words.iter().filter_map(|word| MirrorBase::from_str(word).ok()) {
+        if !mirrors.contains(&mirror) {
+            mirrors.push(mirror);
+        }
+    }
+    mirrors
+}
+
+/// The URI itself, and the same path at the other members of its group in `profiles/thirdpartymirrors`.
+fn third_party(context: &Context, url: &Url, asked: &str) -> Vec<Candidate> {
+    let mut candidates = vec![candidate(origin(url), url.clone(), is_local(url.host()))];
+    let Some(repository) = context.call.repository() else { return candidates };
+    let text = std::fs::read_to_string(repository.join("profiles/thirdpartymirrors")).unwrap_or_default();
+    for line in text.lines() {
+        let members: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let path = members.iter().find_map(|member| asked.strip_prefix(member));
+        let Some(path) = path.filter(|path| path.starts_with('/')) else { continue };
+        for member in members {
+            let Ok(other) = Url::parse(&format!("{member}{path}")) else { continue };
+            if candidates.iter().all(|c| c.url != other) {
+                candidates.push(candidate(origin(&other), other, false));
+            }
+        }
+        break;
+    }
+    candidates
+}
+
+pub(super) fn is_fresh(at: u64, kept: u64) -> bool {
+    crate::commands::environment::unix_now().saturating_sub(at) < kept
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

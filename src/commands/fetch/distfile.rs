@@ -1,0 +1,271 @@
+//! A distfile with digests: from the best of its places, verified, and remembered.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::candidates::{Candidate, Guess, candidates, find};
+use super::record::deltas;
+use super::show::Show;
+use super::{Context, Ended, Target, folder_of, plain, signal_status, status};
+use crate::cli::ExitStatus;
+use crate::cli::options::Resume;
+use crate::commands::environment::unix_now;
+use crate::http::Url;
+use crate::mirror::{self, Delta, FileKey, MirrorKey, State, Store, rank};
+use crate::portage::Algorithm;
+use crate::progress::{bytes, duration};
+use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, channel, is_right};
+use crate::transfer::scheduler::Expectation;
+use crate::transfer::worker::{Doubt, Place, Report};
+
+/// Mirrors at work at once, unless the command line says how many.
+const PARALLEL: usize = 4;
+/// Files from so many bytes on are worth more of them.
+const LARGE: u64 = 64 * 1024 * 1024;
+const PARALLEL_LARGE: usize = 6;
+/// A file that is wrong wherever it was asked for is not asked for again for so long, in seconds.
+const WRONG_FOR: u64 = 300;
+
+/// Fetches a distfile to `path` and verifies it.
+pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, show: &mut Show) -> Ended {
+    if let Some(ended) = create_folders(context, path).err() {
+        return ended;
+    }
+    if let Some(salvaged) = salvage(path, target) {
+        show.begin(path, Vec::new());
+        show.finish(Some(&format!("{} was right after all: no byte was fetched", salvaged.display())));
+        return Ended::ok();
+    }
+    let folder = folder_of(path);
+    let given = context.options.distfile.state.as_deref();
+    let store = context.environment.store(&context.call, given, Some(folder));
+    let (state, warnings) = store.as_ref().map(Store::load).unwrap_or_default();
+    for warning in warnings {
+        show.warn(&warning.to_string());
+    }
+    let file = file_key(target);
+    let now = unix_now();
+    let name = target.name.as_str();
+    if state.wrong_everywhere(&file, now) {
+        let error = format!(
+            "{name}: the mirrors agree on a file that the Manifest does not mean (seen just now); {WRONG_ADVICE}"
+        );
+        return Ended::failed(ExitStatus::ChecksumMismatch, error);
+    }
+    let asked = context
+        .options
+        .transfers
+        .iter()
+        .map(|t| t.url.as_str())
+        .find(|text| Url::parse(text).as_ref() == Ok(url));
+    let all = candidates(context, url, asked.unwrap_or_default(), target, folder, &state);
+    let count = all.len();
+    let (places, lacking): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| !state.lacks(&c.key, &file, now));
+    if places.is_empty() {
+        let error = format!("{name}: none of {count} mirrors has it (asked within the last 2 minutes)");
+        return Ended::failed(ExitStatus::HttpReturnedError, error);
+    }
+    let _ = lacking;
+    let (learned, layouts) = mpsc::channel();
+    let (sources, keys, names) = sources(places, &state, target, now, &learned);
+    drop(learned);
+    show.begin(path, names.clone());
+    let wanted = Wanted {
+        size: target.size,
+        digests: target.digests.clone(),
+        resume: context.options.request.resume != Resume::No,
+    };
+    let (sender, reports) = channel();
+    let signals = sender.clone();
+    context.interrupt.set_hook(move |number| {
+        let _ = signals.try_send(Report::Signal(number)); // a full queue is emptied, and then looks for itself
+    });
+    let limits = limits(context, target.size);
+    let transferred = engine::run(path, &wanted, sources, &limits, &context.client, (sender, reports), show);
+    let mut events = deltas(&keys, &transferred.tallies, &file, now);
+    events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
+    if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
+        events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
+    }
+    let (ended, line) = end(target, &names, &transferred);
+    show.finish(line.as_deref());
+    if let Some(Err(error)) = store.map(|store| store.apply(&events, now)) {
+        show.warn(&error.to_string());
+    }
+    ended
+}
+
+fn create_folders(context: &Context, path: &Path) -> Result<(), Ended> {
+    use std::os::unix::fs::DirBuilderExt;
+    let Some(folder) = path.parent().filter(|_| context.options.output.create_dirs) else { return Ok(()) };
+    let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
+    made.map_err(|error| Ended::failed(ExitStatus::WriteError, format!("{}: {error}", folder.display())))
+}
+
+/// A file that Portage set aside, or did not get to look at, may be right. Then it costs no byte of the network.
+fn salvage(path: &Path, target: &Target) -> Option<PathBuf> {
+    let prefix = format!("{}._checksum_failure_.", target.name);
+    for entry in fs::read_dir(folder_of(path)).ok()?.flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
+        let Some(metadata) = entry.metadata().ok().filter(|m| ours && m.is_file() && m.len() > 0) else {
+            continue;
+        };
+        if target.size.is_some_and(|size| size != metadata.len()) {
+            continue;
+        }
+        let found = entry.path();
+        if is_right(&found, &target.digests, metadata.len()) && fs::rename(&found, path).is_ok() {
+            return Some(found);
+        }
+    }
+    None
+}
+
+fn file_key(target: &Target) -> FileKey {
+    let digest = Algorithm::ALL.into_iter().find_map(|algorithm| target.digests.get(algorithm));
+    FileKey::new(target.name.as_str(), digest.map(crate::portage::Digest::hex).as_deref())
+}
+
+fn limits(context: &Context, size: Option<u64>) -> Limits {
+    let usual = if size.is_none_or(|size| size >= LARGE) { PARALLEL_LARGE } else { PARALLEL };
+    let asked = context.options.distfile.parallel_mirrors.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    Limits { parallel: asked.unwrap_or(usual), ..plain::limits(context.options) }
+}
+
+/// The places in the order in which they shall be asked, and what is expected of each.
+fn sources(
+    places: Vec<Candidate>,
+    state: &State,
+    target: &Target,
+    now: u64,
+    learned: &mpsc::Sender<super::candidates::LearnedLayout>,
+) -> (Vec<Source>, Vec<MirrorKey>, Vec<String>) {
+    let keys: Vec<mirror::Candidate> =
+        places.iter().map(|place| mirror::Candidate { mirror: &place.key, tier: place.tier }).collect();
+    let ranked = rank(&keys, state, target.size, now);
+    let mut places: BTreeMap<usize, Candidate> = places.into_iter().enumerate().collect();
+    let html = [".html", ".htm", ".xhtml"].iter().any(|suffix| target.name.as_str().ends_with(suffix));
+    let (mut sources, mut keys, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for ranked in ranked {
+        let Some(place) = places.remove(&ranked.candidate) else { continue };
+        let known = state.mirror(&place.key);
+        let expectation = Expectation {
+            first_byte: known.and_then(|m| m.first_byte_us.mean()).map(Duration::from_micros),
+            rate: known.and_then(|m| m.bytes_per_second.mean()).map(|rate| rate as f64),
+            // One that is to be left alone for a while is asked when the others fail.
+            tier: place.tier * 2 + u8::from(!ranked.cool_down_left.is_zero()),
+        };
+        keys.push(place.key);
+        names.push(place.name.clone());
+        let place = Place {
+            name: place.name,
+            url: place.url,
+            doubt: place.doubt.map(|(mirror, guess)| {
+                let find = find(mirror, target, state, learned.clone());
+                match guess {
+                    Guess::Usual => Doubt::Guessed(find),
+                    Guess::Nothing => Doubt::Unknown(find),
+                }
+            }),
+            size: target.size,
+            refuse_html: !html,
+        };
+        sources.push(Source { place, expectation });
+    }
+    (sources, keys, names)
+}
+
+const WRONG_ADVICE: &str =
+    "sync the repository; if that does not help, report it to the package's maintainer";
+
+/// How it ended, and the line that says so when all is well.
+fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, Option<String>) {
+    let name = target.name.as_str();
+    let failed = |status, error| (Ended::failed(status, error), None);
+    match &transferred.outcome {
+        engine::Outcome::Verified { size, fetched } => (
+            Ended::ok(),
+            Some(summary(target, names, &transferred.tallies, *size, *fetched, transferred.elapsed)),
+        ),
+        engine::Outcome::NoSource => {
+            let first = transferred.tallies.iter().find_map(|tally| tally.failures.last());
+            let status = first.map_or(ExitStatus::CouldntConnect, status::of);
+            let advice =
+                first.and_then(status::advice).map(|advice| format!("; {advice}")).unwrap_or_default();
+            failed(status, format!("{name}: {}{advice}", answers(names, &transferred.tallies)))
+        }
+        engine::Outcome::Mismatch { agreed: true } => {
+            let error = format!(
+                "{name}: several mirrors send the same file, and it is not the one that the Manifest means; {WRONG_ADVICE}"
+            );
+            failed(ExitStatus::ChecksumMismatch, error)
+        }
+        engine::Outcome::Mismatch { agreed: false } => {
+            let sent: Vec<&str> = names
+                .iter()
+                .zip(&transferred.tallies)
+                .filter(|(_, t)| t.requests > 0)
+                .map(|(n, _)| n.as_str())
+                .collect();
+            let error = format!(
+                "{name}: what {} sent has other digests than the Manifest's, and nobody else could be asked; {WRONG_ADVICE}",
+                sent.join(", ")
+            );
+            failed(ExitStatus::ChecksumMismatch, error)
+        }
+        engine::Outcome::TimeUp(limit) => failed(
+            ExitStatus::OperationTimedout,
+            format!("{name}: time is up ({}); what came is kept: run it again with -C -", duration(*limit)),
+        ),
+        engine::Outcome::TooSlow { speed, time } => {
+            let error = format!(
+                "{name}: slower than {speed} bytes/s for {}; what came is kept: run it again with -C -",
+                duration(*time)
+            );
+            failed(ExitStatus::OperationTimedout, error)
+        }
+        engine::Outcome::Disk(error) => failed(ExitStatus::WriteError, error.clone()),
+        engine::Outcome::Signal(number) => {
+            failed(signal_status(*number), format!("{name}: interrupted; what came is kept"))
+        }
+    }
+}
+
+/// What each mirror answered.
+fn answers(names: &[String], tallies: &[Tally]) -> String {
+    let answers = names.iter().zip(tallies).filter_map(|(name, tally)| {
+        let failure = tally.failures.last()?;
+        Some(format!("{name}: {failure}"))
+    });
+    answers.collect::<Vec<_>>().join("; ")
+}
+
+fn summary(
+    target: &Target,
+    names: &[String],
+    tallies: &[Tally],
+    size: u64,
+    fetched: bool,
+    time: Duration,
+) -> String {
+    let algorithms: Vec<&str> = target.digests.iter().map(|d| d.algorithm.name()).collect();
+    let verified = format!("verified {}", algorithms.join(" "));
+    if !fetched {
+        return format!("{} was there already, {verified}", bytes(size));
+    }
+    let from: Vec<&str> = names
+        .iter()
+        .zip(tallies)
+        .filter(|(_, tally)| tally.kept > 0)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let from = match from.as_slice() {
+        [] => String::new(),
+        [one] => format!(" from {one}"),
+        many => format!(" from {} mirrors", many.len()),
+    };
+    format!("{} in {}{from}, {verified}", bytes(size), duration(time))
+}

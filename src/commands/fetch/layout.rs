@@ -1,0 +1,129 @@
+//! A mirror's `layout.conf`: asked of that mirror alone, within a short time, and remembered.
+
+use std::path::Path;
+
+use super::candidates::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
+use super::settings::LAYOUT_BUDGET;
+use super::show::Show;
+use super::{Context, Ended, folder_of, status};
+use crate::cli::ExitStatus;
+use crate::commands::environment::unix_now;
+use crate::http::{Ask, Client, Failure, Question, Settings, Url};
+use crate::mirror::stats::Dated;
+use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
+use crate::portage::LayoutConf;
+use crate::transfer::sink::open_output;
+
+/// Younger than this, a layout is given out without asking, in seconds. Portage itself asks once a day.
+const FRESH: u64 = 24 * 3600;
+
+/// A mirror without a layout is not asked for it again for so long, in seconds.
+const LACKS_FOR: u64 = 600;
+
+/// Writes the layout of the mirror at `url` to `path`.
+pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) -> Ended {
+    let text = url.to_string();
+    let base = text.strip_suffix("/distfiles/layout.conf").unwrap_or(&text);
+    let key = MirrorKey::new(base);
+    let folder = folder_of(path);
+    let given = context.options.distfile.state.as_deref();
+    let store = context.environment.store(&context.call, given, Some(folder));
+    let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
+    let known = state.mirror(&key).and_then(|mirror| mirror.layout.clone());
+    if let Some(layout) = known.as_ref().filter(|layout| is_fresh(layout.at, FRESH)) {
+        return write(path, &layout.value);
+    }
+    let now = unix_now();
+    let file = FileKey::new("layout.conf", None);
+    if state.lacks(&key, &file, now) {
+        return Ended::failed(
+            ExitStatus::HttpReturnedError,
+            format!("{url}: it is not there (asked a moment ago)"),
+        );
+    }
+    let cool_down = state.mirror(&key).map_or(0, |mirror| mirror.cool_down_left(now));
+    if cool_down > 0 {
+        // It failed a moment ago. Portage asks again for every single file.
+        let why = format!(
+            "{url}: not asked, the mirror has failed a moment ago and is left alone for {cool_down} s"
+        );
+        return stale(path, known.as_ref(), now, &why, show)
+            .unwrap_or_else(|| Ended::failed(ExitStatus::CouldntConnect, why));
+    }
+    let (fetched, first_byte) = fetch(context, url);
+    let outcome = match &fetched {
+        Ok(_) => Outcome::Success,
+        Err(failure) => Outcome::Failure { kind: super::record::kind(failure), retry_after: None },
+    };
+    let mut deltas = vec![Delta::Attempt(Attempt {
+        mirror: key.clone(),
+        at: now,
+        outcome,
+        bytes_kept: fetched.as_ref().map_or(0, |text| text.len() as u64),
+        bytes_wasted: 0,
+        first_byte,
+        rate: None,
+    })];
+    match &fetched {
+        Ok(text) => deltas.push(Delta::Layout { mirror: key, at: now, text: text.clone() }),
+        Err(failure) if failure.is_not_found() => {
+            deltas.push(Delta::Lacks { mirror: key, file, until: now + LACKS_FOR });
+        }
+        Err(_) => {}
+    }
+    if let Some(Err(error)) = store.map(|store| store.apply(&deltas, now)) {
+        show.warn(&error.to_string());
+    }
+    let failure = match fetched {
+        Ok(text) => return write(path, &text),
+        Err(failure) => failure,
+    };
+    let known = known.as_ref().filter(|_| !failure.is_not_found());
+    stale(path, known, now, &format!("{url}: {failure}"), show).unwrap_or_else(|| {
+        let advice = status::advice(&failure).map(|advice| format!("; {advice}")).unwrap_or_default();
+        Ended::failed(status::of(&failure), format!("{url}: {failure}{advice}"))
+    })
+}
+
+/// Makes do with the layout of some days ago, and says so; none when there is none.
+fn stale(path: &Path, known: Option<&Dated<String>>, now: u64, why: &str, show: &mut Show) -> Option<Ended> {
+    let layout = known.filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
+    let days = now.saturating_sub(layout.at) / (24 * 3600);
+    show.warn(&format!("{why}; its layout of {days} days ago is used"));
+    Some(write(path, &layout.value))
+}
+
+fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::time::Duration>) {
+    let (connect, all) = LAYOUT_BUDGET;
+    let settings = context.client.settings();
+    let settings = Settings {
+        connect_timeout: settings.connect_timeout.min(connect),
+        head_timeout: all,
+        ..settings.clone()
+    };
+    let mut agent = Client::new(settings).agent();
+    let canceller = agent.canceller();
+    context.interrupt.set_hook(move |_| canceller.cancel());
+    let question = Question { refuse_html: true, ..Question::default() };
+    let ask = Ask { time_left: Some(all), ..Ask::default() };
+    let (_, answer) = match agent.open(url, &question, &ask) {
+        Ok(answer) => answer,
+        Err(failure) => return (Err(failure), None),
+    };
+    let first_byte = answer.head_time;
+    let text = read_text(answer.content, LAYOUT_LARGEST).ok_or(Failure::Truncated);
+    // Portage takes any page for an empty layout, and then looks for every file in the wrong place.
+    let checked = text.and_then(|text| LayoutConf::parse(&text).map(|_| text).map_err(|_| Failure::HtmlPage));
+    (checked, Some(first_byte))
+}
+
+fn write(path: &Path, text: &str) -> Ended {
+    let written = open_output(path, false).map_err(|error| error.to_string()).and_then(|mut file| {
+        use std::io::Write;
+        file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+    });
+    match written {
+        Ok(()) => Ended::ok(),
+        Err(error) => Ended::failed(ExitStatus::WriteError, error),
+    }
+}

@@ -1,0 +1,221 @@
+//! `racefetch [OPTIONS] URL...`: the fetch.
+//!
+//! Each URL becomes one of three: a mirror's `layout.conf` ([`layout`]), a distfile with digests
+//! ([`distfile`]), or a plain transfer as curl would make it ([`plain`]).
+
+mod candidates;
+mod distfile;
+mod layout;
+mod plain;
+mod record;
+mod settings;
+mod show;
+mod status;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::{Environment, Interrupt};
+use crate::cli::options::{FetchOptions, Output, remote_name};
+use crate::cli::{ExitStatus, options};
+use crate::http::Client;
+use crate::http::url::{Url, UrlError};
+use crate::portage::{Digests, DistEntry, Distfile, DownloadName, PortageCall, manifest};
+use show::Show;
+
+/// Everything that the transfers of one call share.
+struct Context<'a> {
+    options: &'a FetchOptions,
+    environment: &'a Environment,
+    call: PortageCall,
+    client: Client,
+    interrupt: &'a Interrupt,
+}
+
+/// A distfile and what it must be.
+#[derive(Clone, Debug)]
+struct Target {
+    name: Distfile,
+    /// In bytes.
+    size: Option<u64>,
+    /// Not empty.
+    digests: Digests,
+}
+
+/// What one transfer came to.
+#[derive(Debug)]
+struct Ended {
+    status: ExitStatus,
+    /// One line, without the program's name.
+    error: Option<String>,
+}
+
+impl Ended {
+    fn ok() -> Self {
+        Self { status: ExitStatus::Ok, error: None }
+    }
+
+    fn failed(status: ExitStatus, error: String) -> Self {
+        Self { status, error: Some(error) }
+    }
+}
+
+/// Runs all transfers, one after another.
+pub fn run(options: &FetchOptions, environment: &Environment, interrupt: &Interrupt) -> ExitStatus {
+    let mut show = match Show::new(options, environment) {
+        Ok(show) => show,
+        Err(error) => {
+            eprintln!("racefetch: {error}");
+            return ExitStatus::WriteError;
+        }
+    };
+    for warning in &options.warnings {
+        show.warn(warning);
+    }
+    let settings = match settings::build(options, environment) {
+        Ok(settings) => settings,
+        Err(ended) => return show.end(&ended),
+    };
+    let context = Context {
+        options,
+        environment,
+        call: environment.portage_call(),
+        client: Client::new(settings),
+        interrupt,
+    };
+    let mut status = ExitStatus::Ok;
+    for (number, transfer) in options.transfers.iter().enumerate() {
+        let ended = context.transfer(number, transfer, &mut show);
+        // Like curl's, the status is that of the last URL.
+        status = show.end(&ended);
+        if interrupt.number().is_some() || options.fail_early && !status.is_success() {
+            break;
+        }
+    }
+    status
+}
+
+impl Context<'_> {
+    fn transfer(&self, number: usize, transfer: &options::Transfer, show: &mut Show) -> Ended {
+        let url = match self.url(&transfer.url) {
+            Ok(url) => url,
+            Err(ended) => return ended,
+        };
+        if let Err(ended) = settings::check_proxy(self.options, self.environment, &url) {
+            return ended;
+        }
+        let output = match self.output_path(transfer, &url) {
+            Ok(output) => output,
+            Err(ended) => return ended,
+        };
+        let Some(path) = output else { return plain::run(self, number, &url, None, show) };
+        if self.options.output.skip_existing && path.exists() {
+            return Ended::ok();
+        }
+        let name = path.file_name().and_then(OsStr::to_str).and_then(|name| DownloadName::parse(name).ok());
+        if let Some(DownloadName::LayoutConf { .. }) = name {
+            return layout::run(self, &url, &path, show);
+        }
+        match self.target(name.as_ref(), show) {
+            Some(target) => distfile::run(self, &url, &path, &target, show),
+            None => plain::run(self, number, &url, Some(path), show),
+        }
+    }
+
+    fn url(&self, text: &str) -> Result<Url, Ended> {
+        let shown = crate::http::url::redact(text);
+        let with_scheme = match self.options.request.default_scheme {
+            Some(options::Scheme::Https) if !text.contains("://") => format!("https://{text}"),
+            _ => text.to_owned(),
+        };
+        let parse = if self.options.request.path_as_is { Url::parse_as_is } else { Url::parse };
+        let url = parse(&with_scheme).map_err(|error| {
+            let status = match error {
+                UrlError::Scheme(_) => ExitStatus::UnsupportedProtocol,
+                UrlError::Malformed(_) => ExitStatus::UrlMalformat,
+            };
+            Ended::failed(status, format!("{shown}: {error}"))
+        })?;
+        let scheme = settings::scheme(url.scheme);
+        if !self.options.request.schemes.contains(scheme) {
+            let error = format!("{shown}: protocol {} is switched off (--proto)", url.scheme.name());
+            return Err(Ended::failed(ExitStatus::UnsupportedProtocol, error));
+        }
+        Ok(url)
+    }
+
+    /// Where the content goes; none is stdout.
+    fn output_path(&self, transfer: &options::Transfer, url: &Url) -> Result<Option<PathBuf>, Ended> {
+        match &transfer.output {
+            Output::Stdout => Ok(None),
+            Output::File(path) if path == Path::new("-") || path == Path::new("/dev/stdout") => Ok(None),
+            Output::File(path) => Ok(Some(path.clone())),
+            Output::RemoteName => {
+                let nameless = || {
+                    let error = format!("{url}: the URL names no file (-O); give a name with -o");
+                    Ended::failed(ExitStatus::WriteError, error)
+                };
+                let name = remote_name(&transfer.url).ok_or_else(nameless)?;
+                let folder = self.options.output.directory.clone().unwrap_or_default();
+                Ok(Some(folder.join(name)))
+            }
+        }
+    }
+
+    /// What the file must be: by the digests given, else by the Manifest beside the ebuild. None when the content
+    /// cannot be verified.
+    fn target(&self, name: Option<&DownloadName>, show: &mut Show) -> Option<Target> {
+        let distfile = match name {
+            Some(DownloadName::Distfile(name) | DownloadName::Other(name)) => Some(name),
+            _ => None,
+        };
+        let listed = distfile.and_then(|name| self.in_manifest(name, show));
+        let Some(given) = &self.options.distfile.digests else {
+            // The placeholder is missing: the Manifest counts.
+            let listed = listed.filter(|entry| !entry.digests.is_empty())?;
+            Self::warn_unknown(&listed.digests, show);
+            return Some(Target { name: listed.name, size: Some(listed.size), digests: listed.digests });
+        };
+        Self::warn_unknown(given, show);
+        if given.is_empty() {
+            return None;
+        }
+        let agrees =
+            |entry: &DistEntry| entry.digests.iter().all(|d| given.get(d.algorithm).is_none_or(|g| g == d));
+        let size = listed.filter(agrees).map(|entry| entry.size);
+        Some(Target {
+            name: distfile.cloned().or_else(|| Distfile::new("file").ok())?,
+            size: self.options.distfile.size.or(size),
+            digests: given.clone(),
+        })
+    }
+
+    fn warn_unknown(digests: &Digests, show: &mut Show) {
+        for name in digests.unknown_algorithms() {
+            show.warn(&format!("digest algorithm {name} is not known: not verified with it"));
+        }
+    }
+
+    fn in_manifest(&self, name: &Distfile, show: &mut Show) -> Option<DistEntry> {
+        let path = self.call.manifest()?;
+        let text = std::fs::read(&path).ok()?;
+        match manifest::find(&String::from_utf8_lossy(&text), name) {
+            // A size of 0 means no digests to Portage.
+            Ok(entry) => entry.filter(|entry| entry.size > 0),
+            Err(error) => {
+                show.warn(&format!("{}: {error}", path.display()));
+                None
+            }
+        }
+    }
+}
+
+/// The statuses with which a shell reports a process that a signal ended.
+fn signal_status(number: i32) -> ExitStatus {
+    if number == signal_hook::consts::SIGTERM { ExitStatus::Terminated } else { ExitStatus::Interrupted }
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

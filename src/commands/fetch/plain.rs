@@ -1,0 +1,268 @@
+//! A transfer without digests: what curl would do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::show::Show;
+use super::{Context, Ended, settings, signal_status, status};
+use crate::cli::ExitStatus;
+use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
+use crate::cli::write_out::Outcome;
+use crate::http::{Exchange, Url};
+use crate::progress::{bytes, duration};
+use crate::transfer::engine::Limits;
+use crate::transfer::limiter::Limiter;
+use crate::transfer::single::{
+    Caller, Condition, ErrorStatus, FileOutput, Output, Report, Request, Retry, Stop, run as fetch,
+};
+use crate::transfer::sink::SinkError;
+
+/// Fetches one URL to `path`, or to stdout.
+pub(super) fn run(
+    context: &Context,
+    number: usize,
+    url: &Url,
+    path: Option<PathBuf>,
+    show: &mut Show,
+) -> Ended {
+    let options = context.options;
+    let mut output = match output(options, path) {
+        Ok(output) => output,
+        Err(ended) => return ended,
+    };
+    let request = request(options, url, show);
+    show.begin(output.path().unwrap_or(Path::new("-")), vec![url.authority()]);
+    let mut agent = context.client.agent();
+    let canceller = agent.canceller();
+    context.interrupt.set_hook(move |_| canceller.cancel());
+    let interrupt = context.interrupt;
+    let resumed = resumed(&output);
+    let caller = Caller {
+        signalled: &|| interrupt.number(),
+        answered: &|exchanges| match &options.output.dump_header {
+            Some(sink) => dump_header(sink, exchanges, number > 0),
+            None => Ok(()),
+        },
+    };
+    let (report, result) = fetch(&mut agent, &request, &mut output, &limits(options), show, &caller);
+    let mut ended = ended(url, &request, &report, result);
+    if let Err(failed) = after(options, &report, &output, &ended) {
+        ended = failed;
+    }
+    let unverified = context.call.is_fetch_phase() || options.distfile.digests.is_some();
+    show.finish(summary(&report, &ended, resumed, unverified).as_deref());
+    write_out(options, number, url, &report, &output, &ended, show);
+    ended
+}
+
+/// The limits that hold for any transfer.
+pub(super) fn limits(options: &FetchOptions) -> Limits {
+    Limits {
+        parallel: 1,
+        retries: options.retry.count,
+        limiter: Limiter::new(options.limits.rate),
+        time: options.limits.max_time,
+        speed: options.limits.speed.map(|speed| (speed.bytes_per_second, speed.time)),
+    }
+}
+
+fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended> {
+    let Some(path) = path else {
+        return Ok(Output::Stdout(match options.request.resume {
+            Resume::From(offset) => offset,
+            Resume::No | Resume::Existing => 0,
+        }));
+    };
+    let offset = match options.request.resume {
+        Resume::No => 0,
+        Resume::From(offset) => offset,
+        Resume::Existing => match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            _ => 0,
+        },
+    };
+    if let (Resume::From(offset @ 1..), Ok(metadata)) = (options.request.resume, fs::metadata(&path))
+        && metadata.is_file()
+        && metadata.len() < offset
+    {
+        let error =
+            format!("{}: has {} bytes, cannot go on at {offset} (-C)", path.display(), metadata.len());
+        return Err(Ended::failed(ExitStatus::RangeError, error));
+    }
+    let mut file = FileOutput::new(path, offset);
+    file.create_folders = options.output.create_dirs;
+    Ok(Output::File(file))
+}
+
+fn resumed(output: &Output) -> u64 {
+    match output {
+        Output::Stdout(offset) => *offset,
+        Output::File(file) => file.offset,
+    }
+}
+
+fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
+    Request {
+        url: url.clone(),
+        range: options.request.range.map(settings::range),
+        condition: options.request.condition.as_ref().and_then(|condition| date(condition, show)),
+        error_status: match options.output.fail {
+            Fail::No => ErrorStatus::Save,
+            Fail::Fast => ErrorStatus::Fail,
+            Fail::WithBody => ErrorStatus::FailWithBody,
+        },
+        largest: options.limits.max_filesize,
+        retry: Retry {
+            times: options.retry.count,
+            delay: options.retry.delay,
+            within: options.retry.max_time,
+            refused_connections: options.retry.connrefused,
+            all_errors: options.retry.all_errors,
+        },
+        named_by_server: options.output.remote_header_name,
+        refuse_encoded: options.request.compressed,
+    }
+}
+
+fn date(condition: &TimeCondition, show: &mut Show) -> Option<Condition> {
+    let seconds = match &condition.time {
+        ConditionTime::At(seconds) => u64::try_from(*seconds).unwrap_or(0),
+        ConditionTime::OfFile(path) => {
+            let Ok(modified) = fs::metadata(path).and_then(|metadata| metadata.modified()) else {
+                show.warn(&format!("{}: no such file, and no date (-z): no condition", path.display()));
+                return None;
+            };
+            modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+        }
+    };
+    let newer = condition.kind == ConditionKind::IfModifiedSince;
+    Some(Condition { newer, date: Duration::from_secs(seconds) })
+}
+
+fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>) -> Ended {
+    match result {
+        Ok(()) => Ended::ok(),
+        Err(Stop::Disk(error)) => Ended::failed(ExitStatus::WriteError, error),
+        Err(Stop::Signal(number)) => Ended::failed(signal_status(number), format!("{url}: interrupted")),
+        Err(Stop::Http(failure)) => {
+            let tries = match report.attempts {
+                0 | 1 => String::new(),
+                n => format!(" ({n} attempts)"),
+            };
+            let advice = status::advice(&failure).map(|advice| format!("; {advice}")).unwrap_or_default();
+            let asked = report.exchanges.last().map_or(&request.url, |exchange| &exchange.url);
+            Ended::failed(status::of(&failure), format!("{asked}: {failure}{tries}{advice}"))
+        }
+    }
+}
+
+/// What is done with the file once the content is there, or is not.
+fn after(options: &FetchOptions, report: &Report, output: &Output, ended: &Ended) -> Result<(), Ended> {
+    let disk = |path: &Path, error: &std::io::Error| {
+        Ended::failed(ExitStatus::WriteError, format!("{}: {error}", path.display()))
+    };
+    if !ended.status.is_success() && options.output.remove_on_error && output.file().is_some() {
+        let path = output.path().unwrap_or(Path::new(""));
+        fs::remove_file(path).map_err(|error| disk(path, &error))?;
+        return Ok(());
+    }
+    if let (true, Some(file)) = (options.output.remote_time, output.file()) {
+        let modified = report.last_modified.as_deref().and_then(|text| httpdate::parse_http_date(text).ok());
+        if let Some(modified) = modified {
+            let path = output.path().unwrap_or(Path::new(""));
+            file.set_modified(modified).map_err(|error| disk(path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), SinkError> {
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+    let mut text = String::new();
+    for exchange in exchanges {
+        let _ = write!(text, "{} {} {}\r\n", exchange.version, exchange.status, exchange.reason); // a String takes anything
+        for (name, value) in &exchange.fields {
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        text.push_str("\r\n");
+    }
+    match sink {
+        Sink::Stdout => {
+            let written = std::io::stdout().write_all(text.as_bytes());
+            written.map_err(|error| SinkError::new(Path::new("stdout"), &error))
+        }
+        Sink::File(path) => {
+            let mut open = fs::OpenOptions::new();
+            let file = open.create(true).write(true).append(append).truncate(!append).open(path);
+            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+            written.map_err(|error| SinkError::new(path, &error))
+        }
+    }
+}
+
+fn summary(report: &Report, ended: &Ended, resumed: u64, unverified: bool) -> Option<String> {
+    if !ended.status.is_success() {
+        return None;
+    }
+    let what = if report.nothing_to_do {
+        "nothing to do: it is complete, or has not changed".to_owned()
+    } else {
+        let went_on =
+            if resumed > 0 { format!(", after {} that were there", bytes(resumed)) } else { String::new() };
+        format!("{} in {}{went_on}", bytes(report.received), duration(report.total_time))
+    };
+    let verified = if unverified { ", not verified: it has no digests" } else { "" };
+    Some(format!("{what}{verified}"))
+}
+
+fn write_out(
+    options: &FetchOptions,
+    number: usize,
+    url: &Url,
+    report: &Report,
+    output: &Output,
+    ended: &Ended,
+    show: &mut Show,
+) {
+    if options.report.verbose {
+        show.raw(&verbose(&report.exchanges));
+    }
+    let Some(template) = &options.report.write_out else { return };
+    let last = report.exchanges.last();
+    let fields = last.map(|exchange| exchange.fields.as_slice()).unwrap_or_default();
+    let file_name = output.path().map(|path| path.display().to_string());
+    let peer = report.peer.map(|peer| peer.ip().to_string());
+    let rendered = template.render(&Outcome {
+        url: &url.to_string(),
+        url_effective: &last.map_or_else(|| url.to_string(), |exchange| exchange.url.to_string()),
+        url_number: number,
+        status: ended.status,
+        error: ended.error.as_deref().unwrap_or_default(),
+        response_code: last.map_or(0, |exchange| exchange.status),
+        content_type: last.and_then(|exchange| exchange.field("content-type")),
+        redirects: u32::try_from(report.exchanges.len().saturating_sub(1)).unwrap_or(u32::MAX),
+        retries: report.attempts.saturating_sub(1),
+        received: report.received,
+        elapsed: report.total_time,
+        file_name: file_name.as_deref(),
+        remote_ip: peer.as_deref(),
+        fields,
+    });
+    show.raw(&rendered.stderr);
+    print!("{}", rendered.stdout);
+}
+
+/// What was asked and what was answered (`-v`).
+fn verbose(exchanges: &[Exchange]) -> String {
+    use std::fmt::Write;
+    exchanges.iter().fold(String::new(), |mut text, exchange| {
+        let _ = writeln!(text, "> GET {}", exchange.url); // a String takes anything
+        let _ = writeln!(text, "< {} {}", exchange.version, exchange.status);
+        for (name, value) in &exchange.fields {
+            let _ = writeln!(text, "< {name}: {value}");
+        }
+        text
+    })
+}

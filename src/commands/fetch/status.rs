@@ -1,0 +1,94 @@
+//! Failures as exit statuses, and as advice: one exhaustive `match` each.
+
+use crate::cli::ExitStatus;
+use crate::http::Failure;
+
+/// curl's status in the same situation.
+pub(super) fn of(failure: &Failure) -> ExitStatus {
+    match failure {
+        Failure::Resolve { .. } => ExitStatus::CouldntResolveHost,
+        Failure::ResolveProxy { .. } => ExitStatus::CouldntResolveProxy,
+        Failure::Connect { .. } | Failure::ProxyRefused(_) => ExitStatus::CouldntConnect,
+        Failure::SocksRefused(_) => ExitStatus::Proxy,
+        Failure::Interface(_) => ExitStatus::InterfaceFailed,
+        Failure::CaFile(_) => ExitStatus::SslCacertBadfile,
+        Failure::ClientCertificate(_) => ExitStatus::SslCertproblem,
+        Failure::Certificate(_) => ExitStatus::PeerFailedVerification,
+        Failure::TlsHandshake(_) => ExitStatus::SslConnectError,
+        Failure::Send(_) => ExitStatus::SendError,
+        Failure::EmptyReply => ExitStatus::GotNothing,
+        Failure::NotHttp | Failure::RedirectRefused(_) => ExitStatus::UnsupportedProtocol,
+        Failure::BadHead(_) => ExitStatus::WeirdServerReply,
+        Failure::TransferCoding(_) | Failure::ContentEncoding(_) => ExitStatus::BadContentEncoding,
+        Failure::Status { .. } => ExitStatus::HttpReturnedError,
+        Failure::TooManyRedirects(_) => ExitStatus::TooManyRedirects,
+        Failure::RangeMismatch | Failure::RangeIgnored | Failure::RangeNotSatisfiable { .. } => {
+            ExitStatus::RangeError
+        }
+        Failure::WrongSize { .. } | Failure::HtmlPage | Failure::Truncated => ExitStatus::PartialFile,
+        Failure::TooLarge { .. } => ExitStatus::FilesizeExceeded,
+        Failure::HeadTooLarge
+        | Failure::BadChunks(_)
+        | Failure::Reset
+        | Failure::Receive(_)
+        | Failure::Cancelled => ExitStatus::RecvError,
+        Failure::ConnectTimeout(_) | Failure::Stalled(_) | Failure::TooSlow { .. } | Failure::TimeUp(_) => {
+            ExitStatus::OperationTimedout
+        }
+    }
+}
+
+/// What a user can do about it. None: waiting for Portage to ask elsewhere is all there is.
+pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
+    Some(match failure {
+        Failure::Resolve { .. } => "check the name and the DNS server (/etc/resolv.conf)",
+        Failure::ResolveProxy { .. } => {
+            "check the proxy variables (http_proxy, https_proxy, ALL_PROXY) and -x"
+        }
+        Failure::ProxyRefused(_) | Failure::SocksRefused(_) => "check the proxy's address, user and password",
+        Failure::Interface(_) => "check --interface",
+        Failure::CaFile(_) => "check --cacert, --capath",
+        Failure::ClientCertificate(_) => "check --cert, --key",
+        Failure::Certificate(_) => {
+            "check the clock and app-misc/ca-certificates; do not switch verification off"
+        }
+        Failure::Status { code: 401 | 403, .. } => {
+            "the server wants other credentials, or blocks this address"
+        }
+        Failure::Status { code: 407, .. } => "the proxy wants a user and a password (-U)",
+        Failure::Status { code: 404 | 410, .. } => {
+            "the file is not there: another mirror or upstream may have it"
+        }
+        Failure::Status { code: 429, .. } => "too many requests: try later",
+        Failure::Status { code: 500..=599, .. } => "the server is out of order: try later",
+        Failure::HtmlPage => "log in to the network, or see whether the URL is right",
+        Failure::WrongSize { .. } => {
+            "the file there is another one: sync the repository, or use another mirror"
+        }
+        Failure::TooLarge { .. } => "see --max-filesize",
+        Failure::RangeNotSatisfiable { .. } | Failure::RangeMismatch => {
+            "remove the partial file to begin anew"
+        }
+        Failure::Connect { .. } | Failure::ConnectTimeout(_) => "check the network connection and the port",
+        Failure::Truncated
+        | Failure::Reset
+        | Failure::Stalled(_)
+        | Failure::Receive(_)
+        | Failure::BadChunks(_) => "what came is kept: run it again with -C -",
+        Failure::RedirectRefused(_) => "only http and https are followed",
+        Failure::TimeUp(_) => "see --max-time; run it again with -C -",
+        Failure::TooSlow { .. } => "see --speed-limit; run it again with -C -",
+        Failure::TlsHandshake(_)
+        | Failure::Send(_)
+        | Failure::EmptyReply
+        | Failure::NotHttp
+        | Failure::BadHead(_)
+        | Failure::HeadTooLarge
+        | Failure::TransferCoding(_)
+        | Failure::ContentEncoding(_)
+        | Failure::Status { .. }
+        | Failure::TooManyRedirects(_)
+        | Failure::RangeIgnored
+        | Failure::Cancelled => return None,
+    })
+}

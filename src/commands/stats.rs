@@ -1,0 +1,227 @@
+//! `racefetch stats`: what is known of each mirror, as a table or as JSON.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use crate::mirror::stats::{LastFailure, Mirror};
+use crate::mirror::store::Warning;
+use crate::mirror::{MirrorKey, State, Store, format};
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct StatsArgs {
+    /// The state itself, as JSON, in place of the table.
+    pub json: bool,
+    pub store: Store,
+}
+
+/// Writes the figures to `out`. `now` in UNIX seconds. What was wrong with the state file is returned.
+pub fn run(args: &StatsArgs, out: &mut dyn Write, now: u64) -> io::Result<Vec<Warning>> {
+    let (state, warnings) = args.store.load();
+    if args.json {
+        writeln!(out, "{}", format::write_pretty(&state)?)?;
+    } else if state.mirrors().next().is_none() {
+        writeln!(out, "No figures of any mirror yet, in {}.", args.store.file().display())?;
+    } else {
+        write_table(&state, out, now)?;
+    }
+    Ok(warnings)
+}
+
+const COLUMNS: usize = 9;
+const HEADINGS: [&str; COLUMNS] = [
+    "mirror",
+    "attempts",
+    "ok %",
+    "kept",
+    "wasted %",
+    "first byte ms",
+    "rate MiB/s",
+    "last failure",
+    "cool-down left",
+];
+
+/// One row a mirror, the most useful first.
+fn write_table(state: &State, out: &mut dyn Write, now: u64) -> io::Result<()> {
+    let mut mirrors: Vec<(&MirrorKey, &Mirror)> = state.mirrors().collect();
+    mirrors.sort_by_key(|(_, mirror)| Reverse(mirror.bytes_kept));
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(mirrors.iter().map(|(key, mirror)| row(key, mirror, now)));
+
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    for row in &rows {
+        write!(out, "{:<1$}", row[0], widths[0])?;
+        for (cell, width) in row.iter().zip(widths).skip(1) {
+            write!(out, "  {cell:>width$}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn row(key: &MirrorKey, mirror: &Mirror, now: u64) -> [String; COLUMNS] {
+    let finished = mirror.successes.saturating_add(mirror.failures_total());
+    let received = mirror.bytes_kept.saturating_add(mirror.bytes_wasted);
+    [
+        key.to_string(),
+        mirror.attempts.to_string(),
+        percent(mirror.successes, finished),
+        size(mirror.bytes_kept),
+        percent(mirror.bytes_wasted, received),
+        known(mirror.first_byte_us.mean().map(|us| us as f64 / 1e3)),
+        known(mirror.bytes_per_second.mean().map(|rate| rate as f64 / f64::from(1 << 20))),
+        mirror.last_failure.map_or_else(nothing, |failure| last_failure(failure, now)),
+        match mirror.cool_down_left(now) {
+            0 => nothing(),
+            left => duration(left),
+        },
+    ]
+}
+
+fn last_failure(failure: LastFailure, now: u64) -> String {
+    format!("{}, {} ago", failure.kind.name(), duration(now.saturating_sub(failure.at)))
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    known((whole > 0).then(|| part as f64 / whole as f64 * 100.0))
+}
+
+fn known(figure: Option<f64>) -> String {
+    figure.map_or_else(nothing, |figure| format!("{figure:.1}"))
+}
+
+fn nothing() -> String {
+    "-".to_owned()
+}
+
+/// Bytes in the largest unit of which there is one.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut amount = bytes as f64;
+    let mut name = "B";
+    for unit in UNITS {
+        if amount < 1024.0 {
+            break;
+        }
+        amount /= 1024.0;
+        name = unit;
+    }
+    if bytes < 1024 { format!("{bytes} B") } else { format!("{amount:.1} {name}") }
+}
+
+/// Seconds in the largest unit of which there are two, so that little is lost.
+fn duration(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(24 * 3600, "d"), (3600, "h"), (60, "min")];
+    let unit = UNITS.into_iter().find(|(length, _)| seconds / length >= 2);
+    unit.map_or_else(|| format!("{seconds} s"), |(length, name)| format!("{} {name}", seconds / length))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mirror::location::{Folder, Location};
+    use crate::mirror::{Attempt, Delta, FailureKind, Outcome, RateSample};
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn store(folder: &Path) -> Store {
+        Store::new(Location { file: folder.join("mirrors.json"), folder: Folder::MustExist })
+    }
+
+    fn attempt(mirror: &str, at: u64, outcome: Outcome, kept: u64, wasted: u64) -> Delta {
+        Delta::Attempt(Attempt {
+            mirror: MirrorKey::new(mirror),
+            at,
+            outcome,
+            bytes_kept: kept,
+            bytes_wasted: wasted,
+            first_byte: (kept > 0).then_some(Duration::from_micros(41_250)),
+            rate: (kept > 0).then_some(RateSample { bytes: kept, duration: Duration::from_secs(2) }),
+        })
+    }
+
+    fn output(store: Store, json: bool) -> String {
+        let mut out = Vec::new();
+        let warnings = run(&StatsArgs { json, store }, &mut out, NOW).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let timeout = Outcome::Failure { kind: FailureKind::Timeout, retry_after: None };
+        let missing = Outcome::Failure { kind: FailureKind::NotFound, retry_after: None };
+        store
+            .apply(
+                &[
+                    attempt("http://dead.example", NOW - 10, timeout, 0, 0),
+                    attempt("https://u:secret@good.example/gentoo", NOW - 7200, missing, 0, 0),
+                    attempt("https://good.example/gentoo", NOW, Outcome::Success, 3 << 20, 1 << 20),
+                    attempt("http://idle.example", NOW, Outcome::Interrupted, 0, 0),
+                ],
+                NOW,
+            )
+            .unwrap();
+        let expected = "\
+mirror                       attempts  ok %     kept  wasted %  first byte ms  rate MiB/s        last failure  cool-down left
+https://good.example/gentoo         2  50.0  3.0 MiB      25.0           41.2         1.5  not_found, 2 h ago               -
+http://dead.example                 1   0.0      0 B         -              -           -   timeout, 10 s ago            20 s
+http://idle.example                 1     -      0 B         -              -           -                   -               -
+";
+        assert_eq!(output(store, false), expected);
+    }
+
+    #[test]
+    fn json_is_the_state_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        store.apply(&[attempt("http://u:secret@m.example", NOW, Outcome::Success, 5, 0)], NOW).unwrap();
+        let text = output(store.clone(), true);
+        assert_eq!(format::read(text.as_bytes()), format::Content::State(store.load().0));
+        assert!(text.starts_with("{\n  \"version\": 1,\n") && text.ends_with("}\n"), "{text}");
+        assert!(!text.contains("secret"));
+        assert_eq!(text, output(store, true));
+    }
+
+    #[test]
+    fn nothing_known_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mirrors.json");
+        let said = format!("No figures of any mirror yet, in {}.\n", file.display());
+        assert_eq!(output(store(folder.path()), false), said);
+        assert!(output(store(folder.path()), true).contains("\"mirrors\": {}"));
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_file_is_returned() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("mirrors.json"), "<html>").unwrap();
+        let mut out = Vec::new();
+        let warnings = run(&StatsArgs { json: false, store: store(folder.path()) }, &mut out, NOW).unwrap();
+        assert!(matches!(&warnings[..], [Warning::SetAside { .. }]), "{warnings:?}");
+    }
+
+    #[test]
+    fn figures_have_units() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (3 << 29, "1.5 GiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172_800, "2 d")] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! The state file: read, and replaced as a whole under a lock.
+//!
+//! Processes that run at once lose none of each other's figures: each takes the lock, reads what is newest,
+//! applies its own events, writes a new file and renames it into place. The lock is on a side-car,
+//! because the file itself is another one after every change. A process that is killed at any moment
+//! leaves the old file or the new one.
+//!
+//! No fetch may fail because of the state, or wait long for it: all that goes wrong here is a warning.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fs2::FileExt;
+use rustix::fs::{Access, Mode, OFlags, access, fchmod, fchown};
+use rustix::io::Errno;
+use rustix::process::{Gid, geteuid};
+
+use super::event::Delta;
+use super::format::{self, Content, SIZE_MAX, VERSION};
+use super::location::{Facts, Folder, Location, SYSTEM_FOLDER, choose};
+use super::stats::State;
+
+/// How long a fetch waits for its turn to record what happened. A turn takes some milliseconds.
+pub const LOCK_BUDGET: Duration = Duration::from_secs(2);
+
+/// One state file.
+#[derive(Clone, Debug)]
+pub struct Store {
+    location: Location,
+    lock_budget: Duration,
+}
+
+/// What [`locate`] goes by: the paths as arguments and environment give them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish<'a> {
+    /// `--state`, else `RACEFETCH_STATE`. An empty path counts as none.
+    pub given: Option<&'a Path>,
+    /// The figures are only shown.
+    pub read_only: bool,
+    pub portage_call: bool,
+    pub xdg_state_home: Option<&'a Path>,
+    pub home: Option<&'a Path>,
+    /// The folder that the fetched file goes to.
+    pub distdir: Option<&'a Path>,
+}
+
+/// What was wrong with the state file, and what became of it. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum Warning {
+    #[error("state file {} is broken ({why}): moved to {}, starting anew", file.display(), to.display())]
+    SetAside { file: PathBuf, to: PathBuf, why: String },
+    #[error("state file {} is broken ({why}) and cannot be moved away: please remove it", file.display())]
+    Broken { file: PathBuf, why: String },
+    #[error(
+        "state file {} has version {version}, this racefetch knows {VERSION}: \
+         nothing is recorded until racefetch is updated", file.display()
+    )]
+    Newer { file: PathBuf, version: u64 },
+    #[error("state file {} cannot be read ({source}): going on without it", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+}
+
+/// Why figures were not recorded. The file is as it was. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "state file {}: others held its lock for {} s: the figures of this call are not recorded",
+        file.display(), budget.as_secs_f32()
+    )]
+    Busy { file: PathBuf, budget: Duration },
+    /// [`Store::load`] has warned of it already.
+    #[error(
+        "state file {} has version {version}, this racefetch knows {VERSION}: \
+         nothing is recorded until racefetch is updated", file.display()
+    )]
+    Newer { file: PathBuf, version: u64 },
+    #[error(
+        "cannot {action} {}: {source}: the figures of this call are not recorded \
+         (make its folder writable, or name another file in RACEFETCH_STATE)", path.display()
+    )]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl Store {
+    pub fn new(location: Location) -> Self {
+        Self { location, lock_budget: LOCK_BUDGET }
+    }
+
+    /// With another time to wait for the lock than [`LOCK_BUDGET`].
+    #[must_use]
+    pub fn with_lock_budget(self, lock_budget: Duration) -> Self {
+        Self { lock_budget, ..self }
+    }
+
+    /// The path of the state file.
+    pub fn file(&self) -> &Path {
+        &self.location.file
+    }
+
+    /// The state as far as it can be read, which is no more than nothing when there is none. A broken file
+    /// is moved away.
+    pub fn load(&self) -> (State, Vec<Warning>) {
+        let file = self.file().to_owned();
+        match self.read() {
+            Ok(Some(Content::Broken(why))) => self.recover(why),
+            Ok(Some(Content::State(state))) => (state, Vec::new()),
+            Ok(Some(Content::Newer { version, state })) => (state, vec![Warning::Newer { file, version }]),
+            Ok(None) => (State::default(), Vec::new()),
+            Err(source) => (State::default(), vec![Warning::Unreadable { file, source }]),
+        }
+    }
+
+    /// Adds events to what the file holds by then. `now` in UNIX seconds. A broken file is moved away, and
+    /// that is the warning.
+    pub fn apply(&self, deltas: &[Delta], now: u64) -> Result<Option<Warning>, StoreError> {
+        if deltas.is_empty() {
+            return Ok(None);
+        }
+        self.make_folder().map_err(|source| self.error("make the folder of", source))?;
+        let _lock = self.lock(self.lock_budget)?;
+        let (mut state, warning) = self.newest()?;
+        state.apply_all(deltas);
+        state.prune(now);
+        self.replace(&state).map_err(|source| self.error("write", source))?;
+        Ok(warning)
+    }
+
+    /// What the file holds, for a change. To be called under the lock.
+    fn newest(&self) -> Result<(State, Option<Warning>), StoreError> {
+        let file = self.file().to_owned();
+        match self.read().map_err(|source| self.error("read", source))? {
+            None => Ok((State::default(), None)),
+            Some(Content::State(state)) => Ok((state, None)),
+            Some(Content::Newer { version, .. }) => Err(StoreError::Newer { file, version }),
+            Some(Content::Broken(why)) => {
+                let to = self.set_aside().map_err(|source| self.error("move away the broken", source))?;
+                Ok((State::default(), Some(Warning::SetAside { file, to, why })))
+            }
+        }
+    }
+
+    /// Moves a broken file away, if it is still broken when nobody else can change it.
+    fn recover(&self, why: String) -> (State, Vec<Warning>) {
+        let recovered = self.lock(self.lock_budget).and_then(|_lock| self.newest());
+        match recovered {
+            Ok((state, warning)) => (state, warning.into_iter().collect()),
+            Err(_) => (State::default(), vec![Warning::Broken { file: self.file().to_owned(), why }]),
+        }
+    }
+
+    /// None when there is no file, or an empty one: that holds nothing that could be lost.
+    fn read(&self) -> io::Result<Option<Content>> {
+        // A FIFO must not keep a fetch waiting.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match open(self.file(), flags) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let size = regular(&file)?.len();
+        let mut text = Vec::new();
+        if size <= SIZE_MAX {
+            text.reserve_exact(usize::try_from(size).unwrap_or_default() + 1);
+            (&file).take(SIZE_MAX + 1).read_to_end(&mut text)?;
+        }
+        if size.max(text.len() as u64) > SIZE_MAX {
+            return Ok(Some(Content::Broken(format!("more than {} MiB", SIZE_MAX >> 20))));
+        }
+        Ok((!text.is_empty()).then(|| format::read(&text)))
+    }
+
+    /// Under the lock: writes a new file and puts it in the place of the old one.
+    fn replace(&self, state: &State) -> io::Result<()> {
+        let text = format::write(state)?;
+        if text.len() as u64 > SIZE_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.remove_left_over();
+        let (mut file, path) = self.create_temporary()?;
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&path, self.file()));
+        if written.is_err() {
+            let _ = fs::remove_file(&path); // the next one that writes removes it
+        }
+        written
+    }
+
+    fn create_temporary(&self) -> io::Result<(File, PathBuf)> {
+        for number in 0..100 {
+            let path = self.beside(&format!(".tmp-{}-{number}", std::process::id()));
+            match create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(file) => {
+                    self.share(&file);
+                    return Ok((file, path));
+                }
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Removes the temporary files of processes that were killed: whoever has the lock is the only one that
+    /// has a temporary file.
+    fn remove_left_over(&self) {
+        let prefix = with_suffix(self.file_name(), ".tmp-");
+        let Ok(entries) = fs::read_dir(self.folder()) else { return };
+        for entry in entries.flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+                let _ = fs::remove_file(entry.path()); // it is only untidy
+            }
+        }
+    }
+
+    /// Under the lock: moves the state file to a name that was free.
+    fn set_aside(&self) -> io::Result<PathBuf> {
+        for number in 1..1000 {
+            let path = self.beside(&format!(".broken-{number}"));
+            match fs::symlink_metadata(&path) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::rename(self.file(), &path)?;
+                    return Ok(path);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are too many broken ones already"))
+    }
+
+    /// Takes the lock, which lasts until the file is dropped.
+    fn lock(&self, budget: Duration) -> Result<File, StoreError> {
+        if self.file().file_name().is_none() {
+            return Err(self.error("write", io::Error::other("the path names no file")));
+        }
+        let path = self.beside(".lock");
+        let deadline = now() + budget;
+        loop {
+            let side_car = self.open_side_car(&path).map_err(|source| self.error("lock", source))?;
+            let left = deadline.saturating_duration_since(now());
+            let locked = lock_within(side_car, left).map_err(|source| self.error("lock", source))?;
+            match locked {
+                Some(side_car) if is_at(&side_car, &path) => return Ok(side_car),
+                // Somebody has removed it meanwhile; others may have locked its successor.
+                Some(_) if now() < deadline => {}
+                Some(_) | None => return Err(StoreError::Busy { file: self.file().to_owned(), budget }),
+            }
+        }
+    }
+
+    fn open_side_car(&self, path: &Path) -> io::Result<File> {
+        match create_new(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+            Ok(file) => {
+                self.share(&file);
+                return Ok(file);
+            }
+        }
+        let common = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // Only NFS demands that what is locked can be written.
+        let file = open(path, OFlags::RDWR | common).or_else(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => open(path, OFlags::RDONLY | common),
+            _ => Err(error),
+        })?;
+        regular(&file)?;
+        Ok(file)
+    }
+
+    /// Lets everybody in the folder's group read and write a file that was made here, whatever the umask:
+    /// root and the user portage take turns. Best effort: not all file systems know groups and modes.
+    fn share(&self, file: &File) {
+        if let Ok(folder) = fs::metadata(self.folder()) {
+            let _ = fchown(file, None, Some(Gid::from_raw(folder.gid())));
+        }
+        let _ = fchmod(file, Mode::from_raw_mode(0o664));
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        let folder = self.folder();
+        match self.location.folder {
+            Folder::MustExist => Ok(()),
+            Folder::Private => DirBuilder::new().recursive(true).mode(0o700).create(folder),
+            Folder::LikeParent => make_like_parent(folder),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        match self.file().parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => self.file(),
+        }
+    }
+
+    fn file_name(&self) -> &OsStr {
+        self.file().file_name().unwrap_or_default()
+    }
+
+    /// The path of a file that belongs to the state file.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        self.folder().join(with_suffix(self.file_name(), suffix))
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> StoreError {
+        StoreError::Io { action, path: self.file().to_owned(), source }
+    }
+}
+
+/// Where the state file of this process belongs; none when no place is known.
+pub fn locate(wish: Wish<'_>) -> Option<Location> {
+    let in_system_folder = if wish.read_only { Access::READ_OK } else { Access::WRITE_OK };
+    choose(&Facts {
+        given: wish.given.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned),
+        system_folder_usable: Path::new(SYSTEM_FOLDER).is_dir()
+            && access(SYSTEM_FOLDER, in_system_folder | Access::EXEC_OK).is_ok(),
+        portage_call: wish.portage_call,
+        root: geteuid().is_root(),
+        xdg_state_home: wish
+            .xdg_state_home
+            .filter(|path| path.is_absolute() && path.ancestors().find(|a| a.exists()).is_some_and(is_own))
+            .map(Path::to_owned),
+        home: wish.home.filter(|path| path.is_absolute() && is_own(path)).map(Path::to_owned),
+        distdir: wish.distdir.map(Path::to_owned),
+    })
+}
+
+/// Whether a folder belongs to this user and can be written.
+fn is_own(folder: &Path) -> bool {
+    fs::metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw())
+        && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+/// Makes a folder, if it does not exist, for those who can use the folder that it lies in.
+fn make_like_parent(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    // Others may have put something else there meanwhile: what is opened must be what was made.
+    let made = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
+    if made.metadata()?.uid() != geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let parent = fs::metadata(folder.parent().unwrap_or(folder))?;
+    let _ = fchown(&made, None, Some(Gid::from_raw(parent.gid()))); // fails unless one is in that group
+    fchmod(&made, Mode::from_raw_mode(parent.mode() & 0o2775 | 0o700))?;
+    Ok(())
+}
+
+fn open(path: &Path, flags: OFlags) -> io::Result<File> {
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(fd) => Ok(fd.into()),
+        Err(Errno::LOOP) => Err(io::Error::other("it is a symbolic link, which racefetch does not follow")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A file that did not exist before. `O_EXCL` follows no symbolic link.
+fn create_new(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?.into())
+}
+
+fn regular(file: &File) -> io::Result<fs::Metadata> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(metadata) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
+/// Whether a path leads to that very file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(file), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    (file.dev(), file.ino()) == (there.dev(), there.ino())
+}
+
+/// Locks a file, or gives up when others had it all the time.
+fn lock_within(file: File, budget: Duration) -> io::Result<Option<File>> {
+    match file.try_lock_exclusive() {
+        Ok(()) => return Ok(Some(file)),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+        Err(_) if budget.is_zero() => return Ok(None),
+        Err(_) => {}
+    }
+    // flock(2) knows no time limit, but has a queue: who waits in it is served in turn, and at once,
+    // unlike who asks again and again. When time is up the thread stays behind; should it ever get the
+    // lock, it finds nobody to give it to, and closing the file releases it.
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::Builder::new().name("state lock".to_owned()).spawn(move || {
+        let locked = wait_for_lock(&file).map(|()| file);
+        let _ = sender.send(locked); // nobody waits any more
+    })?;
+    receiver.recv_timeout(budget).ok().transpose()
+}
+
+fn wait_for_lock(file: &File) -> io::Result<()> {
+    loop {
+        match file.lock_exclusive() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
+    let mut name = name.to_owned();
+    name.push(suffix);
+    name
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the lock's budget is time that passes while this process waits"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests;

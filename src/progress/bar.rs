@@ -1,0 +1,352 @@
+//! Progress as a bar on a terminal. What it shows is a pure function; indicatif keeps it in place.
+
+use super::format::{percent, printable, rate, status};
+use super::rate::RateMeter;
+use super::{Phase, Progress, Snapshot};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between redraws: an eye sees no more.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// A bar with what is known of the transfer.
+pub struct Bar {
+    name: String,
+    colours: bool,
+    place: ProgressBar,
+    screen: Screen,
+    rate: RateMeter,
+    drawn: Option<(Instant, Phase)>,
+}
+
+/// Asked at every redraw, because people resize their terminals.
+pub type Width = Box<dyn Fn() -> u16 + Send + Sync>;
+
+impl Bar {
+    /// `width` in columns; [`terminal_width`] knows that of stderr.
+    pub fn new(name: &str, out: Box<dyn Write + Send>, width: Width, colours: bool) -> Self {
+        let screen =
+            Screen(Arc::new(Inner { width, out: Mutex::new(Out { terminal: out, pending: Vec::new() }) }));
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let place = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            place.set_style(style);
+        }
+        place.finish_and_clear(); // nothing is drawn before the first update
+        Self { name: printable(name), colours, place, screen, rate: RateMeter::default(), drawn: None }
+    }
+}
+
+impl Progress for Bar {
+    fn update(&mut self, now: Instant, snapshot: &Snapshot) {
+        self.rate.observe(now, snapshot);
+        let fresh = |(then, phase): (Instant, Phase)| {
+            phase == snapshot.phase && now.saturating_duration_since(then) < REDRAW
+        };
+        if self.drawn.is_some_and(fresh) {
+            return;
+        }
+        self.drawn = Some((now, snapshot.phase));
+        if self.place.is_finished() {
+            self.place.reset(); // the next transfer begins
+        }
+        let width = usize::from(self.screen.width());
+        let line = line(&self.name, snapshot, self.rate.bytes_per_second(), width, self.colours);
+        self.place.set_message(line);
+    }
+
+    fn note(&mut self, line: &str) {
+        self.place.suspend(|| self.screen.line(&printable(line)));
+    }
+
+    fn finish(&mut self, line: Option<&str>) {
+        self.place.finish_and_clear();
+        if let Some(line) = line {
+            self.screen.line(&printable(line));
+        }
+        self.rate = RateMeter::default();
+        self.drawn = None;
+    }
+}
+
+impl Drop for Bar {
+    /// A bar that is abandoned leaves a clean line behind; one that is finished touches nothing more.
+    fn drop(&mut self) {
+        if !self.place.is_finished() {
+            self.place.finish_and_clear();
+        }
+    }
+}
+
+/// The width of the terminal on stderr, else `columns` (the variable COLUMNS, which Portage sets once at
+/// its start), else 80.
+pub fn terminal_width(columns: Option<&str>) -> u16 {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    let columns = columns.and_then(|columns| columns.trim().parse().ok());
+    size.map(|size| size.ws_col).filter(|width| *width > 0).or(columns.filter(|c| *c > 0)).unwrap_or(80)
+}
+
+/// Columns of the bar, when there is room.
+const BAR_MIN: usize = 10;
+const BAR_MAX: usize = 20;
+
+/// `NAME [####....] 42% of 103.2 MiB, 12.4 MiB/s, 5 s left  (mirror.a 8.1 MiB/s, mirror.b 4.3 MiB/s)`, never
+/// wider than the terminal. The name gives way first, then the bar and the mirrors are left out.
+fn line(name: &str, snapshot: &Snapshot, rate: Option<f64>, width: usize, colours: bool) -> String {
+    let width = width.saturating_sub(1); // the last column makes some terminals wrap
+    let status = status(snapshot, rate);
+    let room = width.saturating_sub(columns(&status) + 1);
+    let name = shortened(name, room.min(width / 3));
+    let mut room = room.saturating_sub(columns(&name));
+    let mut parts = vec![name];
+    if let Some(size) = snapshot.size.filter(|_| room > BAR_MIN + 3) {
+        let cells = (room - 3).min(BAR_MAX);
+        parts.push(bar(snapshot.have, size, cells, colours));
+        room -= cells + 3;
+    }
+    parts.push(shortened(&status, width));
+    parts.extend(sources(snapshot).into_iter().find(|sources| columns(sources) < room));
+    parts.retain(|part| !part.is_empty());
+    parts.join(" ")
+}
+
+/// `[####....]` with that many cells between the brackets.
+fn bar(have: u64, size: u64, cells: usize, colours: bool) -> String {
+    let full = usize::try_from(percent(have, size)).unwrap_or(100) * cells / 100;
+    let (done, rest) = ("#".repeat(full), ".".repeat(cells - full));
+    if colours { format!("[\u{1b}[32m{done}\u{1b}[0m{rest}]") } else { format!("[{done}{rest}]") }
+}
+
+/// The mirrors at work, the fastest first; and, where there is no room for that, how many they are.
+fn sources(snapshot: &Snapshot) -> Vec<String> {
+    if snapshot.phase != Phase::Receiving || snapshot.sources.is_empty() {
+        return Vec::new();
+    }
+    let mut sources: Vec<_> = snapshot.sources.iter().collect();
+    sources.sort_by(|a, b| b.rate.total_cmp(&a.rate));
+    let list: Vec<_> = sources.iter().map(|s| format!("{} {}", printable(&s.name), rate(s.rate))).collect();
+    let count = list.len();
+    let mirrors = if count == 1 { "1 mirror".to_owned() } else { format!("{count} mirrors") };
+    vec![format!("({})", list.join(", ")), format!("({mirrors})")]
+}
+
+/// The text in at most that many columns, its middle left out.
+fn shortened(text: &str, room: usize) -> String {
+    if columns(text) <= room {
+        return text.to_owned();
+    }
+    let kept = room.saturating_sub(1);
+    let tail = kept / 2;
+    let head: String = text.chars().take(kept - tail).collect();
+    let end: String = text.chars().skip(columns(text) - tail).collect();
+    if room == 0 { String::new() } else { format!("{head}~{end}") }
+}
+
+/// File names of distfiles are ASCII but for the rarest; one character counts as one column.
+fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// The terminal as indicatif wants it. What is drawn is written at once, so that nothing tears.
+#[derive(Clone)]
+struct Screen(Arc<Inner>);
+
+struct Inner {
+    width: Width,
+    out: Mutex<Out>,
+}
+
+struct Out {
+    terminal: Box<dyn Write + Send>,
+    pending: Vec<u8>,
+}
+
+impl Screen {
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.0.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, text: &str) {
+        self.out().pending.extend_from_slice(text.as_bytes());
+    }
+
+    fn move_cursor(&self, n: usize, direction: char) {
+        if n > 0 {
+            self.push(&format!("\u{1b}[{n}{direction}"));
+        }
+    }
+
+    /// A line that stays. A terminal that is gone is no reason to fail.
+    fn line(&self, text: &str) {
+        self.push(&format!("{text}\n"));
+        let _ = self.flush();
+    }
+}
+
+impl fmt::Debug for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Screen").finish_non_exhaustive()
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        (self.0.width)()
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'A');
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'B');
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'C');
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'D');
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.push(text);
+        self.push("\n");
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.push(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.push("\r\u{1b}[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let mut out = self.out();
+        let pending = std::mem::take(&mut out.pending);
+        out.terminal.write_all(&pending)?;
+        out.terminal.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SourceSnapshot;
+    use super::super::lines::tests::{Record, second, start};
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let source = |name: &str, rate| SourceSnapshot { name: name.into(), rate };
+        let sources = vec![source("slow.example", 1024.0), source("fast.example", 2048.0)];
+        Snapshot { sources, ..second(100) }
+    }
+
+    #[test]
+    fn shows_everything_when_there_is_room() {
+        assert_eq!(
+            line("x.tar", &snapshot(), Some(1_048_576.0), 150, false),
+            "x.tar [##########..........] 50% of 200.0 MiB, 1.0 MiB/s, 1 min 40 s left \
+             (fast.example 2.0 KiB/s, slow.example 1.0 KiB/s)"
+        );
+    }
+
+    #[test]
+    fn counts_the_mirrors_when_there_is_no_room_for_their_names() {
+        let narrow = line("x.tar", &snapshot(), Some(1_048_576.0), 100, false);
+        assert!(narrow.ends_with("1 min 40 s left (2 mirrors)"), "{narrow}");
+    }
+
+    #[test]
+    fn is_never_wider_than_the_terminal() {
+        let name = "a-very-long-name-of-a-distfile-1.2.3.tar.xz";
+        for width in 0..200 {
+            let line = line(name, &snapshot(), Some(1.0), width, false);
+            assert!(columns(&line) < width.max(1), "{width}: {line}");
+        }
+        assert!(line(name, &snapshot(), Some(1_048_576.0), 80, false).starts_with("a-very-long-n~"));
+        assert_eq!(line("x", &snapshot(), None, 12, false), "50% o~0 MiB");
+    }
+
+    #[test]
+    fn colours_only_when_allowed() {
+        assert!(bar(50, 100, 10, true).contains("\u{1b}[32m#####\u{1b}[0m....."));
+        assert_eq!(bar(50, 100, 10, false), "[#####.....]");
+        assert_eq!(bar(0, 0, 10, false), "[##########]");
+    }
+
+    fn drawn_bar() -> (Record, Bar, Instant) {
+        let record = Record::default();
+        let mut bar = Bar::new("x.tar", Box::new(record.clone()), Box::new(|| 80), false);
+        let start = start();
+        bar.update(start, &second(100));
+        (record, bar, start)
+    }
+
+    #[test]
+    fn redraws_in_place_and_not_too_often() {
+        let (record, mut bar, start) = drawn_bar();
+        let once = record.writes();
+        bar.update(start + REDRAW / 2, &second(101));
+        assert_eq!(record.writes(), once);
+        bar.update(start + REDRAW, &second(102));
+        assert!(record.writes() > once);
+        assert!(record.text().contains("51% of 200.0 MiB"), "{:?}", record.text());
+        assert!(!record.text().contains('\n'), "{:?}", record.text());
+        bar.update(start + REDRAW, &Snapshot { phase: Phase::Verifying, ..second(102) });
+        assert!(record.text().contains("verifying"), "{:?}", record.text());
+    }
+
+    #[test]
+    fn notes_stand_on_lines_of_their_own() {
+        let (record, mut bar, _) = drawn_bar();
+        bar.note("mirror\u{1b} gone");
+        let text = record.text();
+        let (before, after) = text.split_once("mirror? gone\n").unwrap();
+        assert!(before.ends_with("\r\u{1b}[2K"), "the bar is gone before the note: {before:?}");
+        assert!(after.contains("x.tar ["), "the bar is back after the note: {after:?}");
+    }
+
+    #[test]
+    fn the_end_leaves_only_its_line() {
+        let (record, mut bar, _) = drawn_bar();
+        bar.finish(Some("x.tar: done"));
+        drop(bar);
+        let text = record.text();
+        let (before, after) = text.split_once("x.tar: done\n").unwrap();
+        assert!(before.ends_with("\r\u{1b}[2K"), "{before:?}");
+        assert_eq!(after, "", "what others wrote meanwhile is left alone");
+    }
+
+    #[test]
+    fn an_abandoned_bar_is_cleared_and_an_unused_one_writes_nothing() {
+        let (record, bar, _) = drawn_bar();
+        drop(bar);
+        assert!(record.text().ends_with("\r\u{1b}[2K"), "{:?}", record.text());
+        let unused = Record::default();
+        drop(Bar::new("x", Box::new(unused.clone()), Box::new(|| 80), false));
+        assert_eq!(unused.text(), "");
+    }
+
+    #[test]
+    fn a_second_transfer_is_drawn_anew() {
+        let (record, mut bar, start) = drawn_bar();
+        bar.finish(None);
+        bar.note("between");
+        bar.update(start + Duration::from_secs(9), &second(1));
+        let text = record.text();
+        let (_, after) = text.split_once("between\n").unwrap();
+        assert!(after.contains(" 0% of"), "{after:?}");
+    }
+}
