@@ -9,4 +9,5 @@ mod driver;
 mod failover;
 mod mirrors;
 mod portage_call;
+mod resume;
 mod verification;
