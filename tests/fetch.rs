@@ -5,9 +5,12 @@
 //! evidence: bytes on disk, requests and bytes that a mirror saw, the exit status, a line on stderr, the
 //! state.
 
+mod blame;
 mod driver;
+mod endings;
 mod failover;
 mod mirrors;
 mod portage_call;
+mod race;
 mod resume;
 mod verification;
