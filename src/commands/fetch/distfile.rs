@@ -164,7 +164,7 @@ fn sources(
             name: place.name,
             url: place.url,
             doubt: place.doubt.map(|(mirror, guess)| {
-                let find = find(mirror, target, learned.clone());
+                let find = find(mirror, target, state, learned.clone());
                 match guess {
                     Guess::Usual => Doubt::Guessed(find),
                     Guess::Nothing => Doubt::Unknown(find),
