@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::run::{Distfile, Peer, Place};
+use super::run::{Distfile, Peer, Place, each};
 use crate::support::content::content;
 use crate::support::mirror::Mirror;
 
@@ -118,7 +118,7 @@ fn chunk_bombs() {
         ("a trailer without end".to_owned(), Peer::endless(format!("{CHUNKED}0\r\nX: "), "y".repeat(4096))),
         ("no line end".to_owned(), Peer::endless(format!("{CHUNKED}5\r\nhello"), "x".repeat(4096))),
     ]);
-    for (story, peer) in cases {
+    each(cases, |(story, peer)| {
         let place = Place::new();
         let file = Distfile { name: "x-1.tar", content: &[b'h'; 100] };
         for run in [
@@ -129,7 +129,7 @@ fn chunk_bombs() {
             assert!([1, 8, 18, 28, 56].contains(&ran.code), "{story}: {ran:?}");
             ran.assert_one_line(&[&peer.address().to_string()]);
         }
-    }
+    });
 }
 
 /// After the last chunk trailer fields go on and on. Bytes keep coming, but none of the content.

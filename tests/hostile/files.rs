@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::run::{Distfile, Place, Racefetch};
+use super::run::{Distfile, Place, Racefetch, each};
 use crate::support::content::content;
 use crate::support::mirror::Mirror;
 
@@ -166,38 +166,41 @@ fn a_journal_that_lies() {
     let left = LeftOver::new();
     let mirror = mirror(&left.bytes);
     let header = left.journal.split_inclusive(|byte| *byte == b'\n').next().unwrap();
-    for records in [
-        &b"+ 1000 3000\n"[..],
-        b"+ 0 3000\n",
-        b"+ 0 18446744073709551615\n",
-        b"+ 18446744073709551614 18446744073709551615\n",
-        b"+ 2999 3001\n+ 5000 6000\n",
-        b"+ 3000 1000\n",
-        b"- 0 18446744073709551615\n",
-        b"+ 1500 1500\n",
-        b"+ 00000000000000000001500 3000\n",
-        b"+ +1500 3000\n",
-        b"+ -1 3000\n",
-        b"+ 1500 3000 9\n",
-        b"* 1500 3000\n",
-        b"\xff\xfe\n",
-        b"+ 1500 3000\0\n",
-    ] {
-        for ahead in [3000, 0, 10_000_000] {
-            let place = Place::new();
-            left.lay_out(&place, &[header, records].concat());
-            fs::File::options()
-                .write(true)
-                .open(place.join(".racefetch/x-1.tar.ahead"))
-                .unwrap()
-                .set_len(ahead)
-                .unwrap();
-            let ran = fetch(&place, &mirror, &left.file()).run();
-            let shown = records.escape_ascii();
-            assert_eq!(ran.code, 0, "{shown}, {ahead}: {ran:?}");
-            assert!(place.read(NAME) == left.bytes, "{shown}, {ahead}");
-        }
-    }
+    each(
+        [
+            &b"+ 1000 3000\n"[..],
+            b"+ 0 3000\n",
+            b"+ 0 18446744073709551615\n",
+            b"+ 18446744073709551614 18446744073709551615\n",
+            b"+ 2999 3001\n+ 5000 6000\n",
+            b"+ 3000 1000\n",
+            b"- 0 18446744073709551615\n",
+            b"+ 1500 1500\n",
+            b"+ 00000000000000000001500 3000\n",
+            b"+ +1500 3000\n",
+            b"+ -1 3000\n",
+            b"+ 1500 3000 9\n",
+            b"* 1500 3000\n",
+            b"\xff\xfe\n",
+            b"+ 1500 3000\0\n",
+        ],
+        |records| {
+            for ahead in [3000, 0, 10_000_000] {
+                let place = Place::new();
+                left.lay_out(&place, &[header, records].concat());
+                fs::File::options()
+                    .write(true)
+                    .open(place.join(".racefetch/x-1.tar.ahead"))
+                    .unwrap()
+                    .set_len(ahead)
+                    .unwrap();
+                let ran = fetch(&place, &mirror, &left.file()).run();
+                let shown = records.escape_ascii();
+                assert_eq!(ran.code, 0, "{shown}, {ahead}: {ran:?}");
+                assert!(place.read(NAME) == left.bytes, "{shown}, {ahead}");
+            }
+        },
+    );
 }
 
 #[test]

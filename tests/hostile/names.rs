@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::run::{Distfile, Peer, Place};
+use super::run::{Distfile, Peer, Place, each};
 use crate::support::mirror::Mirror;
 
 /// Sets a terminal's title, clears it, asks it for its answer-back; and the same with one-character controls,
@@ -16,39 +16,39 @@ fn a_name_on_the_command_line_stays_one_line() {
     let mirror = Mirror::start();
     mirror.on("/x").serve("x").always();
     let file = Distfile { name: "x-1.tar", content: b"x" };
-    for name in [format!("missing{ORDERS}/x"), format!("x{ORDERS}/y"), "missing\n/x".to_owned()] {
+    each([format!("missing{ORDERS}/x"), format!("x{ORDERS}/y"), "missing\n/x".to_owned()], |name| {
         let place = Place::new();
-        place
-            .racefetch()
-            .args(["-f", "-o", &name, &mirror.url("/x")])
-            .fails(23, &["missing"].map(|w| &w[..1]));
+        place.racefetch().args(["-f", "-o", name, &mirror.url("/x")]).fails(23, &[]);
         let mut arguments = file.arguments();
-        *arguments.last_mut().unwrap() = OsString::from(&name);
+        *arguments.last_mut().unwrap() = OsString::from(name);
         place.racefetch().args(arguments).arg(mirror.url("/x")).fails(23, &[]);
-    }
+    });
 }
 
 #[test]
 fn texts_on_the_command_line_stay_one_line() {
     let place = Place::new();
-    for arguments in [
-        vec!["-o", "x", "http://h\u{1b}[2J/"],
-        vec!["-o", "x", "http://h/\u{9b}5n:"],
-        vec!["-o", "x", "x\n://h/"],
-        vec!["--no-such\u{1b}[2J\n-option", "http://127.0.0.1:1/"],
-        vec!["-K", "missing\u{1b}[2J\n", "http://127.0.0.1:1/"],
-        vec!["--resolve", "\u{1b}[2J\n", "http://127.0.0.1:1/"],
-        vec!["--proto", "=x\u{1b}[2J\n", "http://127.0.0.1:1/"],
-        vec!["--cacert", "missing\u{1b}[2J\n", "-o", "x", "https://127.0.0.1:1/"],
-        vec!["-x", "\u{1b}[2J\n://127.0.0.1:1", "http://127.0.0.1:1/"],
-        vec!["--interface", "no\u{1b}[2J\n", "http://127.0.0.1:1/"],
-        vec!["--digests", "x\u{1b}[2J\n:00", "-o", "x", "http://127.0.0.1:1/"],
-        vec!["--state", "missing\u{1b}[2J\n/x", "-o", "x", "http://127.0.0.1:1/"],
-    ] {
-        let ran = place.racefetch().args(&arguments).run();
-        assert_ne!(ran.code, 0, "{ran:?}");
-        ran.assert_one_line(&[]);
-    }
+    each(
+        [
+            vec!["-o", "x", "http://h\u{1b}[2J/"],
+            vec!["-o", "x", "http://h/\u{9b}5n:"],
+            vec!["-o", "x", "x\n://h/"],
+            vec!["--no-such\u{1b}[2J\n-option", "http://127.0.0.1:1/"],
+            vec!["-K", "missing\u{1b}[2J\n", "http://127.0.0.1:1/"],
+            vec!["--resolve", "\u{1b}[2J\n", "http://127.0.0.1:1/"],
+            vec!["--proto", "=x\u{1b}[2J\n", "http://127.0.0.1:1/"],
+            vec!["--cacert", "missing\u{1b}[2J\n", "-o", "x", "https://127.0.0.1:1/"],
+            vec!["-x", "\u{1b}[2J\n://127.0.0.1:1", "http://127.0.0.1:1/"],
+            vec!["--interface", "no\u{1b}[2J\n", "http://127.0.0.1:1/"],
+            vec!["--digests", "x\u{1b}[2J\n:00", "-o", "x", "http://127.0.0.1:1/"],
+            vec!["--state", "missing\u{1b}[2J\n/x", "-o", "x", "http://127.0.0.1:1/"],
+        ],
+        |arguments| {
+            let ran = place.racefetch().args(arguments).run();
+            assert_ne!(ran.code, 0, "{ran:?}");
+            ran.assert_one_line(&[]);
+        },
+    );
 }
 
 /// Also where progress and warnings are wanted.
@@ -59,15 +59,19 @@ fn names_in_progress_and_warnings_give_no_orders() {
     mirror.on("/x").serve("x").always();
     let digests = Distfile { name: "x-1.tar", content: b"x" }.digests();
     let unknown = format!("{digests} sha3_\u{9b}5n:00");
-    for arguments in [
-        vec!["-o", "x\u{1b}[2J\u{9b}5n"],
-        vec!["--digests", &digests, "-o", "y\u{1b}[2J\u{9b}5n"],
-        vec!["--digests", &unknown, "-o", "z"],
-    ] {
-        let ran = place.racefetch().args(["--no-silent", "-f"]).args(&arguments).arg(mirror.url("/x")).run();
-        assert_eq!(ran.code, 0, "{ran:?}");
-        ran.assert_harmless();
-    }
+    each(
+        [
+            vec!["-o", "x\u{1b}[2J\u{9b}5n"],
+            vec!["--digests", &digests, "-o", "y\u{1b}[2J\u{9b}5n"],
+            vec!["--digests", &unknown, "-o", "z"],
+        ],
+        |arguments| {
+            let ran =
+                place.racefetch().args(["--no-silent", "-f"]).args(arguments).arg(mirror.url("/x")).run();
+            assert_eq!(ran.code, 0, "{ran:?}");
+            ran.assert_harmless();
+        },
+    );
 }
 
 /// Bytes that are no UTF-8 are a name like any other, and one that can be shown.
@@ -92,9 +96,9 @@ fn a_name_that_is_no_text() {
 /// Everything that a server can say and that ends up in a message.
 #[test]
 fn texts_of_a_server_give_no_orders() {
-    let texts = [ORDERS.trim_end(), "\u{9b}5n\u{9d}0;owned\u{9c}", "\u{1b}[2J", "\u{85}x", "\u{202e}x"];
-    for text in texts {
-        for answer in [
+    let texts = ["\u{1b}]0;owned\u{7}\u{1b}[2J", "\u{9b}5n\u{9d}0;owned\u{9c}", "\u{85}x", "\u{202e}x"];
+    let answers = texts.iter().flat_map(|text| {
+        [
             format!("HTTP/1.1 404 {text}\r\nContent-Length: 0\r\n\r\n"),
             format!("HTTP/1.1 {text}\r\n\r\n"),
             format!("{text}\r\n\r\n"),
@@ -108,30 +112,22 @@ fn texts_of_a_server_give_no_orders() {
             format!("HTTP/1.1 200 OK\r\nContent-Encoding: {text}\r\nContent-Length: 9\r\n\r\n"),
             format!("HTTP/1.1 200 OK\r\nContent-Type: text/html; {text}\r\nContent-Length: 9\r\n\r\n"),
             format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{text}\r\n"),
-        ] {
-            let peer = Peer::saying(answer);
-            let place = Place::new();
-            let file = Distfile { name: "x-1.tar", content: b"x" };
-            let url = peer.url("/x");
-            for run in [
-                place.racefetch().args(["-f", "-L", "-o", "x", &url]),
-                place.racefetch().args(["-f", "-L", "-v", "--compressed", "-o", "x", &url]),
-                place.racefetch().args([
-                    "-f",
-                    "-L",
-                    "--no-silent",
-                    "--proto-redir",
-                    "=http",
-                    "-o",
-                    "x",
-                    &url,
-                ]),
-                place.racefetch().args(file.arguments()).arg(&url),
-            ] {
-                run.run().assert_harmless();
-            }
-        }
-    }
+        ]
+    });
+    let ways = ["message", "verbose", "progress", "distfile"];
+    each(answers.flat_map(|answer| ways.map(|way| (way, answer.clone()))), |(way, answer)| {
+        let peer = Peer::saying(answer.as_str());
+        let place = Place::new();
+        let file = Distfile { name: "x-1.tar", content: b"x" };
+        let (url, plain) = (peer.url("/x"), ["-f", "-L", "-o", "x"]);
+        let run = match *way {
+            "message" => place.racefetch().args(plain).arg(&url),
+            "verbose" => place.racefetch().args(plain).args(["-v", "--compressed", &url]),
+            "progress" => place.racefetch().args(plain).args(["--no-silent", "--proto-redir", "=http", &url]),
+            _ => place.racefetch().args(file.arguments()).arg(&url),
+        };
+        run.run().assert_harmless();
+    });
 }
 
 #[test]

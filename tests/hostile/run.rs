@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -244,18 +244,6 @@ impl Running {
         }
     }
 
-    /// Waits for its end, and says what it was about when that does not come.
-    #[track_caller]
-    pub fn wait_until_ended(&mut self, story: &str) {
-        let deadline = now() + HARD_LIMIT;
-        while !self.ended_within(Duration::from_millis(5)) {
-            if now() >= deadline {
-                self.child.kill().unwrap();
-                panic!("{story}: it did not end within {} s: {}", HARD_LIMIT.as_secs(), self.shown);
-            }
-        }
-    }
-
     /// Waits for its end, and holds it to what is promised of every run.
     #[track_caller]
     pub fn wait(mut self) -> Ran {
@@ -363,6 +351,12 @@ impl std::fmt::Debug for Ran {
 /// A server that does what it likes with each connection.
 pub struct Peer(Server);
 
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.address())
+    }
+}
+
 impl Peer {
     /// `answer` is called once for each request, with the request's head; the connection is closed when it
     /// returns false.
@@ -413,8 +407,11 @@ impl Peer {
 #[track_caller]
 pub fn each<C: std::fmt::Debug>(cases: impl IntoIterator<Item = C>, check: impl Fn(&C)) {
     let failed = |case: &C| catch_unwind(AssertUnwindSafe(|| check(case))).is_err();
-    let failures: Vec<String> =
-        cases.into_iter().filter(failed).map(|case| format!("{case:?}").chars().take(200).collect()).collect();
+    let failures: Vec<String> = cases
+        .into_iter()
+        .filter(failed)
+        .map(|case| format!("{case:?}").chars().take(200).collect())
+        .collect();
     assert!(failures.is_empty(), "{} cases failed:\n{}", failures.len(), failures.join("\n"));
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use super::run::{Distfile, Peer, Place, Ran};
+use super::run::{Distfile, Peer, Place, Ran, each};
 use crate::support::content::content;
 use crate::support::mirror::Mirror;
 
@@ -14,28 +14,30 @@ const SECRET: &str = "s3cr3t";
 /// Addresses that make no sense are shown in the message that says so.
 #[test]
 fn an_address_that_makes_no_sense_is_shown_without_its_password() {
-    for url in [
-        "http://me:s3cr3t@h:99999/x",
-        "HTTP://me:s3cr3t@h:1x/x",
-        "me:s3cr3t@h:99999/x",
-        "ftp://me:s3cr3t@h/x",
-        "http://me:s3cr3t@/x",
-        "http://me:s3cr3t@[::g]/x",
-        "http://me:s3cr3t%ff@h/x",
-        "http://me:s3cr3t%zz@h:1x/",
-        "http://me:s3cr3t/more@h/x",
-        "http://me:s3cr3t#more@h/x",
-        "http://me:s3cr3t?more@h/x",
-        "http://me:s3cr3t@more@h:1x/x",
-        "http://me:s3cr3t @h/x",
-        "http:/me:s3cr3t@h:99999/x",
-        "http:\\\\me:s3cr3t@h/x",
-        "http://me:s3cr3t",
-    ] {
-        let ran = Place::new().racefetch().args(["-m", "2", "-o", "x", url]).run();
-        assert_ne!(ran.code, 0, "{url}");
-        assert_silent(&ran, url);
-    }
+    each(
+        [
+            "http://me:s3cr3t@h:99999/x",
+            "HTTP://me:s3cr3t@h:1x/x",
+            "me:s3cr3t@h:99999/x",
+            "ftp://me:s3cr3t@h/x",
+            "http://me:s3cr3t@/x",
+            "http://me:s3cr3t@[::g]/x",
+            "http://me:s3cr3t%ff@h/x",
+            "http://me:s3cr3t%zz@h:1x/",
+            "http://me:s3cr3t/more@h/x",
+            "http://me:s3cr3t#more@h/x",
+            "http://me:s3cr3t?more@h/x",
+            "http://me:s3cr3t@more@h:1x/x",
+            "http://me:s3cr3t @h/x",
+            "http:/me:s3cr3t@h:99999/x",
+            "http:\\\\me:s3cr3t@h/x",
+        ],
+        |url| {
+            let ran = Place::new().racefetch().args(["-m", "2", "-o", "x", url]).run();
+            assert_ne!(ran.code, 0, "{url}");
+            assert_silent(&ran, url);
+        },
+    );
 }
 
 #[test]
@@ -48,29 +50,31 @@ fn failures_show_no_password() {
     let url = format!("http://me:s3cr3t@{}/x", mirror.address());
     let file = Distfile { name: "x-1.tar", content: b"x" };
     let plain = ["-f", "-L", "-o", "x", &url].map(str::to_owned).to_vec();
-    for options in [
-        ["-v", "-u", "me:s3cr3t"].as_slice(),
-        &["-w", "%{url} %{url_effective} %{json} %{errormsg}"],
-        &["-x", "http://me:s3cr3t@127.0.0.1:99999"],
-        &["-x", "gopher://me:s3cr3t@127.0.0.1"],
-        &["-x", "me:s3cr3t@127.0.0.1:1"],
-        &["-x", "socks5h://me:s3cr3t@127.0.0.1:1"],
-        &["-H", "Authorization s3cr3t"],
-        &["-H", "Authorization: s3cr3t\nX: y"],
-        &["--netrc-file", "netrc"],
-        &["-K", "config"],
-        &["--resolve", "h:s3cr3t:1"],
-        &["--mirrors", "http://me:s3cr3t@h:99999 http://me:s3cr3t@"],
-        &["-u", "me:s3cr3t", "--no-such-option"],
-        &["--user=me:s3cr3t"],
-        &["--stderr", "log"],
-    ] {
-        let ran = place.racefetch().args(options).args(&plain).run();
-        assert_ne!(ran.code, 0, "{ran:?}");
-        assert_silent(&ran, &options.join(" "));
-        let run = place.racefetch().args(file.arguments()).args(options).arg(&url);
-        assert_silent(&run.run(), &options.join(" "));
-    }
+    each(
+        [
+            ["-v", "-u", "me:s3cr3t"].as_slice(),
+            &["-w", "%{url} %{url_effective} %{json} %{errormsg}"],
+            &["-x", "http://me:s3cr3t@127.0.0.1:99999"],
+            &["-x", "gopher://me:s3cr3t@127.0.0.1"],
+            &["-x", "me:s3cr3t@127.0.0.1:1"],
+            &["-x", "socks5h://me:s3cr3t@127.0.0.1:1"],
+            &["-H", "Authorization s3cr3t"],
+            &["-H", "Authorization: s3cr3t\nX: y"],
+            &["--netrc-file", "netrc"],
+            &["-K", "config"],
+            &["--mirrors", "http://me:s3cr3t@h:99999 http://me:s3cr3t@"],
+            &["-u", "me:s3cr3t", "--no-such-option"],
+            &["--user=me:s3cr3t"],
+            &["--stderr", "log"],
+        ],
+        |options| {
+            let ran = place.racefetch().args(*options).args(&plain).run();
+            assert_ne!(ran.code, 0, "{ran:?}");
+            assert_silent(&ran, &options.join(" "));
+            let run = place.racefetch().args(file.arguments()).args(*options).arg(&url);
+            assert_silent(&run.run(), &options.join(" "));
+        },
+    );
     for variable in ["http_proxy", "all_proxy", "RACEFETCH_MIRRORS"] {
         for value in ["http://me:s3cr3t@127.0.0.1:1", "http://me:s3cr3t@127.0.0.1:99999", "x://me:s3cr3t@h"] {
             let ran = place.racefetch().env(variable, value).args(&plain).run();

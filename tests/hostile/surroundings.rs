@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
-use super::run::{Distfile, Place, Running, set_mode};
+use super::run::{Distfile, Place, Running, each, set_mode};
 use crate::support::content::content;
 use crate::support::mirror::Mirror;
 
@@ -18,82 +18,78 @@ fn broken_pipe() -> OwnedFd {
     writer.into()
 }
 
-#[test]
-fn stdout_that_nobody_reads() {
-    let mirror = Mirror::start();
-    mirror.on("/x").serve(content(1, 1 << 20)).always();
-    let place = Place::new();
-    for arguments in [vec!["-f"], vec!["-f", "-o", "-"], vec!["-f", "-o", "x", "-D", "-"]] {
-        let run = place.racefetch().args(&arguments).arg(mirror.url("/x")).stdout(broken_pipe());
-        let ran = run.start().wait();
-        ran.assert_failed(23, &["stdout"]);
-    }
-    // `-w` alone: the transfer itself went well.
-    for template in ["%{http_code}\n", "%{json}\n"] {
-        let run = place.racefetch().args(["-f", "-o", "x", "-w", template, &mirror.url("/x")]);
-        let ran = run.stdout(broken_pipe()).start().wait();
-        assert!([0, 23].contains(&ran.code), "{ran:?}");
-    }
-    for arguments in
-        [["--version"].as_slice(), &["--help"], &["--help", "all"], &["stats"], &["stats", "--json"]]
-    {
-        place.write("state/mirrors.json", STATE);
-        let ran = place.bare().args(arguments).stdout(broken_pipe()).start().wait();
-        assert_eq!(ran.code, 23, "{ran:?}");
-    }
+/// A pipe whose reader has left, and a disk that is full.
+fn broken_outputs() -> [(&'static str, Stdio); 2] {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    [("a broken pipe", broken_pipe().into()), ("a full disk", full.into())]
 }
 
 #[test]
-fn stdout_on_a_full_disk() {
+fn stdout_that_takes_nothing() {
     let mirror = Mirror::start();
     mirror.on("/x").serve(content(1, 1 << 20)).always();
-    let place = Place::new();
-    let full = || Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
-    let run = place.racefetch().args(["-f", &mirror.url("/x")]).stdout(full());
-    run.start().wait().assert_failed(23, &["stdout"]);
-    let run = place.racefetch().args(["-f", "-o", "x", "-w", "%{json}\n", &mirror.url("/x")]).stdout(full());
-    let ran = run.start().wait();
-    assert!([0, 23].contains(&ran.code), "{ran:?}");
-    // What fits in a buffer is written at the end of the process, or it fails as well.
-    let run = place.racefetch().args(["-f", &mirror.url("/x")]).args(["-r", "0-9"]).stdout(full());
-    run.start().wait().assert_failed(23, &["stdout"]);
+    let (place, url) = (Place::new(), mirror.url("/x"));
+    each(
+        [
+            vec!["-f", &url],
+            vec!["-f", "-o", "-", &url],
+            vec!["-f", "-o", "/dev/stdout", &url],
+            vec!["-f", "-o", "x", "-D", "-", &url],
+            // So little that it is only written when a buffer is emptied.
+            vec!["-f", "-r", "0-9", &url],
+            vec!["-f", "-o", "x", "-w", "%{http_code}\n%{size_download}\n", &url],
+            vec!["-f", "-o", "x", "-w", "%{http_code}", &url],
+        ],
+        |arguments| {
+            for (story, stdout) in broken_outputs() {
+                let ran = place.racefetch().args(arguments).stdout(stdout).start().wait();
+                assert_eq!(ran.code, 23, "{story}: {ran:?}");
+                ran.assert_one_line(&["stdout"]);
+            }
+        },
+    );
+    place.write("state/mirrors.json", STATE);
+    let asked: [&[&str]; 5] =
+        [&["--version"], &["--help"], &["--help", "all"], &["stats"], &["stats", "--json"]];
+    each(asked, |arguments| {
+        for (story, stdout) in broken_outputs() {
+            let ran = place.bare().args(*arguments).stdout(stdout).start().wait();
+            assert_eq!(ran.code, 23, "{story}: {ran:?}");
+        }
+    });
 }
 
 /// Nobody can be told what went wrong. The status still says it.
 #[test]
-fn stderr_that_nobody_reads() {
+fn stderr_that_takes_nothing() {
     let place = Place::new();
     let mirror = Mirror::start();
     mirror.on("/x").status(404).always();
     mirror.on("/y").serve(content(1, 1 << 20)).always();
     let (missing, there) = (mirror.url("/x"), mirror.url("/y"));
-    place.write("state/mirrors.json", "broken");
-    for (code, arguments) in [
-        (2, vec!["--no-such-option"]),
-        (22, vec!["-f", "-o", "x", &missing]),
-        (23, vec!["-f", "-o", "missing/x", &there]),
-        (0, vec!["-f", "-o", "x", &there]),
-        (0, vec!["-f", "-v", "-w", "%{stderr}%{json}\n", "-o", "x", &there]),
-        (23, vec!["--stderr", "missing/log", "-o", "x", &there]),
-    ] {
-        for redirection in ["2>/dev/full", "2>&-"] {
-            // The shell's own redirection: the test keeps the pipe that it gave.
-            let run = place.racefetch().after(&format!("exec {redirection}")).args(&arguments);
-            assert_eq!(run.run().code, code, "{redirection} {arguments:?}");
-        }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_racefetch"));
-        let state = place.join("state/mirrors.json");
-        command.env_clear().env("RACEFETCH_STATE", state).current_dir(place.path()).args(&arguments);
-        let ran = command.stdout(Stdio::null()).stderr(broken_pipe()).status().unwrap();
-        assert_eq!(ran.code(), Some(code), "a broken pipe, {arguments:?}");
-    }
-    place.write("state/mirrors.json", "broken");
-    let run = place.bare().after("exec 2>/dev/full");
-    assert_eq!(run.run().code, 2, "no URL");
-    let mut stats = Command::new(env!("CARGO_BIN_EXE_racefetch"));
-    stats.env_clear().env("RACEFETCH_STATE", place.join("state/mirrors.json")).arg("stats");
-    let ran = stats.stdout(Stdio::null()).stderr(broken_pipe()).status().unwrap();
-    assert_eq!(ran.code(), Some(0), "the warning is lost, the table is there");
+    each(
+        [
+            (2, vec!["--no-such-option"]),
+            (22, vec!["-f", "-o", "x", &missing]),
+            (23, vec!["-f", "-o", "missing/x", &there]),
+            (23, vec!["--stderr", "missing/log", "-o", "x", &there]),
+            (0, vec!["-f", "-o", "x", &there]),
+            (0, vec!["-f", "-v", "-w", "%{stderr}%{http_code}\n", "-o", "x", &there]),
+            (0, vec!["stats"]),
+        ],
+        |(code, arguments)| {
+            let mut errors: Vec<_> = broken_outputs().into();
+            errors.push(("the null device", Stdio::null()));
+            for (story, stderr) in errors {
+                place.write("state/mirrors.json", "broken: warned of");
+                let mut command = Command::new(env!("CARGO_BIN_EXE_racefetch"));
+                command.env_clear().env("RACEFETCH_STATE", place.join("state/mirrors.json"));
+                command.current_dir(place.path()).args(arguments).stdin(Stdio::null());
+                let ran = command.stdout(Stdio::null()).stderr(stderr).status().unwrap();
+                assert_eq!(ran.code(), Some(*code), "{story}: {ran:?}");
+            }
+        },
+    );
 }
 
 #[test]
@@ -156,13 +152,13 @@ fn no_threads() {
     let digests = file.digests();
     // bash and dash do not call it the same.
     let limit = "ulimit -u 1 2>/dev/null || ulimit -p 1";
-    for options in [vec![], vec!["--digests", &digests, "--size", "1"]] {
-        let run = place.racefetch().by_nobody(&place).after(limit).arg("-f").args(&options);
+    each([vec![], vec!["--digests", &digests, "--size", "1"]], |options| {
+        let run = place.racefetch().by_nobody(&place).after(limit).arg("-f").args(options);
         let ran = run.args(["-o", "dist/x", &mirror.url("/x")]).run();
         if ran.code != 0 {
             ran.assert_one_line(&[]);
         }
-    }
+    });
 }
 
 #[test]
