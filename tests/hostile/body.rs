@@ -180,7 +180,7 @@ fn a_content_a_byte_at_a_time_runs_into_the_speed_limit() {
 #[test]
 fn a_dripping_mirror_loses_its_part() {
     let (slow, good) = (Mirror::start(), Mirror::start());
-    let bytes = content(1, 4 << 20);
+    let bytes = content(1, 3 << 19);
     let file = Distfile { name: "x-1.tar", content: &bytes };
     slow.on("*").serve(&bytes).rate(20).always();
     good.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();

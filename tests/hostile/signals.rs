@@ -1,21 +1,24 @@
 //! Ends from outside, at any moment: statuses as a shell would report them, and a prefix that is right.
 
 use std::fs;
+use std::io::Read;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::run::{Distfile, Peer, Place, Racefetch, now};
+use super::run::{Distfile, Peer, Place, Racefetch, each, now};
 use crate::support::content::content;
 use crate::support::mirror::Mirror;
 use crate::support::ports::Port;
+use crate::support::server::Server;
 
 /// Sends SIGTERM and SIGINT, each to a run of its own that has come to the point, and expects a quick end.
 #[track_caller]
 fn ends(story: &str, start: impl Fn() -> Racefetch, there: impl Fn() -> bool) {
-    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+    each([(Signal::TERM, 143), (Signal::INT, 130)], |&(signal, code)| {
         let mut running = start().start();
         let status = format!("/proc/{}/status", running.id());
         running.wait_until(story, || there() && catches_sigint(&status));
@@ -26,7 +29,7 @@ fn ends(story: &str, start: impl Fn() -> Racefetch, there: impl Fn() -> bool) {
         ran.assert_one_line(&[]);
         let took = now().saturating_duration_since(sent);
         assert!(took < Duration::from_secs(2), "{story}: it took {took:?}");
-    }
+    });
 }
 
 /// Whether the process has a handler for signal 2.
@@ -144,16 +147,26 @@ fn while_a_layout_is_asked_for() {
     ends("the request", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
 }
 
-/// A proxy that takes the connection and then says nothing, or a byte now and then.
+/// A proxy that hears what is asked of it and says nothing.
 #[test]
 fn while_a_proxy_says_nothing() {
-    let port = Port::mute();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+    let server = Server::start(Ipv4Addr::LOCALHOST.into(), move |mut socket, _, _| {
+        if socket.read(&mut [0; 1]).is_ok_and(|read| read > 0) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        socket.wait_for_close();
+    });
     let place = Place::new();
-    for proxy in ["http", "socks5h"] {
-        let proxy = format!("{proxy}://{}", port.address());
-        let run = || place.racefetch().args(["-p", "-x", &proxy, "-f", "-o", "x", "http://h.test/x"]);
-        ends("the proxy", run, || true);
-    }
+    each(["http", "socks5h"], |scheme| {
+        let start = || {
+            seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            let proxy = format!("{scheme}://{}", server.address());
+            place.racefetch().args(["-p", "-x", &proxy, "-f", "-o", "x", "http://h.test/x"])
+        };
+        ends("the handshake", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+    });
 }
 
 /// Killed at many moments, each a little later than the one before: what lies there is always a prefix, and the
