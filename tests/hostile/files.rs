@@ -145,6 +145,23 @@ fn a_good_journal_is_taken_over() {
     assert!(!place.exists(".racefetch"));
 }
 
+/// Side files that are of no use any longer (all that was ahead has been moved, the digests are others, the journal is
+/// none) go with success too: nobody else would come for them.
+#[test]
+fn useless_side_files_are_removed_with_success() {
+    let left = LeftOver::new();
+    let mirror = mirror(&left.bytes);
+    let header = left.journal.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    let emptied = [header, b"+ 1500 3000\n- 1500 3000\n"].concat();
+    each([&emptied, header, b"racefetch ahead 1 sha512:00\n+ 1500 3000\n", b""], |journal| {
+        let place = Place::new();
+        left.lay_out(&place, journal);
+        fetch(&place, &mirror, &left.file()).succeeds();
+        assert!(place.read(NAME) == left.bytes);
+        assert!(!place.exists(".racefetch"), "{}", journal.escape_ascii());
+    });
+}
+
 /// A journal that ends anywhere. What it still says is true, so nothing but bytes of the network can be lost.
 #[test]
 fn a_journal_that_ends_anywhere() {
