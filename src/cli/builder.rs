@@ -211,6 +211,7 @@ impl<'a> Builder<'a> {
                 }
                 distfile.parallel_mirrors = Some(mirrors);
             }
+            Opt::LookAhead => distfile.no_look_ahead = !on,
             Opt::State => distfile.state = Some(path()?),
             Opt::Tier => distfile.tiers.add(text()?).map_err(|error| complain(error.to_string()))?,
             Opt::Timeline => distfile.timeline = Some(sink(filled()?)),

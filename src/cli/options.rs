@@ -354,6 +354,8 @@ pub struct DistfileOptions {
     /// Mirrors to use at once at most, at least 1.
     pub parallel_mirrors: Option<u32>,
     pub state: Option<PathBuf>,
+    /// Leave the package's other distfiles for later calls.
+    pub no_look_ahead: bool,
     pub tiers: Tiers,
     /// Where the picture of the transfer goes.
     pub timeline: Option<Sink>,

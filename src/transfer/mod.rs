@@ -2,11 +2,13 @@
 //!
 //! Pure: [`segments`], [`meter`], `source`, `outlook`, `sharing`, [`scheduler`] (who sends what), [`blame`]
 //! (whose bytes are wrong). With I/O: [`worker`] (a thread for each source), [`sink`] and `ahead` (the file,
-//! and what lies ahead of its prefix), [`hashing`], `audit`, [`engine`] (all of it together), [`single`] (one
-//! URL without digests), [`limiter`]. [`trace`] and [`timeline`] (both pure) show what happened.
+//! and what lies ahead of its prefix), [`hashing`], `audit`, [`engine`] (all of it together for one file),
+//! [`batch`] (many files), [`single`] (one URL without digests), [`limiter`]. What is told of it: `observer`
+//! (while it goes on), [`trace`] and [`timeline`] (afterwards, both pure).
 
 mod ahead;
 mod audit;
+pub mod batch;
 pub mod blame;
 pub mod engine;
 pub mod hashing;

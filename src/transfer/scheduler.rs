@@ -49,7 +49,8 @@ pub enum Action {
     /// Ask `source` for `range`; an end of `u64::MAX` means: up to the end of the file. `skip`: when the server
     /// ignores ranges, read over what comes before.
     Open { source: SourceId, range: ByteRange, skip: bool },
-    /// Another source sends what lies behind `end`: stop there.
+    /// Another source sends what lies behind `end`: stop there, and drop the connection if its content goes on.
+    /// An answer that is longer than what was asked for, but was not shortened, is read until it is closed.
     Shorten { source: SourceId, end: u64 },
     /// What this source sends is not wanted any longer.
     Close { source: SourceId },
@@ -68,6 +69,8 @@ pub struct Opened {
     pub reused: bool,
 }
 
+/// How often it is looked for those who are late.
+const PULSE: Duration = Duration::from_millis(50);
 /// A source that sent nothing for so long, while others deliver, loses its claim.
 const STALL: Duration = Duration::from_secs(1);
 /// "While others deliver": something came from somebody within this time.
@@ -90,6 +93,7 @@ pub struct Scheduler {
     retries: u32,
     /// When something came from somebody last.
     last_arrival: Time,
+    ticked: Time,
     /// Bytes given up by cutting connections, estimated.
     pub(super) cut: f64,
     actions: Vec<Action>,
@@ -105,6 +109,7 @@ impl Scheduler {
             parallel: plan.parallel.max(1),
             retries: plan.retries,
             last_arrival: Time::ZERO,
+            ticked: Time::ZERO,
             cut: 0.0,
             actions: Vec::new(),
         }
@@ -129,13 +134,15 @@ impl Scheduler {
         match claim {
             Some(claim) => {
                 let content_end = opened.content_end;
-                if claim.end < asked.end.min(self.size.unwrap_or(u64::MAX)) {
+                let shortened = claim.end < asked.end.min(self.size.unwrap_or(u64::MAX));
+                if shortened {
                     self.actions.push(Action::Shorten { source: id, end: claim.end });
                 }
                 self.sources[id].state = State::Receiving {
                     claim,
                     content_end,
                     first_pos: opened.first_pos,
+                    shortened,
                     since: now,
                     last: now,
                 };
@@ -152,17 +159,24 @@ impl Scheduler {
         if self.sources[id].claim().is_some_and(|claim| claim.len() <= len) {
             self.extend(id, now);
         }
-        let State::Receiving { claim, content_end, last, .. } = &mut self.sources[id].state else {
+        let State::Receiving { claim, content_end, last, shortened, .. } = &mut self.sources[id].state else {
             return None;
         };
         *last = now;
         let kept = ByteRange::new(claim.first, claim.first + len.min(claim.len()));
         claim.first = kept.end;
-        let (claim, content_end) = (*claim, *content_end);
+        let (claim, whole, shortened) = (*claim, *content_end == Some(claim.end), *shortened);
         self.sources[id].delivered(kept.len(), now);
         if claim.is_empty() {
-            self.sources[id].finish(State::Idle, content_end == Some(claim.end), now);
+            if !whole && !shortened {
+                self.actions.push(Action::Close { source: id });
+            }
+            self.sources[id].finish(State::Idle, whole, now);
             self.schedule(now);
+        }
+        if now >= self.ticked + PULSE {
+            // Who listens to those who deliver may find no time to call it.
+            self.tick(now);
         }
         Some(kept)
     }
@@ -172,8 +186,8 @@ impl Scheduler {
         let State::Receiving { claim, content_end, first_pos, .. } = self.sources[id].state else { return };
         if self.size.is_none() && content_end.is_none() {
             self.learn_size(claim.first);
-        }
-        if claim.first == first_pos && !claim.is_empty() {
+            self.sources[id].finish(State::Idle, false, now);
+        } else if claim.first == first_pos && !claim.is_empty() {
             // Nothing came at all: asking again at once might go on for ever.
             self.fail(id, Failure::Truncated, now);
         } else {
@@ -190,6 +204,7 @@ impl Scheduler {
 
     /// Time went by.
     pub fn tick(&mut self, now: Time) {
+        self.ticked = now;
         self.expire(now);
         self.schedule(now);
     }
@@ -206,7 +221,7 @@ impl Scheduler {
             State::Resting { until } => Some(until.max(now)),
             _ => None,
         });
-        rested.fold(now + Duration::from_millis(50), Time::min)
+        rested.fold((self.ticked + PULSE).max(now), Time::min)
     }
 
     /// Size of the file, given or learned.
@@ -274,7 +289,10 @@ impl Scheduler {
     /// Where a claim ends, but neither the content nor what is to be done, no new request is needed.
     fn extend(&mut self, id: SourceId, now: Time) {
         self.unclaim_overdue(now);
-        let State::Receiving { claim, content_end, .. } = &mut self.sources[id].state else { return };
+        let State::Receiving { claim, content_end, shortened: false, .. } = &mut self.sources[id].state
+        else {
+            return;
+        };
         let Some(next) = self.todo.range_at(claim.end) else { return };
         let end = content_end.map_or(next.end, |content_end| next.end.min(content_end));
         if end <= claim.end {
@@ -282,7 +300,6 @@ impl Scheduler {
         }
         self.todo.remove(ByteRange::new(claim.end, end));
         claim.end = end;
-        self.actions.push(Action::Shorten { source: id, end });
     }
 
     /// What of `wanted`, from its first byte on, nobody has, or somebody who never sent a byte.
@@ -489,7 +506,7 @@ impl Scheduler {
 
     /// Stops a source at `end`; what lies behind is free again.
     pub(super) fn shorten(&mut self, id: SourceId, end: u64, now: Time) {
-        let State::Receiving { claim, last, .. } = &mut self.sources[id].state else { return };
+        let State::Receiving { claim, last, shortened, .. } = &mut self.sources[id].state else { return };
         if end == claim.first {
             let silence = now.saturating_sub(*last);
             self.actions.push(Action::Close { source: id });
@@ -497,6 +514,7 @@ impl Scheduler {
         }
         let tail = ByteRange::new(end, claim.end);
         claim.end = end;
+        *shortened = true;
         self.release(tail);
         self.actions.push(Action::Shorten { source: id, end });
     }
@@ -532,5 +550,107 @@ impl Scheduler {
         let size = self.size.unwrap_or(u64::MAX);
         assert_eq!(all, Segments::of(ByteRange::new(0, size)), "a byte is nowhere");
         assert_eq!(places, u128::from(size), "a byte is in two places");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    fn scheduler(size: Option<u64>, sources: usize) -> Scheduler {
+        let sources = vec![Expectation::default(); sources];
+        let mut scheduler =
+            Scheduler::new(Plan { size, present: Segments::new(), sources, parallel: 4, retries: 0 });
+        scheduler.tick(Time::ZERO);
+        scheduler
+    }
+
+    fn asked(scheduler: &mut Scheduler) -> Vec<(SourceId, ByteRange)> {
+        let opened = |action| match action {
+            Action::Open { source, range, .. } => Some((source, range)),
+            Action::Shorten { .. } | Action::Close { .. } => None,
+        };
+        scheduler.take_actions().into_iter().filter_map(opened).collect()
+    }
+
+    fn whole(end: u64) -> Opened {
+        Opened { first_pos: 0, content_end: Some(end), complete_length: Some(end), reused: false }
+    }
+
+    #[test]
+    fn a_source_that_refuses_a_range_of_its_own_file_is_not_asked_for_ever() {
+        let mut scheduler = scheduler(Some(100), 1);
+        assert_eq!(asked(&mut scheduler), [(0, ByteRange::new(0, 100))]);
+        scheduler.failed(0, Failure::RangeNotSatisfiable { complete_length: Some(100) }, MS(1));
+        assert!(asked(&mut scheduler).is_empty());
+        assert!(scheduler.is_stuck());
+    }
+
+    #[test]
+    fn content_that_ends_before_it_begins_is_not_asked_for_for_ever() {
+        let mut scheduler = scheduler(Some(100), 1);
+        let mut requests = 0;
+        for second in 1..60 {
+            scheduler.tick(MS(second * 1000));
+            requests += asked(&mut scheduler).len();
+            scheduler.opened(0, whole(100), MS(second * 1000 + 1));
+            scheduler.ended(0, MS(second * 1000 + 2));
+        }
+        requests += asked(&mut scheduler).len();
+        assert!(scheduler.is_stuck());
+        assert_eq!(requests, 3);
+    }
+
+    #[test]
+    fn a_late_answer_gets_its_claim_back() {
+        let mut scheduler = scheduler(Some(100), 2);
+        assert_eq!(asked(&mut scheduler), [(0, ByteRange::new(0, 100))]);
+        scheduler.tick(MS(400));
+        assert_eq!(asked(&mut scheduler), [(1, ByteRange::new(0, 100))]);
+        scheduler.opened(0, whole(100), MS(410));
+        assert_eq!(scheduler.received(0, 100, MS(420)), Some(ByteRange::new(0, 100)));
+        assert!(scheduler.is_complete());
+        assert_eq!(scheduler.take_actions(), [Action::Close { source: 1 }]);
+    }
+
+    #[test]
+    fn bytes_past_the_claim_are_kept_when_nobody_has_them() {
+        let mut scheduler = scheduler(None, 2);
+        assert_eq!(asked(&mut scheduler)[0], (0, ByteRange::new(0, PER_SOURCE)));
+        let opened = Opened { first_pos: 0, content_end: None, complete_length: None, reused: false };
+        scheduler.opened(0, opened, MS(10));
+        scheduler.failed(1, Failure::Status { code: 404, retry_after: None }, MS(11));
+        let kept = scheduler.received(0, PER_SOURCE + 5, MS(20));
+        assert_eq!(kept, Some(ByteRange::new(0, PER_SOURCE + 5)));
+        scheduler.ended(0, MS(30));
+        assert!(scheduler.is_complete());
+        assert_eq!(scheduler.size(), Some(PER_SOURCE + 5));
+    }
+
+    #[test]
+    fn an_empty_file_of_unknown_size_is_complete() {
+        let mut scheduler = scheduler(None, 2);
+        let opened = Opened { first_pos: 0, content_end: None, complete_length: None, reused: false };
+        scheduler.opened(0, opened, MS(10));
+        scheduler.ended(0, MS(20));
+        assert!(scheduler.is_complete());
+        assert_eq!(scheduler.size(), Some(0));
+    }
+
+    #[test]
+    fn a_silent_source_is_noticed_by_those_who_deliver() {
+        let mut scheduler = scheduler(Some(10 * PER_SOURCE), 2);
+        let requests = asked(&mut scheduler);
+        for (id, range) in requests {
+            let opened =
+                Opened { first_pos: range.first, content_end: Some(range.end), ..whole(10 * PER_SOURCE) };
+            scheduler.opened(id, opened, MS(10));
+        }
+        for ms in (20..1100).step_by(10) {
+            scheduler.received(1, 10, MS(ms));
+        }
+        assert!(matches!(scheduler.failure(0), Some(Failure::Stalled(_))));
     }
 }

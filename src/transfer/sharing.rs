@@ -37,6 +37,8 @@ const SLOW: f64 = 0.5;
 const QUEUE: f64 = 0.1;
 /// Part of the file that may be lost by cutting connections for each second that is gained.
 const WASTE_ALLOWED: f64 = 0.04;
+/// Part of the file that may be lost for a source whose rate is a guess.
+const MOST_FOR_A_GUESS: f64 = 0.01;
 /// Seconds that must be gained to change anything.
 const LEAST_GAIN: f64 = 0.05;
 
@@ -52,6 +54,7 @@ impl Scheduler {
         };
         let assumed = average.unwrap_or(rate);
         let (mut workers, left) = self.outlook(assumed, now);
+        let at_work = !workers.is_empty();
         workers.push(Worker { free: 0.0, gap, rate });
         let next: Vec<&Source> = self
             .idle(tier, now)
@@ -69,7 +72,7 @@ impl Scheduler {
         let finish = common_finish(&workers, left);
 
         let share = rate * (finish - gap);
-        let mut active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
+        let active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
         let pays = if active.clone().all(|s| s.is_settled(now)) { PAYS } else { PAYS_EARLY };
         let in_part = workers.len() > 1 && share * FRACTION > rate * gap.max(LEAST_GAP) * pays;
         let mut claim = whole(if in_part { share * FRACTION } else { share }.min(rate * LONGEST_CLAIM));
@@ -77,11 +80,13 @@ impl Scheduler {
             claim = claim.min(self.first_claim());
         }
         if self.todo.len() < claim {
-            // Nobody is cut short for a small gain, or for one that may be slow itself unless the gain is great.
-            let least_gain = if known.is_some() { gap.max(LEAST_GAIN) } else { TOO_LONG };
-            self.trim(id, finish, least_gain, assumed, now);
+            // Nobody is cut short for a small gain; for one that may be slow itself only when it costs little.
+            let (least_gain, most_cut) =
+                if known.is_some() { (gap.max(LEAST_GAIN), 1.0) } else { (TOO_LONG, MOST_FOR_A_GUESS) };
+            self.trim(id, finish, least_gain, most_cut, assumed, now);
         }
-        let least = if workers.len() > 1 { LEAST_CLAIM } else { 0 };
+        // Somebody has to begin.
+        let least = if at_work { LEAST_CLAIM } else { 0 };
         self.place(claim, least, whole(rate * gap), average.is_some_and(|average| rate < average * SLOW))
     }
 
@@ -116,8 +121,9 @@ impl Scheduler {
         if claim < least.min(range.len() / 2) {
             return None;
         }
-        // A rest that is not worth a request of its own goes along.
-        if range.len().saturating_sub(claim) <= gap.max(LEAST_CLAIM / 2) {
+        let claim = claim.max(LEAST_CLAIM);
+        // A small rest that is not worth a request of its own goes along.
+        if range.len().saturating_sub(claim) <= gap.min(claim / 2) {
             return Some(range);
         }
         Some(if from_the_end {
@@ -157,8 +163,9 @@ impl Scheduler {
         (workers, left)
     }
 
-    /// Gives back what others claimed but would deliver later than `finish` by `least_gain` seconds or more.
-    fn trim(&mut self, id: SourceId, finish: f64, least_gain: f64, assumed: f64, now: Time) {
+    /// Frees for `id` what others claimed but would deliver later than `finish` by `least_gain` seconds or more, as
+    /// long as not more than the part `most_cut` of the file is lost by it.
+    fn trim(&mut self, id: SourceId, finish: f64, least_gain: f64, most_cut: f64, assumed: f64, now: Time) {
         for victim in (0..self.sources.len()).filter(|victim| *victim != id) {
             let source = &self.sources[victim];
             let Some(claim) = source.claim().filter(|claim| !claim.is_empty()) else { continue };
@@ -176,7 +183,8 @@ impl Scheduler {
                     let in_flight = source.rate(now).unwrap_or(assumed) * (source.gap() + QUEUE);
                     let cut =
                         if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
-                    if cut == 0.0 || self.cut + cut <= self.size.unwrap_or(0) as f64 * WASTE_ALLOWED * gain {
+                    let allowed = self.size.unwrap_or(0) as f64 * most_cut.min(WASTE_ALLOWED * gain);
+                    if cut == 0.0 || self.cut + cut <= allowed {
                         self.cut += cut;
                         self.shorten(victim, end, now);
                     }
@@ -193,6 +201,6 @@ impl Scheduler {
     clippy::cast_sign_loss,
     reason = "the cast saturates, as it should"
 )]
-fn whole(bytes: f64) -> u64 {
+pub(super) fn whole(bytes: f64) -> u64 {
     bytes as u64
 }

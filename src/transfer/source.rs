@@ -32,11 +32,13 @@ pub(super) enum State {
         asked: ByteRange,
     },
     /// The claim begins at the next byte that will come. `content_end` lies behind its end when the answer is
-    /// longer than what is wanted of it.
+    /// longer than what is wanted of it. When it was `shortened`, the source stops by itself where the claim
+    /// ends; else it goes on until it is told.
     Receiving {
         claim: ByteRange,
         content_end: Option<u64>,
         first_pos: u64,
+        shortened: bool,
         since: Time,
         last: Time,
     },
@@ -153,14 +155,12 @@ impl Source {
         }
     }
 
-    /// Bytes per second, `assumed` when nothing is known, and at least that when it is too young to be called
-    /// slow.
+    /// Bytes per second, `assumed` when nothing is known, and at least that when what was measured is too young to
+    /// be called slow.
     pub fn rate_or(&self, assumed: f64, now: Time) -> f64 {
-        match self.rate(now) {
-            Some(rate) if self.is_settled(now) => rate,
-            Some(rate) => rate.max(assumed),
-            None => assumed,
-        }
+        let rate = self.rate(now).unwrap_or(assumed);
+        let young = self.meter.rate(now).is_some() && !self.is_settled(now);
+        if young { rate.max(assumed) } else { rate }
     }
 
     /// Bytes per second at which it can deliver the next `bytes` at best: in slow start the rate doubles with

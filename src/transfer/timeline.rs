@@ -263,7 +263,7 @@ impl Picture<'_> {
             let text = match mark {
                 Mark::Failed(words) => shortened(words, 60),
                 Mark::Convicted => "wrong bytes".to_owned(),
-                Mark::Suspected => "its part is fetched again elsewhere".to_owned(),
+                Mark::GivenUp => "fetched again elsewhere".to_owned(),
                 Mark::Closed(silent) if *silent >= WORTH_A_WORD_US => {
                     format!("given up after {} of silence", duration(*silent))
                 }
@@ -477,13 +477,13 @@ mod tests {
                 event(1000, None, What::Prefix { end: 3000, moved: 1000 }),
                 event(1010, None, What::Mismatch),
                 event(1100, Some(0), What::Sampled { bytes: 10 }),
-                event(1100, Some(1), What::Convicted),
                 event(1100, Some(1), What::GivenUp { first: 1000, end: 3000 }),
                 event(1100, Some(0), asked(1000, 3000, None)),
                 event(1200, Some(0), opened()),
                 event(1800, Some(0), received(1000, 3000, 1200)),
                 event(1800, None, What::Prefix { end: 3000, moved: 0 }),
                 event(2000, None, What::Verified),
+                event(2000, Some(1), What::Convicted),
             ],
             ..Trace::default()
         }
@@ -497,6 +497,7 @@ mod tests {
             "2.9 KiB in 2.00 s  ·  1.5 KiB/s  ·  waste 67.0 %  ·  verified",
             "said &lt;/svg&gt; &amp; \u{fffd}[2J",
             "wrong bytes",
+            "fetched again elsewhere",
             "Not asked: idle",
             "0 B, 2.0 KiB for nothing",
             "one: asked for 1000 to 3000 once more: first byte after 100 ms, 2.0 KiB in 600 ms, 3.3 KiB/s",

@@ -26,8 +26,7 @@
 //! | `failed` | `words` |
 //! | `mismatch` | the file is complete and its digests are wrong |
 //! | `sampled` | `bytes`: the source sent samples for comparison |
-//! | `suspected` | what came from there is fetched again elsewhere, to see whether it differs |
-//! | `convicted` | it sent wrong bytes |
+//! | `convicted` | it sent wrong bytes, as the right ones show |
 //! | `given_up` | `first`, `end`: these bytes, sent by this source, are fetched again; the file ends before them |
 //! | `prefix` | `end`: the file is there from its beginning to here; `moved`: bytes of it that came ahead of time |
 //! | `verified` | the digests match |
@@ -76,7 +75,6 @@ pub enum What {
     Failed { words: String },
     Mismatch,
     Sampled { bytes: u64 },
-    Suspected,
     Convicted,
     GivenUp { first: u64, end: u64 },
     Prefix { end: u64, moved: u64 },

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Context, Target};
 use crate::commands::mirrors::{configured, key, named};
-use crate::http::{Ask, Question, Url};
+use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::mirror::{MirrorKey, State};
 use crate::portage::mirror_uri::split;
 use crate::portage::uri;
@@ -41,7 +41,7 @@ pub(super) enum Guess {
 }
 
 /// `layout.conf` of the official mirrors, since 2023.
-const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
+pub(super) const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
 
 /// A mirror's layout that was read on the way.
 pub(super) type LearnedLayout = (MirrorKey, String);
@@ -56,10 +56,7 @@ pub(super) fn candidates(
     state: &State,
     tiers: &Tiers,
 ) -> Vec<Candidate> {
-    let mut mirrors = named(context.options.distfile.mirrors.as_deref(), &context.call);
-    if split(asked, &mirrors).is_none() {
-        mirrors = configured(&context.call); // a list that was expanded too early, or none
-    }
+    let mirrors = mirrors(context, asked);
     let Some((base, rest)) = split(asked, &mirrors) else {
         return third_party(context, url, asked, tiers);
     };
@@ -94,6 +91,16 @@ pub(super) fn candidates(
     candidates
 }
 
+/// The mirrors: those named, unless the URI lies under none of them and there are others in the configuration.
+pub(super) fn mirrors(context: &Context, asked: &str) -> Vec<MirrorBase> {
+    let named = named(context.options.distfile.mirrors.as_deref(), &context.call);
+    if split(asked, &named).is_some() {
+        return named;
+    }
+    let configured = configured(&context.call); // a list was expanded too early, or there is none
+    if configured.is_empty() { named } else { configured }
+}
+
 /// Finds out where a mirror has the file: by its layout, which is asked for unless it is known.
 pub(super) fn find(
     mirror: MirrorBase,
@@ -104,19 +111,24 @@ pub(super) fn find(
     let target = target.clone();
     let known = stored_layout(state, &key(&mirror));
     Box::new(move |agent| {
-        let layout = if let Some(layout) = known {
-            layout
-        } else {
-            let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
-            let question = Question { refuse_html: true, ..Question::default() };
-            let (_, answer) = agent.open(&url, &question, &Ask::default()).ok()?;
-            let text = read_text(answer.content, LAYOUT_LARGEST)?;
-            let layout = LayoutConf::parse(&text).ok()?;
-            let _ = learned.send((key(&mirror), text)); // the transfer may be over
-            layout
-        };
+        let layout = known.or_else(|| ask_layout(&mirror, agent, &learned))?;
         Url::parse(&mirror.uri(&path_by(&layout, &target))).ok()
     })
+}
+
+/// Asks a mirror for its layout.
+pub(super) fn ask_layout(
+    mirror: &MirrorBase,
+    agent: &mut Agent,
+    learned: &Sender<LearnedLayout>,
+) -> Option<LayoutConf> {
+    let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
+    let question = Question { refuse_html: true, ..Question::default() };
+    let (_, answer) = agent.open(&url, &question, &Ask::default()).ok()?;
+    let text = read_text(answer.content, LAYOUT_LARGEST).ok()?;
+    let layout = LayoutConf::parse(&text).ok()?;
+    let _ = learned.send((key(mirror), text)); // the transfer may be over
+    Some(layout)
 }
 
 fn path_by(layout: &LayoutConf, target: &Target) -> String {
@@ -124,29 +136,28 @@ fn path_by(layout: &LayoutConf, target: &Target) -> String {
 }
 
 /// A mirror's layout as we have read it ourselves, not too long ago.
-fn stored_layout(state: &State, mirror: &MirrorKey) -> Option<LayoutConf> {
+pub(super) fn stored_layout(state: &State, mirror: &MirrorKey) -> Option<LayoutConf> {
     let layout = state.mirror(mirror)?.layout.as_ref().filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
     LayoutConf::parse(&layout.value).ok()
 }
 
-/// A short content as text; none when it is longer, or breaks off.
-pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Option<String> {
+/// A short content as text.
+pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Result<String, Failure> {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        match content.read(&mut buffer).ok()? {
-            0 => break,
+        match content.read(&mut buffer)? {
+            0 => return String::from_utf8(text).map_err(|_| Failure::HtmlPage),
             n => text.extend_from_slice(&buffer[..n]),
         }
         if text.len() > largest {
-            return None;
+            return Err(Failure::TooLarge { limit: largest as u64 });
         }
     }
-    String::from_utf8(text).ok()
 }
 
 /// The key of a place that is no mirror: its scheme and host.
-fn origin(url: &Url) -> MirrorKey {
+pub(super) fn origin(url: &Url) -> MirrorKey {
     MirrorKey::new(&format!("{}://{}", url.scheme.name(), url.authority()))
 }
 

@@ -111,7 +111,7 @@ fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::
         Err(failure) => return (Err(failure), None),
     };
     let first_byte = answer.head_time;
-    let text = read_text(answer.content, LAYOUT_LARGEST).ok_or(Failure::Truncated);
+    let text = read_text(answer.content, LAYOUT_LARGEST);
     // Portage takes any page for an empty layout, and then looks for every file in the wrong place.
     let checked = text.and_then(|text| LayoutConf::parse(&text).map(|_| text).map_err(|_| Failure::HtmlPage));
     (checked, Some(first_byte))

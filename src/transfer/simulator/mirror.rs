@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::super::scheduler::{Expectation, Time};
+use super::super::sharing::whole;
 use super::{BUFFER, READ};
 use crate::http::{ByteRange, Failure};
 
@@ -205,7 +206,7 @@ impl Connection {
         let rate = rate.min(self.window as f64 / round_trip.as_secs_f64()).max(1.0);
         let time =
             if slow_start { READ.min(self.round_ends.saturating_sub(now)) } else { READ }.as_secs_f64();
-        let bytes = ((rate * time).ceil() as u64).clamp(1, BUFFER).min(rest.max(1));
+        let bytes = whole((rate * time).ceil()).clamp(1, BUFFER).min(rest.max(1));
         self.arriving = bytes.min(rest);
         let after = Duration::from_secs_f64(bytes as f64 / rate);
         self.last = now + after;
@@ -224,5 +225,5 @@ impl Connection {
 }
 
 fn most_in_flight(mirror: &Mirror, rate: f64) -> u64 {
-    (rate * (mirror.round_trip().as_secs_f64() + QUEUE)) as u64
+    whole(rate * (mirror.round_trip().as_secs_f64() + QUEUE))
 }

@@ -1,12 +1,21 @@
-//! What holds for any mirrors. `PROPTEST_CASES` sets how many are tried; a failure prints the smallest one found
-//! and keeps its seed in a file beside this one, from which the next run starts.
+//! What holds for any mirrors. The same mirrors are tried each time, unless `PROPTEST_RNG_SEED` says otherwise;
+//! `PROPTEST_CASES` sets how many. A failure prints the smallest one found, with its story, and keeps its seed in
+//! `proptest-regressions`, from which the next run starts.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::mirror::{Fault, INITIAL_WINDOW, Mirror};
 use super::{Outcome, Setup, run};
 
 const MB: f64 = 1e6;
+
+/// No test depends on luck.
+fn config() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { given.rng_seed };
+    ProptestConfig { rng_seed, ..given }
+}
 
 fn healthy() -> impl Strategy<Value = Mirror> {
     (5.3f64..7.7, prop::sample::select(vec![1u64, 5, 20, 50, 150, 300]), any::<bool>(), any::<bool>())
@@ -50,7 +59,7 @@ fn faulty() -> impl Strategy<Value = Mirror> {
         |(mirror, fault, mut changes, tier)| {
             changes.sort_by(|a, b| a.0.total_cmp(&b.0));
             let then = changes.into_iter().map(|(from, part)| (from, mirror.rate * part)).collect();
-            Mirror { fault, then, tier, ..mirror }
+            Mirror { then, fault, tier, ..mirror }
         },
     )
 }
@@ -68,11 +77,9 @@ fn longest_trip(mirrors: &[Mirror]) -> f64 {
     mirrors.iter().map(|m| m.round_trip().as_secs_f64()).fold(0.0, f64::max)
 }
 
-fn in_flight_but_fastest(mirrors: &[Mirror]) -> f64 {
-    let mut bytes: Vec<f64> = mirrors.iter().map(|m| m.rate * (m.round_trip().as_secs_f64() + 0.1)).collect();
-    bytes.sort_by(f64::total_cmp);
-    bytes.pop();
-    bytes.iter().sum()
+/// Bytes that are lost when the connection to each mirror is cut once.
+fn in_flight(mirrors: &[Mirror]) -> f64 {
+    mirrors.iter().map(|m| m.rate * (m.round_trip().as_secs_f64() + 0.1)).sum()
 }
 
 fn all_rates(mirrors: &[Mirror]) -> f64 {
@@ -89,9 +96,12 @@ fn within(limit: f64, outcome: &Outcome) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// When nothing fails: the bandwidth of all and 5 %, 4 round trips, and slow start twice, because
-    /// a source that is seen in it is thought to be slower than it is. Waste: 2 %,
-    /// and what is in flight when each connection but the fastest is cut once.
+    #![proptest_config(config())]
+
+    /// When nothing fails, it takes 1.05 times what the bandwidth of all allows; 4 round trips, and 2 more, because a
+    /// smaller gain does not pay for a new connection; slow start twice, because a source that is seen in it is
+    /// thought to be slower than it is; 0.2 s; and as long as must be gained before a connection may be cut
+    /// (4 % of the file for a second). Waste: 2 %, and each connection is cut once.
     #[test]
     fn nothing_fails(
         mirrors in prop::collection::vec(healthy(), 1..7),
@@ -104,8 +114,8 @@ proptest! {
             + 6.0 * longest_trip(&mirrors)
             + 2.0 * slow_start(&mirrors)
             + 0.2
-            + in_flight_but_fastest(&mirrors) / (0.04 * size as f64);
-        let allowed = 0.02 + in_flight_but_fastest(&mirrors) / size as f64;
+            + in_flight(&mirrors) / (0.04 * size as f64);
+        let allowed = 0.02 + in_flight(&mirrors) / size as f64;
         let outcome = run(&Setup { size, size_known, parallel: 8, mirrors, order });
         within(limit, &outcome)?;
         prop_assert!(outcome.waste <= allowed, "waste {}\n{}", outcome.waste, outcome.story.join("\n"));
@@ -134,6 +144,12 @@ proptest! {
         tier in 0u8..2,
         order in any::<u64>(),
     ) {
+        if parallel == 1 {
+            // Nobody is asked beside one that is slow: only the speed limits of the caller end that.
+            for other in &mut others {
+                other.then.clear();
+            }
+        }
         others.insert(at.index(others.len() + 1), Mirror { tier, ..honest });
         let outcome = run(&Setup { size, size_known, parallel, mirrors: others, order });
         prop_assert!(outcome.complete, "never complete\n{}", outcome.story.join("\n"));
@@ -151,12 +167,16 @@ proptest! {
         order in any::<u64>(),
     ) {
         let size = megabytes * 1_000_000;
-        mirrors.iter_mut().for_each(|m| m.rate = m.rate.max(MB));
-        let limit = 1.05 * size as f64 / all_rates(&mirrors)
-            + 2.0 * (4.0 * longest_trip(&mirrors) + slow_start(&mirrors));
+        for mirror in &mut mirrors {
+            mirror.rate = mirror.rate.max(MB);
+        }
+        let bandwidth = all_rates(&mirrors);
         mirrors.insert(at.index(mirrors.len() + 1), Mirror { fault, ..bad });
+        let limit = 1.05 * size as f64 / bandwidth
+            + 2.0 * (4.0 * longest_trip(&mirrors) + slow_start(&mirrors))
+            + 2.0;
         let outcome = run(&Setup { size, size_known, parallel: 8, mirrors, order });
-        within(limit + 2.0, &outcome)?;
+        within(limit, &outcome)?;
     }
 
     /// What happens at the same time may be told in any order.

@@ -68,7 +68,8 @@ pub(super) enum Mark<'a> {
     Failed(&'a str),
     /// Closed by us, so many microseconds after the last sign of life.
     Closed(u64),
-    Suspected,
+    /// What it sent is fetched again elsewhere.
+    GivenUp,
     Convicted,
 }
 
@@ -92,7 +93,7 @@ impl<'a> Story<'a> {
                         story.prefix.push((at, *first));
                     }
                     if let Some(lane) = lane {
-                        lane.give_up(range);
+                        lane.give_up(at, range);
                     }
                 }
                 (What::Prefix { end, .. }, _) => story.prefix.push((at, *end)),
@@ -122,8 +123,7 @@ impl<'a> Story<'a> {
 
     /// A check is over when samples or a verdict are there, or somebody is asked again.
     fn end_check(&mut self, at: u64, what: &What) {
-        let over =
-            matches!(what, What::Sampled { .. } | What::Suspected | What::Convicted | What::Asked { .. });
+        let over = matches!(what, What::Sampled { .. } | What::GivenUp { .. } | What::Asked { .. });
         if let Some((from, until)) = self.checks.last_mut().filter(|(from, _)| over && *from <= at) {
             *until = (*until).min(at.max(*from));
         }
@@ -180,7 +180,6 @@ impl<'a> Lane<'a> {
                 };
                 self.marks.push((at, mark));
             }
-            What::Suspected => self.marks.push((at, Mark::Suspected)),
             What::Convicted => self.marks.push((at, Mark::Convicted)),
             What::Shortened { .. }
             | What::Mismatch
@@ -190,7 +189,10 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn give_up(&mut self, range: ByteRange) {
+    fn give_up(&mut self, at: u64, range: ByteRange) {
+        if self.marks.last() != Some(&(at, Mark::GivenUp)) {
+            self.marks.push((at, Mark::GivenUp));
+        }
         self.kept = self.kept.saturating_sub(range.len());
         self.wasted += range.len();
         for cell in &mut self.cells {
