@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::audit::audit;
-use super::blame::{self, Opinion, Origin, camps, opponents, samples};
+use super::blame::{self, Opinion, Origin, camps, confirmed, opponents, samples};
 use super::hashing::{Hashing, digests_of};
 use super::limiter::Limiter;
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
@@ -45,6 +45,8 @@ pub struct Limits {
     pub limiter: Limiter,
     /// For all of it.
     pub time: Option<Duration>,
+    /// A file larger than this, in bytes, is not fetched.
+    pub largest: Option<u64>,
     /// Slower than so many bytes per second for so long ends the transfer.
     pub speed: Option<(u64, Duration)>,
 }
@@ -125,6 +127,9 @@ pub enum Outcome {
         speed: u64,
         time: Duration,
     },
+    TooLarge {
+        limit: u64,
+    },
     Disk(String),
     Signal(i32),
 }
@@ -137,22 +142,18 @@ pub struct Ended {
     pub elapsed: Duration,
 }
 
-/// Where signals are reported.
-pub fn channel() -> (SyncSender<Report>, Receiver<Report>) {
-    sync_channel(REPORTS)
-}
-
-/// Fetches `wanted` to `path`.
+/// Fetches `wanted` to `path`. `signalled` says which signal asked the process to end, if one did.
 pub fn run(
     path: &Path,
     wanted: &Wanted,
     sources: Vec<Source>,
     limits: &Limits,
     client: &Client,
-    (sender, reports): (SyncSender<Report>, Receiver<Report>),
+    signalled: &dyn Fn() -> Option<i32>,
     observer: &mut dyn Observer,
 ) -> Ended {
     let count = sources.len();
+    let (sender, reports) = sync_channel(REPORTS);
     let (places, expectations): (Vec<_>, Vec<_>) =
         sources.into_iter().map(|s| (s.place, s.expectation)).unzip();
     let names = places.iter().map(|p| p.name.clone()).collect();
@@ -171,6 +172,7 @@ pub fn run(
         workers,
         reports,
         buffers,
+        signalled,
         observer,
         began: now(),
         told: None,
@@ -181,6 +183,7 @@ pub fn run(
         opinions: Vec::new(),
         camps: VecDeque::new(),
         camp: None,
+        alone: Vec::new(),
         audited: Audit::Nothing,
         began_anew: false,
         slow_since: None,
@@ -211,6 +214,8 @@ struct Transfer<'a> {
     workers: Vec<Worker>,
     reports: Receiver<Report>,
     buffers: Buffers,
+    /// The number of a signal that asks for the end.
+    signalled: &'a dyn Fn() -> Option<i32>,
     observer: &'a mut dyn Observer,
     began: Instant,
     told: Option<Instant>,
@@ -225,6 +230,8 @@ struct Transfer<'a> {
     /// Those who may still complete the file by themselves, and those who are at it.
     camps: VecDeque<Vec<Origin>>,
     camp: Option<Vec<Origin>>,
+    /// Who sent a whole file that was wrong, and its digests.
+    alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
     /// The file was fetched from the beginning once more.
     began_anew: bool,
@@ -252,18 +259,19 @@ impl Transfer<'_> {
                 match self.round(&mut sink, &mut hashing, size)? {
                     RoundEnd::Complete(learned) => size = Some(learned),
                     RoundEnd::Longer(learned) => {
-                        // What lay there is longer than the file: it is something else.
+                        // What lay there is longer than what the mirrors have: one of them is something else.
+                        if self.is_whole(hashing, &sink)? {
+                            return Ok(Outcome::Verified { size: sink.prefix(), fetched: false });
+                        }
                         size = Some(learned);
                         self.give_up(&mut sink, &everything())?;
                         continue;
                     }
                     RoundEnd::Over(Outcome::NoSource) if size.is_none() && sink.prefix() > 0 => {
                         // Nobody could tell the size: what lies there may be the whole file.
-                        let length = sink.prefix();
-                        let digests = hashing.finish(length).map_err(|e| SinkError::new(path, &e))?;
-                        let right = matches(&self.wanted.digests, &digests);
-                        let verified = Outcome::Verified { size: length, fetched };
-                        return Ok(if right { verified } else { Outcome::NoSource });
+                        let whole = self.is_whole(hashing, &sink)?;
+                        let verified = Outcome::Verified { size: sink.prefix(), fetched: false };
+                        return Ok(if whole { verified } else { Outcome::NoSource });
                     }
                     RoundEnd::Over(Outcome::NoSource) if self.camp.is_some() => {
                         // This camp cannot complete the file.
@@ -278,12 +286,12 @@ impl Transfer<'_> {
             let total = size.unwrap_or_else(|| sink.prefix());
             self.tell(Stage::Verifying, &sink, size, None);
             let digests = hashing.finish(total).map_err(|e| SinkError::new(path, &e))?;
-            if matches(&self.wanted.digests, &digests) {
+            if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
                 self.convict();
-                sink.finish();
+                sink.finish()?;
                 return Ok(Outcome::Verified { size: total, fetched });
             }
-            if let Some(outcome) = self.repair(&mut sink)? {
+            if let Some(outcome) = self.repair(&mut sink, digests)? {
                 return Ok(outcome);
             }
             if self.wanted.size.is_none() {
@@ -294,10 +302,13 @@ impl Transfer<'_> {
 
     /// The file is complete and wrong. Finds out what can be tried next, and gives up what is to be fetched again;
     /// an outcome when there is nothing.
-    fn repair(&mut self, sink: &mut Sink) -> Result<Option<Outcome>, SinkError> {
+    fn repair(&mut self, sink: &mut Sink, digests: Vec<Digest>) -> Result<Option<Outcome>, SinkError> {
         self.tell(Stage::Repairing, sink, None, None);
         if self.next_camp(sink)? {
             return Ok(None);
+        }
+        if let Some(outcome) = self.ask_the_others(sink, digests)? {
+            return Ok(outcome);
         }
         for stage in [Audit::Samples, Audit::Everything] {
             if self.audited >= stage {
@@ -310,11 +321,20 @@ impl Transfer<'_> {
                 Audit::Everything => blame::everything(&self.shares, &checkers),
                 Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
             };
-            let found = audit(wanted, &checkers, &mut self.workers, &self.reports, sink)?;
+            let until_found = stage == Audit::Everything;
+            let found = audit(
+                wanted,
+                until_found,
+                &checkers,
+                &mut self.workers,
+                &self.reports,
+                sink,
+                self.signalled,
+            )?;
             for (source, bytes) in found.cost {
                 self.tallies[source].wasted += bytes;
             }
-            if let Some(signal) = found.signal {
+            if let Some(signal) = (self.signalled)() {
                 return Ok(Some(Outcome::Signal(signal)));
             }
             self.opinions.extend(found.opinions);
@@ -336,6 +356,31 @@ impl Transfer<'_> {
         Ok(Some(Outcome::Mismatch { agreed: self.camp.is_none() && witnesses.len() > 1 }))
     }
 
+    /// When one source sent the whole file there is nothing to compare: the others are asked for all of it. `Some(None)`
+    /// when they are, an outcome when two have sent the same.
+    fn ask_the_others(
+        &mut self,
+        sink: &mut Sink,
+        digests: Vec<Digest>,
+    ) -> Result<Option<Option<Outcome>>, SinkError> {
+        let mut origins = self.shares.keys();
+        let (Some(Origin::Source(only)), None) = (origins.next().copied(), origins.next()) else {
+            return Ok(None);
+        };
+        if self.alone.iter().any(|(other, wrong)| *other != only && *wrong == digests) {
+            return Ok(Some(Some(Outcome::Mismatch { agreed: true })));
+        }
+        self.alone.push((only, digests));
+        let tried = |id: &SourceId| self.alone.iter().any(|(source, _)| source == id);
+        let others: Vec<SourceId> = self.usable().into_iter().filter(|id| !tried(id)).collect();
+        if others.is_empty() {
+            return Ok(None);
+        }
+        self.camp = Some(others.into_iter().map(Origin::Source).collect());
+        self.give_up(sink, &everything())?;
+        Ok(Some(None))
+    }
+
     /// Lets the next camp complete the file: what others sent is fetched again. False when no camp is left.
     fn next_camp(&mut self, sink: &mut Sink) -> Result<bool, SinkError> {
         let can_send = |camp: &Vec<Origin>| camp.iter().any(|origin| *origin != Origin::Earlier);
@@ -344,8 +389,9 @@ impl Transfer<'_> {
                 continue;
             }
             let mut wrong = Segments::new();
-            for (_, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
-                for range in share.iter() {
+            for (origin, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
+                let confirmed = confirmed(&self.opinions, *origin, &camp);
+                for range in share.iter().flat_map(|range| confirmed.gaps(range).iter().collect::<Vec<_>>()) {
                     wrong.insert(range);
                 }
             }
@@ -360,7 +406,8 @@ impl Transfer<'_> {
     fn everybody(&self) -> Vec<Origin> {
         let mut sources = self.usable();
         sources.extend((0..self.workers.len()).filter(|id| !sources.contains(id)).collect::<Vec<_>>());
-        sources.into_iter().map(Origin::Source).chain([Origin::Earlier]).collect()
+        let earlier = self.shares.contains_key(&Origin::Earlier).then_some(Origin::Earlier);
+        sources.into_iter().map(Origin::Source).chain(earlier).collect()
     }
 
     /// The sources that may still send something, the most trusted first.
@@ -379,7 +426,14 @@ impl Transfer<'_> {
     /// The digests match: whoever said something else than those who sent this file was wrong.
     fn convict(&mut self) {
         let Some(camp) = self.camp.take() else { return };
-        for origin in opponents(&self.opinions, &camp, &self.everybody()) {
+        let mut everybody = self.everybody();
+        everybody.push(Origin::Earlier);
+        let mut wrong = opponents(&self.opinions, &camp, &everybody);
+        let alone = self.alone.iter().map(|(source, _)| Origin::Source(*source));
+        wrong.extend(alone.filter(|origin| !camp.contains(origin)).collect::<Vec<_>>());
+        wrong.sort_unstable();
+        wrong.dedup();
+        for origin in wrong {
             match origin {
                 Origin::Earlier => {
                     self.observer.note("the partial file was wrong: its bytes were fetched again")
@@ -392,6 +446,12 @@ impl Transfer<'_> {
                 }
             }
         }
+    }
+
+    /// Whether what lies there is the file already.
+    fn is_whole(&self, hashing: Hashing, sink: &Sink) -> Result<bool, SinkError> {
+        let digests = hashing.finish(sink.prefix()).map_err(|e| SinkError::new(sink.path(), &e))?;
+        Ok(matches(&self.wanted.digests, &digests))
     }
 
     fn algorithms(&self) -> Vec<Algorithm> {
@@ -433,12 +493,11 @@ impl Transfer<'_> {
                 return Ok(end);
             }
             let time = self.clock(now());
-            if let Some(outcome) = self.too_long(sink, now()) {
+            if let Some(outcome) = self.too_long(sink, scheduler.size(), now()) {
                 return Ok(RoundEnd::Over(outcome));
             }
             let wait = scheduler.wake(time).saturating_sub(time);
             match self.reports.recv_timeout(wait) {
-                Ok(Report::Signal(number)) => return Ok(RoundEnd::Over(Outcome::Signal(number))),
                 Ok(report) => self.hear(report, &mut scheduler, &ids, sink, hashing)?,
                 Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock(now())),
                 Err(RecvTimeoutError::Disconnected) => return Ok(RoundEnd::Over(Outcome::NoSource)),
@@ -537,7 +596,6 @@ impl Transfer<'_> {
                     self.tallies[source].failures.push(failure);
                 }
             }
-            Report::Signal(_) => {}
         }
         Ok(())
     }
@@ -575,7 +633,13 @@ impl Transfer<'_> {
         sink.retract(wrong)
     }
 
-    fn too_long(&mut self, sink: &Sink, at: Instant) -> Option<Outcome> {
+    fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Instant) -> Option<Outcome> {
+        if let Some(number) = (self.signalled)() {
+            return Some(Outcome::Signal(number));
+        }
+        if let Some(limit) = self.limits.largest.filter(|limit| size.unwrap_or(sink.prefix()) > *limit) {
+            return Some(Outcome::TooLarge { limit });
+        }
         let elapsed = at.saturating_duration_since(self.began);
         if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
             return Some(Outcome::TimeUp(limit));

@@ -72,8 +72,6 @@ pub enum Report {
         failure: Failure,
         at: Instant,
     },
-    /// The process shall end.
-    Signal(i32),
 }
 
 #[derive(Debug)]
@@ -299,7 +297,12 @@ impl Thread {
                 Err(_) => return Err(Stop::NotWanted),
             };
             if n == 0 {
-                if let Some(failure) = content.was_cut().filter(|_| content_end.is_none()) {
+                let cut = if content_end.is_some_and(|end| position < end) {
+                    Some(Failure::Truncated) // a length that only Content-Range has told
+                } else {
+                    content.was_cut().filter(|_| content_end.is_none())
+                };
+                if let Some(failure) = cut {
                     return Err(Stop::Failed(failure));
                 }
                 return self.report(Report::Ended { source, request, at: now() });

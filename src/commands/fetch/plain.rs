@@ -63,6 +63,7 @@ pub(super) fn limits(options: &FetchOptions) -> Limits {
         retries: options.retry.count,
         limiter: Limiter::new(options.limits.rate),
         time: options.limits.max_time,
+        largest: options.limits.max_filesize,
         speed: options.limits.speed.map(|speed| (speed.bytes_per_second, speed.time)),
     }
 }
