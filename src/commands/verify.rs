@@ -7,7 +7,9 @@ mod report;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 use check::{Identity, Job};
@@ -15,7 +17,7 @@ use report::{Report, State, Summary};
 
 use super::Environment;
 use super::environment::read_config;
-use super::manifests::{read_manifests, threads};
+use super::manifests::read_manifests;
 use crate::cli::{ExitStatus, VerifyArgs};
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::portage::repos_conf::System;
@@ -212,7 +214,8 @@ fn compare(jobs: &[Job<'_>], bytes: u64, environment: &Environment) -> Vec<State
         Kind::Lines | Kind::Silent => Box::new(Silent),
     };
     let begin = Instant::now();
-    let states = check::check_all(jobs, threads(), &mut |have| {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let states = check::check_all(jobs, threads, &mut |have| {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(begin);
         let phase = Phase::Receiving; // the one that has a rate

@@ -86,6 +86,7 @@ impl SrcUri {
     pub fn parse(text: &str, eapi: Eapi) -> Result<Self, SrcUriError> {
         let mut files = Self::default();
         let mut open: usize = 0;
+        let mut seen = BTreeSet::new();
         let mut tokens = text.split_whitespace().peekable();
         while let Some(token) = tokens.next() {
             match token {
@@ -103,7 +104,10 @@ impl SrcUri {
                 uri => {
                     let has_arrow = tokens.next_if_eq(&"->").is_some();
                     let name = if has_arrow { renamed(tokens.next(), eapi)? } else { last_component(uri) };
-                    files.insert(uri, name, eapi)?;
+                    // A URI counts where it stands first.
+                    if seen.insert((name, uri)) {
+                        files.insert(uri, name, eapi)?;
+                    }
                 }
             }
         }
@@ -257,7 +261,7 @@ mod tests {
     #[test]
     fn all_branches_count() {
         let text = "a? ( http://a/x b? ( ( http://b/y ) ) ) !a? ( http://c/z -> x\n\thttp://a/x )";
-        assert_eq!(order(text, "x", ""), ["MIRRORS", "http://a/x", "http://c/z"]);
+        assert_eq!(order(text, "x", ""), ["MIRRORS", "http://c/z", "http://a/x"]);
         assert_eq!(order(text, "y", ""), ["MIRRORS", "http://b/y"]);
         assert_eq!(order(text, "z", ""), [""; 0]);
     }
@@ -275,6 +279,8 @@ mod tests {
         expected.extend(["MIRRORS", "http://own/x", "/mnt/gnu/x"]);
         assert_eq!(order(text, "x", "primaryuri"), expected);
         assert_eq!(order(text, "kde", ""), ["MIRRORS"], "no path, no place");
+        let twice = "http://a/x http://b/x http://a/x";
+        assert_eq!(order(twice, "x", ""), ["MIRRORS", "http://b/x", "http://a/x"], "the first time counts");
     }
 
     #[test]
