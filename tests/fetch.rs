@@ -1,1 +1,16 @@
-//! Fetching through the program: failover, resume, verification.
+//! Fetching through the program, as Portage calls it but without Portage: what mirrors say, what the program
+//! asks them, and what lies in DISTDIR afterwards.
+//!
+//! [`driver`] is the call, [`mirrors`] what most tests need of mirrors. What is seen from outside is the only
+//! evidence: bytes on disk, requests and bytes that a mirror saw, the exit status, a line on stderr, the
+//! state.
+
+mod blame;
+mod driver;
+mod endings;
+mod failover;
+mod mirrors;
+mod portage_call;
+mod race;
+mod resume;
+mod verification;

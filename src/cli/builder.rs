@@ -211,6 +211,7 @@ impl<'a> Builder<'a> {
                 }
                 distfile.parallel_mirrors = Some(mirrors);
             }
+            Opt::LookAhead => distfile.no_look_ahead = !on,
             Opt::State => distfile.state = Some(path()?),
         }
         Ok(())

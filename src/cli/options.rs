@@ -354,6 +354,8 @@ pub struct DistfileOptions {
     /// Mirrors to use at once at most, at least 1.
     pub parallel_mirrors: Option<u32>,
     pub state: Option<PathBuf>,
+    /// Leave the package's other distfiles for later calls.
+    pub no_look_ahead: bool,
 }
 
 /// The file name of `-O`: the last segment of the URL's path, not decoded; with curl 8, the one before

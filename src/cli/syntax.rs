@@ -101,9 +101,11 @@ impl Syntax<'_> {
             self.apply(spelling, class, Argument { word: shown, on, value: OsStr::new("") })?;
             return Ok(false);
         }
+        // `--digests ${DIGESTS}` without quotes: an empty variable leaves no word behind.
+        let next = next.filter(|next| !is(class, Opt::Digests) || !next.as_bytes().starts_with(b"-"));
         let value = value_of(class, attached.or(next)).ok_or_else(|| requires_parameter(shown))?;
         self.apply(spelling, class, Argument { word: shown, on, value })?;
-        Ok(attached.is_none())
+        Ok(attached.is_none() && next.is_some())
     }
 
     /// Letters behind one dash; the first that takes a value takes the rest of the word, or the next word.
@@ -197,10 +199,14 @@ impl Syntax<'_> {
     }
 }
 
-/// The value of an option; that of `--help` may be missing.
+/// The value of an option; those of `--help` and `--digests` may be missing.
 fn value_of(class: Class, found: Option<&OsStr>) -> Option<&OsStr> {
-    let optional = matches!(class, Class::Implemented(i) if i.option == Opt::Help);
+    let optional = is(class, Opt::Help) || is(class, Opt::Digests);
     found.or(optional.then(|| OsStr::new("")))
+}
+
+fn is(class: Class, option: Opt) -> bool {
+    matches!(class, Class::Implemented(found) if found.option == option)
 }
 
 fn unknown(word: impl std::fmt::Display) -> UsageError {

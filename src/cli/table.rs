@@ -62,7 +62,7 @@ pub enum Class {
 pub enum Opt {
     Cacert, Capath, Cert, CertType, Compressed, Config, ConnectTimeout, ContinueAt, Cookie, CreateDirs, Digests,
     DumpHeader, Fail, FailEarly, FailWithBody, Follow, Header, Help, Insecure, Interface, Ipv4, Ipv6, Key,
-    KeyType, LimitRate, Location, LocationTrusted, Manual, MaxFilesize, MaxRedirs, MaxTime, Mirrors, Netrc,
+    KeyType, LimitRate, Location, LocationTrusted, LookAhead, Manual, MaxFilesize, MaxRedirs, MaxTime, Mirrors, Netrc,
     NetrcFile, NetrcOptional, Noproxy, Oauth2Bearer, Output, OutputDir, ParallelMirrors, PathAsIs,
     ProgressBar, ProgressMeter, Proto, ProtoDefault, ProtoRedir, Proxy, ProxyHttp10, ProxyTunnel, ProxyUser,
     Range, Referer, RemoteHeaderName, RemoteName, RemoteNameAll, RemoteTime, RemoveOnError, Request, Resolve,

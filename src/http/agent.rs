@@ -334,6 +334,11 @@ impl Content {
         })
     }
 
+    /// Says whether much content is still to come: it is then taken from the kernel in larger pieces.
+    pub fn set_bulk(&self, bulk: bool) {
+        self.log.set_bulk(bulk);
+    }
+
     /// True when the connection broke, although what came looks complete: content without a length ends with
     /// the connection.
     pub fn was_cut(&self) -> Option<Failure> {

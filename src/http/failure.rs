@@ -69,6 +69,8 @@ pub enum Failure {
     TooLarge { limit: u64 },
 
     // The content.
+    #[error("sent wrong bytes")]
+    WrongContent,
     #[error("connection closed before the end")]
     Truncated,
     #[error("chunked content is damaged: {0}")]
@@ -137,6 +139,7 @@ impl Failure {
             | Self::RangeNotSatisfiable { .. }
             | Self::WrongSize { .. }
             | Self::HtmlPage
+            | Self::WrongContent
             | Self::TooLarge { .. }
             | Self::TimeUp(_) => Advice::NextSource,
         }

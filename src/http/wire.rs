@@ -18,6 +18,7 @@ use super::Failure;
 pub(super) struct WireLog {
     state: Mutex<WireState>,
     received: AtomicU64,
+    bulk: AtomicBool,
     cancelled: AtomicBool,
 }
 
@@ -35,6 +36,12 @@ impl WireLog {
     pub(super) fn start(&self, read_limit: Duration) {
         *self.lock() = WireState { read_limit: Some(read_limit), ..WireState::default() };
         self.received.store(0, Ordering::Relaxed);
+        self.bulk.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether much content is under way: then it is fetched from the kernel in larger pieces.
+    pub(super) fn set_bulk(&self, bulk: bool) {
+        self.bulk.store(bulk, Ordering::Relaxed);
     }
 
     pub(super) fn set_read_limit(&self, limit: Duration) {
@@ -99,7 +106,14 @@ pub(super) struct Wire {
     absolute: Option<AbsoluteForm>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    /// The last read left nothing behind.
+    drained: bool,
 }
+
+/// How long bytes may gather in the kernel while much is under way, and how many are worth no wait. Every packet
+/// for itself would wake this thread and the one that writes thousands of times a second.
+const GATHER: Duration = Duration::from_millis(5);
+const ENOUGH: usize = 64 * 1024;
 
 struct AbsoluteForm {
     /// `http://host:port`
@@ -117,6 +131,7 @@ impl Wire {
             absolute: None,
             read_timeout: None,
             write_timeout: None,
+            drained: false,
         }
     }
 
@@ -141,7 +156,11 @@ impl Wire {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "waits for more bytes, not for an event")]
     fn receive(&mut self) -> io::Result<usize> {
+        if self.drained && self.log.bulk.load(Ordering::Relaxed) {
+            std::thread::sleep(GATHER);
+        }
         let input = self.buffers.input_append_buf();
         loop {
             match (&self.socket.0).read(input) {
@@ -194,6 +213,7 @@ impl Transport for Wire {
             }
         };
         self.buffers.input_appended(amount);
+        self.drained = amount < ENOUGH;
         self.log.received.fetch_add(amount as u64, Ordering::Relaxed);
         Ok(amount > 0)
     }

@@ -6,7 +6,7 @@ use super::digests::{Algorithm, Digest, Digests};
 
 /// The layouts that a mirror offers, the preferred one first: the section `[structure]` of its `layout.conf`.
 /// It is serialised as Portage caches it, `[["filename-hash","BLAKE2B","8"],["flat"]]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(transparent)]
 pub struct LayoutConf {
     structure: Vec<Vec<String>>,

@@ -1,21 +1,24 @@
-//! Compares samples of what is on disk with what other sources send for them.
+//! Asks sources for ranges that are there already, to compare.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::blame::{Origin, Sample};
+use blake2::{Blake2b512, Digest};
+
+use super::blame::{Opinion, Origin, Sample};
 use super::scheduler::SourceId;
 use super::sink::{Sink, SinkError};
 use super::worker::{Report, Worker};
+use crate::http::ByteRange;
 
-/// How long all samples together may take. Those that did not come until then say nothing.
+/// Nothing from anybody for so long ends it: what did not come says nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the samples showed.
+/// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) differ: Vec<(Origin, SourceId)>,
+    pub(super) opinions: Vec<Opinion>,
     /// Bytes received for it.
     pub(super) cost: Vec<(SourceId, u64)>,
     pub(super) signal: Option<i32>,
@@ -27,18 +30,20 @@ struct Pending {
     bytes: Vec<u8>,
 }
 
-/// Takes the samples, one at a time from each checker.
-#[expect(clippy::disallowed_methods, reason = "the audit has a deadline")]
+/// Takes the samples, one at a time from each checker. Where somebody contradicts what lies there, all `checkers`
+/// are asked.
+#[expect(clippy::disallowed_methods, reason = "the audit ends when nothing comes any longer")]
 pub(super) fn audit(
     samples: Vec<Sample>,
+    checkers: &[SourceId],
     workers: &mut [Worker],
     reports: &Receiver<Report>,
     sink: &Sink,
 ) -> Result<Findings, SinkError> {
-    let deadline = Instant::now() + PATIENCE;
     let mut findings = Findings::default();
     let mut waiting: VecDeque<Sample> = samples.into();
     let mut pending: Vec<Pending> = Vec::new();
+    let mut last = Instant::now();
     loop {
         for _ in 0..waiting.len() {
             let Some(sample) = waiting.pop_front() else { break };
@@ -49,7 +54,7 @@ pub(super) fn audit(
             let request = workers[sample.checker].open(sample.range, false);
             pending.push(Pending { sample, request, bytes: Vec::new() });
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = PATIENCE.saturating_sub(last.elapsed());
         if pending.is_empty() || left.is_zero() {
             break;
         }
@@ -57,15 +62,12 @@ pub(super) fn audit(
         match report {
             Report::Received { source, request, bytes, .. } => {
                 let Some(at) = find(&pending, source, request) else { continue };
+                last = Instant::now();
                 findings.cost.push((source, bytes.len() as u64));
                 pending[at].bytes.extend_from_slice(&bytes);
                 if pending[at].bytes.len() as u64 >= pending[at].sample.range.len() {
                     let done = pending.swap_remove(at);
-                    let mut ours = vec![0; done.bytes.len()];
-                    sink.read(done.sample.range.first, &mut ours)?;
-                    if ours != done.bytes {
-                        findings.differ.push((done.sample.origin, source));
-                    }
+                    waiting.extend(compare(&mut findings, &done, checkers, sink)?);
                 }
             }
             Report::Failed { source, request, .. } | Report::Ended { source, request, .. } => {
@@ -84,6 +86,45 @@ pub(super) fn audit(
         workers[late.sample.checker].close();
     }
     Ok(findings)
+}
+
+/// Notes both opinions of a sample. The first contradiction asks everybody else.
+fn compare(
+    findings: &mut Findings,
+    done: &Pending,
+    checkers: &[SourceId],
+    sink: &Sink,
+) -> Result<Vec<Sample>, SinkError> {
+    let Sample { origin, checker, range } = done.sample.clone();
+    let ours = fingerprint_of(sink, range)?;
+    let theirs = fingerprint(&done.bytes);
+    let asked_everybody = findings.opinions.iter().any(|o| o.range == range && o.bytes != ours);
+    let mut note = |by: Origin, bytes: [u8; 16]| {
+        let opinion = Opinion { range, by, bytes };
+        if !findings.opinions.contains(&opinion) {
+            findings.opinions.push(opinion);
+        }
+    };
+    note(origin, ours);
+    note(Origin::Source(checker), theirs);
+    if ours == theirs || asked_everybody {
+        return Ok(Vec::new());
+    }
+    let others = checkers.iter().filter(|c| **c != checker && Origin::Source(**c) != origin);
+    Ok(others.map(|checker| Sample { origin, checker: *checker, range }).collect())
+}
+
+fn fingerprint_of(sink: &Sink, range: ByteRange) -> Result<[u8; 16], SinkError> {
+    let mut bytes = vec![0; usize::try_from(range.len()).unwrap_or(usize::MAX)];
+    sink.read(range.first, &mut bytes)?;
+    Ok(fingerprint(&bytes))
+}
+
+fn fingerprint(bytes: &[u8]) -> [u8; 16] {
+    let digest = Blake2b512::digest(bytes);
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest[..16]);
+    short
 }
 
 fn find(pending: &[Pending], source: SourceId, request: u64) -> Option<usize> {

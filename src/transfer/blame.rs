@@ -1,15 +1,15 @@
 //! Whose bytes are wrong, when the whole file's digests do not match.
 //!
-//! Pure. Samples of every contribution are compared with another source's first ([`samples`]); when that points
-//! at nobody, contributions are fetched again, the least trusted first: a changed digest convicts, the same
-//! digest clears.
+//! Pure. Everybody's opinions of some ranges are collected: what lies on the disk is the opinion of whoever sent it,
+//! and others are asked for the same ranges ([`samples`] first, [`everything`] when samples show nothing). Sources
+//! that contradict each other cannot all be right, so they fall into [`camps`]. The file is then completed by one
+//! camp alone, the largest first, until the digests match: they alone say who was wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::scheduler::SourceId;
 use super::segments::Segments;
 use crate::http::ByteRange;
-use crate::portage::Digest;
 
 /// Where bytes came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,26 +27,77 @@ pub struct Sample {
     pub range: ByteRange,
 }
 
-/// What to do about a wrong file.
+/// What somebody says the bytes of a range are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Fetch what these sent again, from others. The sources among them are not asked any longer.
-    Convict(Vec<Origin>),
-    /// Nobody is known to be wrong: fetch what this one sent again, from others, and see whether the digests change.
-    Recheck(Origin),
-    /// Whoever was asked sends the same bytes: it is not the mirrors that are wrong.
-    AllAgree,
-    /// Nobody is left who could be asked.
-    NobodyLeft,
+pub struct Opinion {
+    pub range: ByteRange,
+    pub by: Origin,
+    /// A fingerprint of the bytes.
+    pub bytes: [u8; 16],
 }
 
 /// Length of a sample, in bytes.
 const SAMPLE: u64 = 16 * 1024;
 /// Samples of each contribution.
 const SAMPLES: u64 = 2;
+/// Length of a piece when everything is compared, in bytes.
+const PIECE: u64 = 1024 * 1024;
 
-/// The samples to take: of each origin's contribution, checked by those who did not send it.
+/// A few samples of each origin's contribution, checked by those who did not send it.
 pub fn samples(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) -> Vec<Sample> {
+    let of_share = |share: &Segments| {
+        let positions = (0..SAMPLES).map(|k| share.len() * (2 * k + 1) / (2 * SAMPLES));
+        positions.filter_map(|position| nth_position(share, position)).collect()
+    };
+    assign(shares, checkers, of_share)
+}
+
+/// All of each origin's contribution.
+pub fn everything(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) -> Vec<Sample> {
+    let of_share = |share: &Segments| {
+        let pieces = share.iter().flat_map(|range| {
+            (range.first..range.end)
+                .step_by(usize::try_from(PIECE).unwrap_or(usize::MAX))
+                .map(move |first| ByteRange::new(first, range.end.min(first.saturating_add(PIECE))))
+        });
+        pieces.collect()
+    };
+    assign(shares, checkers, of_share)
+}
+
+/// Who takes part, in groups that do not contradict themselves: the largest first, then the one with the most
+/// trusted member. `trusted` names everybody, the most trusted first; who has said nothing goes with the first group.
+pub fn camps(opinions: &[Opinion], trusted: &[Origin]) -> Vec<Vec<Origin>> {
+    let mut camps: Vec<Vec<Origin>> = Vec::new();
+    for origin in trusted {
+        let fits =
+            |camp: &&mut Vec<Origin>| camp.iter().all(|member| !contradict(opinions, *origin, *member));
+        match camps.iter_mut().find(fits) {
+            Some(camp) => camp.push(*origin),
+            None => camps.push(vec![*origin]),
+        }
+    }
+    camps.sort_by_key(|camp| std::cmp::Reverse(camp.len()));
+    camps
+}
+
+/// Those who said something else than this camp does.
+pub fn opponents(opinions: &[Opinion], camp: &[Origin], everybody: &[Origin]) -> Vec<Origin> {
+    let against = |origin: &&Origin| camp.iter().any(|member| contradict(opinions, **origin, *member));
+    everybody.iter().filter(against).copied().collect()
+}
+
+fn contradict(opinions: &[Opinion], one: Origin, other: Origin) -> bool {
+    let of = |origin: Origin| opinions.iter().filter(move |opinion| opinion.by == origin);
+    of(one).any(|a| of(other).any(|b| a.range == b.range && a.bytes != b.bytes))
+}
+
+/// Distributes the ranges of each share over those who did not send it.
+fn assign(
+    shares: &BTreeMap<Origin, Segments>,
+    checkers: &[SourceId],
+    ranges: impl Fn(&Segments) -> Vec<ByteRange>,
+) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (nth, (origin, share)) in shares.iter().enumerate() {
         let others: Vec<SourceId> =
@@ -54,14 +105,8 @@ pub fn samples(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) -> Ve
         if others.is_empty() {
             continue;
         }
-        for k in 0..SAMPLES {
-            let position = share.len() * (2 * k + 1) / (2 * SAMPLES);
-            let checker = others[(nth + usize::try_from(k).unwrap_or(0)) % others.len()];
-            samples.extend(nth_position(share, position).map(|range| Sample {
-                origin: *origin,
-                checker,
-                range,
-            }));
+        for (k, range) in ranges(share).into_iter().enumerate() {
+            samples.push(Sample { origin: *origin, checker: others[(nth + k) % others.len()], range });
         }
     }
     samples
@@ -79,123 +124,56 @@ fn nth_position(share: &Segments, mut n: u64) -> Option<ByteRange> {
     None
 }
 
-/// What is known from one verification to the next.
-#[derive(Clone, Debug, Default)]
-pub struct Blame {
-    /// Whose bytes were the same as those of another.
-    cleared: BTreeSet<Origin>,
-    convicted: BTreeSet<Origin>,
-    /// Digests of the last file that did not match, and whose contribution was then fetched again.
-    last: Option<(Vec<Digest>, Option<Origin>)>,
-    /// Digests of whole files, each from one single source.
-    alone: BTreeMap<SourceId, Vec<Digest>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Origin::{Earlier, Source};
 
-impl Blame {
-    pub fn convicted(&self) -> impl Iterator<Item = Origin> + '_ {
-        self.convicted.iter().copied()
+    fn opinion(by: Origin, first: u64, bytes: u8) -> Opinion {
+        Opinion { range: ByteRange::new(first, first + 1), by, bytes: [bytes; 16] }
     }
 
-    pub fn is_convicted(&self, source: SourceId) -> bool {
-        self.convicted.contains(&Origin::Source(source))
+    #[test]
+    fn who_contradicts_nobody_stays_together() {
+        let opinions = [opinion(Source(0), 0, 1), opinion(Source(1), 0, 1), opinion(Earlier, 5, 1)];
+        let everybody = [Source(0), Source(1), Source(2), Earlier];
+        assert_eq!(camps(&opinions, &everybody), [everybody.to_vec()]);
     }
 
-    /// The file is right after all: who was being rechecked sent something else.
-    pub fn verified(&mut self) {
-        if let Some((_, Some(suspect))) = self.last.take() {
-            self.convicted.insert(suspect);
+    #[test]
+    fn the_majority_comes_first() {
+        let opinions = [
+            opinion(Source(0), 0, 9),
+            opinion(Source(1), 0, 1),
+            opinion(Source(2), 0, 1),
+            opinion(Source(2), 5, 2),
+            opinion(Earlier, 5, 7),
+        ];
+        let everybody = [Source(0), Source(1), Source(2), Earlier];
+        let camps = camps(&opinions, &everybody);
+        assert_eq!(camps, [vec![Source(0), Earlier], vec![Source(1), Source(2)]]);
+        assert_eq!(opponents(&opinions, &camps[1], &everybody), [Source(0), Earlier]);
+    }
+
+    #[test]
+    fn one_against_one_begins_with_the_trusted() {
+        let opinions = [opinion(Source(0), 0, 1), opinion(Source(1), 0, 2)];
+        assert_eq!(camps(&opinions, &[Source(1), Source(0)]), [vec![Source(1)], vec![Source(0)]]);
+    }
+
+    #[test]
+    fn samples_are_checked_by_others_and_everything_is_everything() {
+        let shares = BTreeMap::from([
+            (Earlier, Segments::of(ByteRange::new(0, 100))),
+            (Source(0), Segments::of(ByteRange::new(100, 3_000_000))),
+        ]);
+        for sample in samples(&shares, &[0, 1]).iter().chain(&everything(&shares, &[0, 1])) {
+            assert_ne!(sample.origin, Source(sample.checker));
+            assert!(shares[&sample.origin].gaps(sample.range).is_empty());
         }
+        let mut covered = Segments::new();
+        everything(&shares, &[0, 1]).iter().for_each(|sample| covered.insert(sample.range));
+        assert!(covered.gaps(ByteRange::new(0, 3_000_000)).is_empty());
+        assert!(samples(&shares, &[]).is_empty());
     }
-
-    /// What was to be rechecked cannot be had from anybody else.
-    pub fn no_recheck(&mut self) {
-        if let Some((_, Some(suspect))) = self.last.take() {
-            self.cleared.insert(suspect);
-        }
-    }
-
-    /// A file did not match. `shares` says who sent what, `differ` which pairs of (origin, checker) were found
-    /// to differ, `usable` who could be asked for more, the most trusted first.
-    pub fn mismatch(
-        &mut self,
-        digests: Vec<Digest>,
-        shares: &BTreeMap<Origin, Segments>,
-        differ: &[(Origin, SourceId)],
-        usable: &[SourceId],
-    ) -> Verdict {
-        if let Some((before, Some(suspect))) = self.last.take() {
-            if before == digests {
-                self.cleared.insert(suspect);
-            } else {
-                self.convicted.insert(suspect);
-            }
-        }
-        self.last = Some((digests.clone(), None));
-        let usable: Vec<SourceId> = usable.iter().copied().filter(|s| !self.is_convicted(*s)).collect();
-        let mut origins = shares.keys().copied();
-        if let (Some(Origin::Source(only)), None) = (origins.next(), origins.next()) {
-            return self.whole_file_of(only, digests, &usable);
-        }
-        if let Some(guilty) = most_contradicted(differ) {
-            self.convicted.extend(guilty.iter().copied());
-            return self.ask_again(Verdict::Convict(guilty), &usable);
-        }
-        // The least trusted: what lay there, then those who cannot be asked any longer, then the others from
-        // the last to the first.
-        let trust = |origin: &Origin| match origin {
-            Origin::Earlier => None,
-            Origin::Source(source) => {
-                Some(usable.iter().rev().position(|s| s == source).map_or(0, |at| at + 1))
-            }
-        };
-        let open = shares.keys().filter(|origin| !self.cleared.contains(origin));
-        match open.min_by_key(|origin| trust(origin)).copied() {
-            Some(suspect) => {
-                self.last = Some((digests, Some(suspect)));
-                self.ask_again(Verdict::Recheck(suspect), &usable)
-            }
-            None => Verdict::AllAgree,
-        }
-    }
-
-    /// One source sent everything, and it is wrong.
-    fn whole_file_of(&mut self, source: SourceId, digests: Vec<Digest>, usable: &[SourceId]) -> Verdict {
-        let agrees = self.alone.values().any(|other| *other == digests);
-        self.alone.insert(source, digests);
-        if agrees {
-            return Verdict::AllAgree;
-        }
-        let guilty = Origin::Source(source);
-        self.convicted.insert(guilty);
-        self.ask_again(Verdict::Convict(vec![guilty]), usable)
-    }
-
-    fn ask_again(&self, verdict: Verdict, usable: &[SourceId]) -> Verdict {
-        let excluded = match &verdict {
-            Verdict::Recheck(Origin::Source(suspect)) => Some(*suspect),
-            _ => None,
-        };
-        let left = usable.iter().any(|s| Some(*s) != excluded && !self.is_convicted(*s));
-        if left { verdict } else { Verdict::NobodyLeft }
-    }
-}
-
-/// Those who take part in the most contradictions. What lay there already is believed least, and when only two
-/// contradict each other, the one that sent the bytes in question is.
-fn most_contradicted(differ: &[(Origin, SourceId)]) -> Option<Vec<Origin>> {
-    let mut votes: BTreeMap<Origin, usize> = BTreeMap::new();
-    for (origin, checker) in differ {
-        *votes.entry(*origin).or_default() += 1;
-        *votes.entry(Origin::Source(*checker)).or_default() += 1;
-    }
-    let most = *votes.values().max()?;
-    let guilty: Vec<Origin> = votes.iter().filter(|(_, n)| **n == most).map(|(o, _)| *o).collect();
-    if guilty.contains(&Origin::Earlier) {
-        return Some(vec![Origin::Earlier]);
-    }
-    if guilty.len() == 1 {
-        return Some(guilty);
-    }
-    // As many contradictions on several sides: begin with the one that is trusted least.
-    differ.iter().map(|(origin, _)| *origin).filter(|o| guilty.contains(o)).max().map(|o| vec![o])
 }

@@ -1,12 +1,12 @@
 //! A transfer from many sources: threads and disk around the scheduler, verification, blame and repair.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::audit::audit;
-use super::blame::{Blame, Origin, Verdict, samples};
+use super::blame::{self, Opinion, Origin, camps, opponents, samples};
 use super::hashing::{Hashing, digests_of};
 use super::limiter::Limiter;
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
@@ -64,6 +64,19 @@ pub struct Tally {
     pub failures: Vec<Failure>,
     /// It sent wrong bytes.
     pub corrupt: bool,
+}
+
+impl Tally {
+    /// Counts what came of another transfer from the same source.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.kept += other.kept;
+        self.wasted += other.wasted;
+        self.first_byte = self.first_byte.or(other.first_byte);
+        self.receiving += other.receiving;
+        self.failures.extend(other.failures.iter().cloned());
+        self.corrupt |= other.corrupt;
+    }
 }
 
 /// Told while a transfer goes on.
@@ -165,7 +178,11 @@ pub fn run(
         tallies: vec![Tally::default(); count],
         current: vec![Current::default(); count],
         shares: BTreeMap::new(),
-        blame: Blame::default(),
+        opinions: Vec::new(),
+        camps: VecDeque::new(),
+        camp: None,
+        audited: Audit::Nothing,
+        began_anew: false,
         slow_since: None,
     };
     let outcome = match transfer.fetch(path) {
@@ -203,7 +220,14 @@ struct Transfer<'a> {
     current: Vec<Current>,
     /// Who sent which bytes of what is there.
     shares: BTreeMap<Origin, Segments>,
-    blame: Blame,
+    /// What was said of ranges, to find out who is wrong.
+    opinions: Vec<Opinion>,
+    /// Those who may still complete the file by themselves, and those who are at it.
+    camps: VecDeque<Vec<Origin>>,
+    camp: Option<Vec<Origin>>,
+    audited: Audit,
+    /// The file was fetched from the beginning once more.
+    began_anew: bool,
     /// Since when the transfer has been slower than allowed, and what had come by then.
     slow_since: Option<(Instant, u64)>,
 }
@@ -213,27 +237,24 @@ impl Transfer<'_> {
         let identity = self.wanted.digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let mut sink = Sink::open(path, self.wanted.resume, &identity)?;
         if self.wanted.size.is_some_and(|size| sink.prefix() > size) {
-            sink.retract(&Segments::of(ByteRange::new(0, sink.prefix())))?;
+            sink.clear()?;
         }
         self.resumed = sink.present().len();
         self.shares.insert(Origin::Earlier, sink.present());
         let mut size = self.wanted.size;
-        let mut excluded: Option<SourceId> = None;
         let mut fetched = false;
         loop {
             self.shares.retain(|_, share| !share.is_empty());
             let mut hashing = Hashing::new(sink.file(), self.algorithms());
             hashing.committed(sink.prefix());
-            let complete = size == Some(sink.prefix());
-            if !complete {
+            if size != Some(sink.prefix()) {
                 fetched = true;
-                match self.round(&mut sink, &mut hashing, size, excluded)? {
+                match self.round(&mut sink, &mut hashing, size)? {
                     RoundEnd::Complete(learned) => size = Some(learned),
                     RoundEnd::Longer(learned) => {
                         // What lay there is longer than the file: it is something else.
                         size = Some(learned);
-                        let all = Segments::of(ByteRange::new(0, sink.prefix()));
-                        self.give_up(&mut sink, &all)?;
+                        self.give_up(&mut sink, &everything())?;
                         continue;
                     }
                     RoundEnd::Over(Outcome::NoSource) if size.is_none() && sink.prefix() > 0 => {
@@ -241,16 +262,15 @@ impl Transfer<'_> {
                         let length = sink.prefix();
                         let digests = hashing.finish(length).map_err(|e| SinkError::new(path, &e))?;
                         let right = matches(&self.wanted.digests, &digests);
-                        return Ok(if right {
-                            Outcome::Verified { size: length, fetched }
-                        } else {
-                            Outcome::NoSource
-                        });
+                        let verified = Outcome::Verified { size: length, fetched };
+                        return Ok(if right { verified } else { Outcome::NoSource });
                     }
-                    RoundEnd::Over(Outcome::NoSource) if excluded.is_some() => {
-                        self.blame.no_recheck();
-                        excluded = None;
-                        continue;
+                    RoundEnd::Over(Outcome::NoSource) if self.camp.is_some() => {
+                        // This camp cannot complete the file.
+                        if self.next_camp(&mut sink)? {
+                            continue;
+                        }
+                        return Ok(Outcome::NoSource);
                     }
                     RoundEnd::Over(outcome) => return Ok(outcome),
                 }
@@ -259,41 +279,116 @@ impl Transfer<'_> {
             self.tell(Stage::Verifying, &sink, size, None);
             let digests = hashing.finish(total).map_err(|e| SinkError::new(path, &e))?;
             if matches(&self.wanted.digests, &digests) {
-                self.blame.verified();
                 self.convict();
                 sink.finish();
                 return Ok(Outcome::Verified { size: total, fetched });
             }
-            let verdict = match self.judge(&sink, digests)? {
-                Ok(verdict) => verdict,
-                Err(signal) => return Ok(Outcome::Signal(signal)),
+            if let Some(outcome) = self.repair(&mut sink)? {
+                return Ok(outcome);
+            }
+            if self.wanted.size.is_none() {
+                size = None; // it may be the wrong ones who said so
+            }
+        }
+    }
+
+    /// The file is complete and wrong. Finds out what can be tried next, and gives up what is to be fetched again;
+    /// an outcome when there is nothing.
+    fn repair(&mut self, sink: &mut Sink) -> Result<Option<Outcome>, SinkError> {
+        self.tell(Stage::Repairing, sink, None, None);
+        if self.next_camp(sink)? {
+            return Ok(None);
+        }
+        for stage in [Audit::Samples, Audit::Everything] {
+            if self.audited >= stage {
+                continue;
+            }
+            self.audited = stage;
+            self.camp = None;
+            let checkers = self.usable();
+            let wanted = match stage {
+                Audit::Everything => blame::everything(&self.shares, &checkers),
+                Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
             };
-            excluded = None;
-            self.convict();
-            match verdict {
-                Verdict::AllAgree => return Ok(Outcome::Mismatch { agreed: true }),
-                Verdict::NobodyLeft => return Ok(Outcome::Mismatch { agreed: false }),
-                Verdict::Convict(origins) => {
-                    let mut wrong = Segments::new();
-                    for origin in &origins {
-                        self.note_wrong(*origin);
-                        self.shares
-                            .get(origin)
-                            .into_iter()
-                            .flat_map(Segments::iter)
-                            .for_each(|r| wrong.insert(r));
-                    }
-                    if self.wanted.size.is_none() {
-                        size = None; // it may be the wrong ones who said so
-                    }
-                    self.give_up(&mut sink, &wrong)?;
+            let found = audit(wanted, &checkers, &mut self.workers, &self.reports, sink)?;
+            for (source, bytes) in found.cost {
+                self.tallies[source].wasted += bytes;
+            }
+            if let Some(signal) = found.signal {
+                return Ok(Some(Outcome::Signal(signal)));
+            }
+            self.opinions.extend(found.opinions);
+            let camps = camps(&self.opinions, &self.everybody());
+            if camps.len() > 1 {
+                self.camps = camps.into();
+            }
+            if self.next_camp(sink)? {
+                return Ok(None);
+            }
+        }
+        let witnesses: BTreeSet<Origin> = self.opinions.iter().map(|opinion| opinion.by).collect();
+        if witnesses.len() < 2 && !self.began_anew && (self.answers() > 1 || self.resumed > 0) {
+            // Nobody else can be asked. The file may have changed between two answers: once more, in one piece.
+            self.began_anew = true;
+            self.give_up(sink, &everything())?;
+            return Ok(None);
+        }
+        Ok(Some(Outcome::Mismatch { agreed: self.camp.is_none() && witnesses.len() > 1 }))
+    }
+
+    /// Lets the next camp complete the file: what others sent is fetched again. False when no camp is left.
+    fn next_camp(&mut self, sink: &mut Sink) -> Result<bool, SinkError> {
+        let can_send = |camp: &Vec<Origin>| camp.iter().any(|origin| *origin != Origin::Earlier);
+        while let Some(camp) = self.camps.pop_front() {
+            if !can_send(&camp) {
+                continue;
+            }
+            let mut wrong = Segments::new();
+            for (_, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
+                for range in share.iter() {
+                    wrong.insert(range);
                 }
-                Verdict::Recheck(origin) => {
-                    if let Origin::Source(source) = origin {
-                        excluded = Some(source);
-                    }
-                    let share = self.shares.get(&origin).cloned().unwrap_or_default();
-                    self.give_up(&mut sink, &share)?;
+            }
+            self.camp = Some(camp);
+            self.give_up(sink, &wrong)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// All who take part, the most trusted first: those without failures, in their order; then what lay there.
+    fn everybody(&self) -> Vec<Origin> {
+        let mut sources = self.usable();
+        sources.extend((0..self.workers.len()).filter(|id| !sources.contains(id)).collect::<Vec<_>>());
+        sources.into_iter().map(Origin::Source).chain([Origin::Earlier]).collect()
+    }
+
+    /// The sources that may still send something, the most trusted first.
+    fn usable(&self) -> Vec<SourceId> {
+        let mut usable: Vec<SourceId> =
+            (0..self.workers.len()).filter(|id| is_of_use(&self.tallies[*id])).collect();
+        usable.sort_by_key(|id| self.tallies[*id].failures.len());
+        usable
+    }
+
+    /// How many requests brought the file that is there.
+    fn answers(&self) -> u32 {
+        self.tallies.iter().filter(|tally| tally.kept > 0).map(|tally| tally.requests).sum()
+    }
+
+    /// The digests match: whoever said something else than those who sent this file was wrong.
+    fn convict(&mut self) {
+        let Some(camp) = self.camp.take() else { return };
+        for origin in opponents(&self.opinions, &camp, &self.everybody()) {
+            match origin {
+                Origin::Earlier => {
+                    self.observer.note("the partial file was wrong: its bytes were fetched again")
+                }
+                Origin::Source(source) => {
+                    self.tallies[source].corrupt = true;
+                    let line =
+                        format!("{} sent wrong bytes: they were fetched elsewhere", self.names[source]);
+                    self.observer.note(&line);
                 }
             }
         }
@@ -309,11 +404,9 @@ impl Transfer<'_> {
         sink: &mut Sink,
         hashing: &mut Hashing,
         size: Option<u64>,
-        excluded: Option<SourceId>,
     ) -> Result<RoundEnd, SinkError> {
-        let ids: Vec<SourceId> = (0..self.workers.len())
-            .filter(|id| !self.blame.is_convicted(*id) && Some(*id) != excluded)
-            .collect();
+        let asked = |id: &SourceId| self.camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(*id)));
+        let ids: Vec<SourceId> = (0..self.workers.len()).filter(asked).collect();
         if ids.is_empty() {
             return Ok(RoundEnd::Over(Outcome::NoSource));
         }
@@ -329,14 +422,15 @@ impl Transfer<'_> {
             for action in scheduler.take_actions() {
                 self.perform(&action, &ids);
             }
-            if scheduler.is_complete() {
-                return Ok(RoundEnd::Complete(scheduler.size().unwrap_or_else(|| sink.prefix())));
-            }
-            if scheduler.size().is_some_and(|size| size < sink.prefix()) {
-                return Ok(RoundEnd::Longer(scheduler.size().unwrap_or_default()));
-            }
-            if scheduler.is_stuck() {
-                return Ok(RoundEnd::Over(Outcome::NoSource));
+            let end = match scheduler.size() {
+                Some(size) if size < sink.prefix() => Some(RoundEnd::Longer(size)),
+                Some(size) if scheduler.is_complete() => Some(RoundEnd::Complete(size)),
+                _ if scheduler.is_stuck() => Some(RoundEnd::Over(Outcome::NoSource)),
+                _ => None,
+            };
+            if let Some(end) = end {
+                self.note_failures(&scheduler, &ids);
+                return Ok(end);
             }
             let time = self.clock(now());
             if let Some(outcome) = self.too_long(sink, now()) {
@@ -430,11 +524,17 @@ impl Transfer<'_> {
                     return Ok(());
                 }
                 self.settle(source, at);
-                if failure != Failure::Cancelled && !matches!(failure, Failure::RangeNotSatisfiable { .. }) {
-                    self.tallies[source].failures.push(failure.clone());
-                }
                 if let Some(place) = place(source) {
-                    scheduler.failed(place, failure, self.clock(at));
+                    scheduler.failed(place, failure.clone(), self.clock(at));
+                }
+                let beyond = match failure {
+                    Failure::RangeNotSatisfiable { complete_length } => complete_length,
+                    _ => None,
+                };
+                // Whoever was asked beyond the end of the file, before that was known, did not fail.
+                let taught = beyond.is_some() && beyond == scheduler.size();
+                if failure != Failure::Cancelled && !taught {
+                    self.tallies[source].failures.push(failure);
                 }
             }
             Report::Signal(_) => {}
@@ -450,43 +550,13 @@ impl Transfer<'_> {
         }
     }
 
-    /// Finds out who sent what is wrong. A signal that came meanwhile is an error here.
-    fn judge(&mut self, sink: &Sink, digests: Vec<Digest>) -> Result<Result<Verdict, i32>, SinkError> {
-        self.tell(Stage::Repairing, sink, None, None);
-        let mut usable: Vec<SourceId> = (0..self.workers.len())
-            .filter(|id| !self.blame.is_convicted(*id) && is_of_use(&self.tallies[*id]))
-            .collect();
-        usable.sort_by_key(|id| self.tallies[*id].failures.len());
-        let mut differ = Vec::new();
-        if self.shares.len() > 1 || self.shares.contains_key(&Origin::Earlier) {
-            let wanted = samples(&self.shares, &usable);
-            let findings = audit(wanted, &mut self.workers, &self.reports, sink)?;
-            for (source, bytes) in findings.cost {
-                self.tallies[source].wasted += bytes;
-            }
-            if let Some(signal) = findings.signal {
-                return Ok(Err(signal));
-            }
-            differ = findings.differ;
-        }
-        Ok(Ok(self.blame.mismatch(digests, &self.shares, &differ, &usable)))
-    }
-
-    fn convict(&mut self) {
-        for origin in self.blame.convicted() {
-            if let Origin::Source(source) = origin {
-                self.tallies[source].corrupt = true;
-            }
-        }
-    }
-
-    fn note_wrong(&mut self, origin: Origin) {
-        match origin {
-            Origin::Earlier => self.observer.note("the partial file was wrong: its bytes are fetched again"),
-            Origin::Source(source) => {
-                let line =
-                    format!("{} sent wrong bytes: they are fetched again elsewhere", self.names[source]);
-                self.observer.note(&line);
+    /// Failures that the scheduler has found itself, because nothing came.
+    fn note_failures(&mut self, scheduler: &Scheduler, ids: &[SourceId]) {
+        for (at, id) in ids.iter().enumerate() {
+            if let Some(failure @ Failure::Stalled(_)) = scheduler.failure(at)
+                && self.tallies[*id].failures.last() != Some(failure)
+            {
+                self.tallies[*id].failures.push(failure.clone());
             }
         }
     }
@@ -549,6 +619,14 @@ impl Transfer<'_> {
     }
 }
 
+/// How closely the sources have been compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Audit {
+    Nothing,
+    Samples,
+    Everything,
+}
+
 enum RoundEnd {
     /// The file's size.
     Complete(u64),
@@ -568,10 +646,16 @@ fn matches(wanted: &Digests, computed: &[Digest]) -> bool {
     !wanted.is_empty() && wanted.iter().all(|digest| computed.contains(digest))
 }
 
+fn everything() -> Segments {
+    Segments::of(ByteRange::new(0, u64::MAX))
+}
+
 /// Whether a source may still send something.
 fn is_of_use(tally: &Tally) -> bool {
     use crate::http::failure::Advice;
-    tally.failures.iter().all(|failure| failure.advice() != Advice::NextSource) || tally.kept > 0
+    let final_for =
+        |failure: &Failure| failure.advice() == Advice::NextSource && *failure != Failure::RangeIgnored;
+    tally.kept > 0 || !tally.failures.iter().any(final_for)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the engine is where the scheduler's clock is read")]

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use super::meter::Meter;
 use super::segments::Segments;
-use crate::http::failure::Advice;
+use super::sharing::PER_SOURCE;
+use super::source::{Source, State};
 use crate::http::{ByteRange, Failure};
 
 /// A point on the transfer's clock: the time since it began.
@@ -49,7 +49,8 @@ pub enum Action {
     /// Ask `source` for `range`; an end of `u64::MAX` means: up to the end of the file. `skip`: when the server
     /// ignores ranges, read over what comes before.
     Open { source: SourceId, range: ByteRange, skip: bool },
-    /// Another source sends what lies behind `end`: stop there.
+    /// Another source sends what lies behind `end`: stop there, and drop the connection if its content goes on.
+    /// An answer that is longer than what was asked for, but was not shortened, is read until it is closed.
     Shorten { source: SourceId, end: u64 },
     /// What this source sends is not wanted any longer.
     Close { source: SourceId },
@@ -68,147 +69,33 @@ pub struct Opened {
     pub reused: bool,
 }
 
+/// How often it is looked for those who are late.
+const PULSE: Duration = Duration::from_millis(50);
 /// A source that sent nothing for so long, while others deliver, loses its claim.
 const STALL: Duration = Duration::from_secs(1);
 /// "While others deliver": something came from somebody within this time.
 const LIVELY: Duration = Duration::from_millis(600);
-/// Nothing from anybody for so long: the transfer is over.
+/// Nothing from a source for so long: another one is asked, even if nobody delivers.
+const SILENT: Duration = Duration::from_secs(3);
+/// Nothing from anybody for so long: the source is given up.
 const DEAD: Duration = Duration::from_secs(15);
-/// A source that has not answered after this time gets a companion.
-const OVERDUE: Duration = Duration::from_millis(300);
-/// First-byte time of a source that was never asked.
-const UNKNOWN_FIRST_BYTE: Duration = Duration::from_millis(100);
-/// First claim of a source whose rate is unknown, at most and at least, in bytes.
-const PROBE: (u64, u64) = (128 * 1024, 1024 * 1024);
-/// For every so many bytes one more source may be at work.
-const PER_SOURCE: u64 = 1024 * 1024;
-/// The part of its fair share that a source claims at once, so that there is something left to correct with.
-const FRACTION: f64 = 0.6;
-/// With less than this to go, a source claims its whole share: another request would cost more than it mends.
-const LAST_LAP: f64 = 0.45;
-/// A claim lasts at least this many first-byte times: a request has to pay for its round trip.
-const PAYS_FOR: f64 = 8.0;
-/// A claim lasts at most so many seconds: the rate will not be the same for ever.
-const LONGEST_CLAIM: f64 = 20.0;
 /// A source slower than this part of the average is not counted as being at work.
 const HOPELESS: f64 = 0.1;
-/// A lower tier that is slower than this, in bytes per second, has failed.
+/// A tier that is slower than this, in bytes per second, has failed.
 const CRAWL: f64 = 100_000.0;
-/// Bytes on their way that are lost when a connection is cut, in seconds of its rate.
-const IN_FLIGHT: f64 = 0.12;
-/// Part of the file that may be lost by cutting connections for small gains.
-const WASTE_ALLOWED: f64 = 0.01;
-/// A gain of so many seconds is worth any cut.
-const WORTH_IT: f64 = 0.5;
-/// Broken connections in a row, without progress worth naming, after which a source is given up.
-const MOST_BREAKS: u32 = 3;
-/// Progress worth naming, in bytes.
-const PROGRESS: u64 = 64 * 1024;
-/// The longest time that a source may ask us to wait.
-const LONGEST_REST: Duration = Duration::from_secs(10);
-
-#[derive(Clone, Debug)]
-enum State {
-    Idle,
-    Opening {
-        since: Time,
-        claim: Option<ByteRange>,
-        asked: ByteRange,
-    },
-    Receiving {
-        claim: ByteRange,
-        content_end: Option<u64>,
-        since: Time,
-        last: Time,
-    },
-    /// Not to be asked before that time.
-    Resting {
-        until: Time,
-    },
-    /// Not to be asked again for this file.
-    Out,
-}
-
-#[derive(Clone, Debug)]
-struct Source {
-    expectation: Expectation,
-    state: State,
-    meter: Meter,
-    /// A connection stands open and idle.
-    warm: bool,
-    first_byte_cold: Option<Duration>,
-    first_byte_warm: Option<Duration>,
-    /// The server ignores ranges: it can only send everything from the beginning.
-    sequential: bool,
-    breaks: u32,
-    strikes: u32,
-    delivered_since_break: u64,
-    delivered: u64,
-    failure: Option<Failure>,
-}
-
-impl Source {
-    fn new(expectation: Expectation) -> Self {
-        Self {
-            expectation,
-            state: State::Idle,
-            meter: Meter::default(),
-            warm: false,
-            first_byte_cold: None,
-            first_byte_warm: None,
-            sequential: false,
-            breaks: 0,
-            strikes: 0,
-            delivered_since_break: 0,
-            delivered: 0,
-            failure: None,
-        }
-    }
-
-    fn claim(&self) -> Option<ByteRange> {
-        match self.state {
-            State::Opening { claim, .. } => claim,
-            State::Receiving { claim, .. } => Some(claim),
-            State::Idle | State::Resting { .. } | State::Out => None,
-        }
-    }
-
-    fn is_active(&self) -> bool {
-        matches!(self.state, State::Opening { .. } | State::Receiving { .. })
-    }
-
-    /// Seconds between a request and its first byte.
-    fn gap(&self) -> f64 {
-        let cold = self.first_byte_cold.or(self.expectation.first_byte);
-        let gap = if self.warm { self.first_byte_warm.or(cold.map(|c| c / 2)) } else { cold };
-        gap.unwrap_or(UNKNOWN_FIRST_BYTE).as_secs_f64()
-    }
-
-    /// Bytes per second, measured or expected.
-    fn rate(&self, now: Time) -> Option<f64> {
-        self.meter.rate(now).or(self.expectation.rate)
-    }
-
-    /// How long an answer may take before somebody else is asked, too.
-    fn patience(&self) -> Duration {
-        match self.first_byte_cold.or(self.expectation.first_byte) {
-            Some(usual) => OVERDUE.min(usual * 2 + Duration::from_millis(30)),
-            None => OVERDUE,
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    size: Option<u64>,
-    todo: Segments,
-    sources: Vec<Source>,
-    parallel: usize,
+    pub(super) size: Option<u64>,
+    /// What is neither present nor claimed.
+    pub(super) todo: Segments,
+    pub(super) sources: Vec<Source>,
+    pub(super) parallel: usize,
     retries: u32,
     /// When something came from somebody last.
     last_arrival: Time,
+    ticked: Time,
     /// Bytes given up by cutting connections, estimated.
-    cut: f64,
+    pub(super) cut: f64,
     actions: Vec<Action>,
 }
 
@@ -222,6 +109,7 @@ impl Scheduler {
             parallel: plan.parallel.max(1),
             retries: plan.retries,
             last_arrival: Time::ZERO,
+            ticked: Time::ZERO,
             cut: 0.0,
             actions: Vec::new(),
         }
@@ -231,31 +119,35 @@ impl Scheduler {
 
     /// The answer of a source is there; its content follows.
     pub fn opened(&mut self, id: SourceId, opened: Opened, now: Time) {
-        let State::Opening { since, claim, asked } = self.sources[id].state else { return };
+        let State::Opening { since, asked, .. } = self.sources[id].state else { return };
         self.last_arrival = now;
         if let Some(total) = opened.complete_length {
             self.learn_size(total);
         }
-        let source = &mut self.sources[id];
-        let waited = now.saturating_sub(since);
-        if opened.reused {
-            source.first_byte_warm = Some(waited)
-        } else {
-            source.first_byte_cold = Some(waited)
-        }
-        source.warm = false;
-        source.meter.begin(now);
-        let first = opened.first_pos;
-        let claim = self.sources[id].claim().filter(|c| c.first == first).or_else(|| {
-            // Somebody else has it by now. Whoever has not begun either gives it back.
-            claim.is_none().then(|| self.reclaim(id, ByteRange { first, ..asked })).flatten()
-        });
+        self.sources[id].answered(now.saturating_sub(since), opened.reused, now);
+        let claim = match self.sources[id].claim() {
+            _ if opened.first_pos != asked.first => None,
+            Some(claim) => Some(claim),
+            // It was late, and its claim was given up.
+            None => self.reclaim(id, asked),
+        };
         match claim {
             Some(claim) => {
                 let content_end = opened.content_end;
-                self.sources[id].state = State::Receiving { claim, content_end, since: now, last: now };
+                let shortened = claim.end < asked.end.min(self.size.unwrap_or(u64::MAX));
+                if shortened {
+                    self.actions.push(Action::Shorten { source: id, end: claim.end });
+                }
+                self.sources[id].state = State::Receiving {
+                    claim,
+                    content_end,
+                    first_pos: opened.first_pos,
+                    shortened,
+                    since: now,
+                    last: now,
+                };
             }
-            None => self.close(id),
+            None => self.close(id, now),
         }
         self.schedule(now);
     }
@@ -264,34 +156,44 @@ impl Scheduler {
     /// wanted any longer.
     pub fn received(&mut self, id: SourceId, len: u64, now: Time) -> Option<ByteRange> {
         self.last_arrival = now;
-        let source = &mut self.sources[id];
-        let State::Receiving { claim, content_end, last, .. } = &mut source.state else { return None };
+        if self.sources[id].claim().is_some_and(|claim| claim.len() <= len) {
+            self.extend(id, now);
+        }
+        let State::Receiving { claim, content_end, last, shortened, .. } = &mut self.sources[id].state else {
+            return None;
+        };
         *last = now;
         let kept = ByteRange::new(claim.first, claim.first + len.min(claim.len()));
         claim.first = kept.end;
-        let (claim, content_end) = (*claim, *content_end);
-        source.meter.add(now, kept.len());
-        source.delivered += kept.len();
-        source.delivered_since_break += kept.len();
-        if source.delivered_since_break >= PROGRESS {
-            source.breaks = 0;
-        }
+        let (claim, whole, shortened) = (*claim, *content_end == Some(claim.end), *shortened);
+        self.sources[id].delivered(kept.len(), now);
         if claim.is_empty() {
-            self.claim_done(id, claim.first, content_end);
+            if !whole && !shortened {
+                self.actions.push(Action::Close { source: id });
+            }
+            self.sources[id].finish(State::Idle, whole, now);
             self.schedule(now);
+        }
+        if now >= self.ticked + PULSE {
+            // Who listens to those who deliver may find no time to call it.
+            self.tick(now);
         }
         Some(kept)
     }
 
     /// The content of a source came to its end, earlier than asked for but in good order.
     pub fn ended(&mut self, id: SourceId, now: Time) {
-        let State::Receiving { claim, content_end, .. } = self.sources[id].state else { return };
-        self.sources[id].state = State::Idle;
-        self.sources[id].warm = content_end.is_some();
+        let State::Receiving { claim, content_end, first_pos, .. } = self.sources[id].state else { return };
         if self.size.is_none() && content_end.is_none() {
             self.learn_size(claim.first);
+            self.sources[id].finish(State::Idle, false, now);
+        } else if claim.first == first_pos && !claim.is_empty() {
+            // Nothing came at all: asking again at once might go on for ever.
+            self.fail(id, Failure::Truncated, now);
+        } else {
+            self.release(claim);
+            self.sources[id].finish(State::Idle, content_end.is_some(), now);
         }
-        self.release(claim);
         self.schedule(now);
     }
 
@@ -302,6 +204,7 @@ impl Scheduler {
 
     /// Time went by.
     pub fn tick(&mut self, now: Time) {
+        self.ticked = now;
         self.expire(now);
         self.schedule(now);
     }
@@ -315,11 +218,10 @@ impl Scheduler {
     /// When [`Self::tick`] is to be called at the latest.
     pub fn wake(&self, now: Time) -> Time {
         let rested = self.sources.iter().filter_map(|s| match s.state {
-            State::Resting { until } => Some(until),
+            State::Resting { until } => Some(until.max(now)),
             _ => None,
         });
-        let pulse = now + Duration::from_millis(50);
-        rested.filter(|until| *until > now).fold(pulse, Time::min)
+        rested.fold((self.ticked + PULSE).max(now), Time::min)
     }
 
     /// Size of the file, given or learned.
@@ -335,7 +237,7 @@ impl Scheduler {
 
     /// No source is left that could be asked.
     pub fn is_stuck(&self) -> bool {
-        !self.is_complete() && self.sources.iter().all(|s| matches!(s.state, State::Out))
+        !self.is_complete() && self.sources.iter().all(Source::is_out)
     }
 
     /// The last failure of a source, if it had one.
@@ -346,18 +248,17 @@ impl Scheduler {
     /// Bytes per second of a source that is sending; none of one that is not.
     pub fn rate(&self, id: SourceId, now: Time) -> Option<f64> {
         let source = &self.sources[id];
-        if source.is_active() { Some(source.meter.rate(now).unwrap_or(0.0)) } else { None }
+        source.is_active().then(|| source.meter.rate(now).unwrap_or(0.0))
     }
 
-    // How it is decided.
+    // How claims come and go.
 
     fn learn_size(&mut self, total: u64) {
         if self.size.is_some() {
             return;
         }
         self.size = Some(total);
-        let beyond = ByteRange { first: total, end: u64::MAX };
-        self.todo.remove(beyond);
+        self.todo.remove(ByteRange { first: total, end: u64::MAX });
         for source in &mut self.sources {
             match &mut source.state {
                 State::Opening { claim, .. } => {
@@ -377,40 +278,38 @@ impl Scheduler {
         }
     }
 
-    fn close(&mut self, id: SourceId) {
+    fn close(&mut self, id: SourceId, now: Time) {
         if let Some(claim) = self.sources[id].claim() {
             self.release(claim);
         }
-        self.sources[id].state = State::Idle;
-        self.sources[id].warm = false;
+        self.sources[id].finish(State::Idle, false, now);
         self.actions.push(Action::Close { source: id });
     }
 
-    /// A source delivered all that it had claimed.
-    fn claim_done(&mut self, id: SourceId, position: u64, content_end: Option<u64>) {
-        let more = content_end.is_none_or(|end| end > position) && Some(position) != self.size;
-        let next = self.todo.range_at(position).filter(|_| more);
-        if let (Some(next), State::Receiving { claim, .. }) = (next, &mut self.sources[id].state) {
-            // Its content goes on: no new request is needed for what follows.
-            let end = content_end.map_or(next.end, |end| next.end.min(end));
-            *claim = ByteRange::new(position, end);
-            let claim = *claim;
-            self.todo.remove(claim);
-            self.actions.push(Action::Shorten { source: id, end });
+    /// Where a claim ends, but neither the content nor what is to be done, no new request is needed.
+    fn extend(&mut self, id: SourceId, now: Time) {
+        self.unclaim_overdue(now);
+        let State::Receiving { claim, content_end, shortened: false, .. } = &mut self.sources[id].state
+        else {
+            return;
+        };
+        let Some(next) = self.todo.range_at(claim.end) else { return };
+        let end = content_end.map_or(next.end, |content_end| next.end.min(content_end));
+        if end <= claim.end {
             return;
         }
-        self.sources[id].state = State::Idle;
-        self.sources[id].warm = content_end == Some(position);
+        self.todo.remove(ByteRange::new(claim.end, end));
+        claim.end = end;
     }
 
-    /// What of `wanted`, from its first byte on, nobody has begun to send.
+    /// What of `wanted`, from its first byte on, nobody has, or somebody who never sent a byte.
     fn reclaim(&mut self, id: SourceId, wanted: ByteRange) -> Option<ByteRange> {
-        let free = self.todo.range_at(wanted.first).and_then(|r| r.intersection(wanted));
-        if let Some(free) = free.filter(|r| r.first == wanted.first) {
+        if let Some(free) = self.todo.range_at(wanted.first).and_then(|free| free.intersection(wanted)) {
             self.todo.remove(free);
             return Some(free);
         }
-        let rival = self.sources.iter_mut().enumerate().find_map(|(other, source)| match &mut source.state {
+        let rivals = self.sources.iter_mut().enumerate().filter(|(_, source)| source.is_new());
+        let rival = rivals.into_iter().find_map(|(other, source)| match &mut source.state {
             State::Opening { claim, .. } if other != id && claim.is_some_and(|c| c.first == wanted.first) => {
                 Some(claim)
             }
@@ -423,50 +322,25 @@ impl Scheduler {
     }
 
     fn fail(&mut self, id: SourceId, failure: Failure, now: Time) {
+        let asked = match self.sources[id].state {
+            State::Opening { asked, .. } => Some(asked),
+            _ => None,
+        };
         if let Some(claim) = self.sources[id].claim() {
             self.release(claim);
         }
         if let Failure::RangeNotSatisfiable { complete_length: Some(total) } = failure
-            && self.size.is_none_or(|size| size == total)
+            && asked.is_some_and(|asked| asked.first >= total)
         {
             // It was asked beyond the end before the end was known.
             self.learn_size(total);
-            self.sources[id].state = State::Idle;
-            self.sources[id].warm = true;
+            self.sources[id].finish(State::Idle, true, now);
             return;
         }
-        let alone =
-            self.sources.iter().enumerate().all(|(other, s)| other == id || matches!(s.state, State::Out));
-        let retries = self.retries;
-        let source = &mut self.sources[id];
-        source.warm = false;
-        source.state = match failure.advice() {
-            _ if failure == Failure::Cancelled => State::Idle,
-            _ if failure == Failure::RangeIgnored && !source.sequential => {
-                source.sequential = true;
-                State::Idle
-            }
-            Advice::RetryHere => {
-                source.breaks += 1;
-                source.delivered_since_break = 0;
-                let rest = Duration::from_millis(250) * (source.breaks - 1);
-                if source.breaks < MOST_BREAKS { State::Resting { until: now + rest } } else { State::Out }
-            }
-            Advice::RetryAfter(wait) if wait <= LONGEST_REST && source.strikes <= retries.max(1) => {
-                source.strikes += 1;
-                State::Resting { until: now + wait }
-            }
-            Advice::NextSourceForNow if source.strikes < retries.max(u32::from(source.delivered > 0)) => {
-                source.strikes += 1;
-                let back_off = Duration::from_secs(1 << source.strikes.min(6)) / 2;
-                State::Resting { until: now + if alone { back_off } else { back_off * 2 } }
-            }
-            Advice::RetryAfter(_) | Advice::NextSourceForNow | Advice::NextSource => State::Out,
-        };
-        source.failure = Some(failure);
+        self.sources[id].fail(failure, self.retries, now);
     }
 
-    /// Takes claims from those who do not answer or have fallen silent.
+    /// Ends what was awaited for too long.
     fn expire(&mut self, now: Time) {
         for id in 0..self.sources.len() {
             match self.sources[id].state {
@@ -478,20 +352,12 @@ impl Scheduler {
                         self.fail(id, Failure::Stalled(silence), now);
                     }
                 }
-                State::Opening { since, claim, .. } => {
+                State::Opening { since, .. } => {
                     let waited = now.saturating_sub(since);
                     let silent = now.saturating_sub(self.last_arrival);
-                    if waited > DEAD && silent > DEAD && self.sources.len() > 1 {
+                    if waited.min(silent) > DEAD && self.sources.len() > 1 {
                         self.actions.push(Action::Close { source: id });
                         self.fail(id, Failure::Stalled(waited), now);
-                    } else if let Some(claim) = claim
-                        && waited > STALL
-                        && self.lively_without(id, now)
-                    {
-                        self.release(claim);
-                        if let State::Opening { claim, .. } = &mut self.sources[id].state {
-                            *claim = None;
-                        }
                     }
                 }
                 _ => {}
@@ -507,22 +373,31 @@ impl Scheduler {
         })
     }
 
-    /// Gives work to those who have none.
+    // Who is asked.
+
+    /// Gives work to those who have none, one tier after another.
     fn schedule(&mut self, now: Time) {
         if self.is_complete() {
             for id in 0..self.sources.len() {
                 if self.sources[id].is_active() {
-                    self.close(id);
+                    self.close(id, now);
                 }
             }
             return;
         }
-        for id in self.idle(now) {
-            if self.busy(now) >= self.wanted() {
-                break;
+        let mut tiers: Vec<u8> = self.sources.iter().map(|s| s.expectation.tier).collect();
+        tiers.sort_unstable();
+        tiers.dedup();
+        for tier in tiers {
+            for id in self.idle(tier, now) {
+                if self.may_ask(id, now)
+                    && let Some(claim) = self.work_for(id, now)
+                {
+                    self.open(id, claim, now);
+                }
             }
-            if let Some(claim) = self.work_for(id, now) {
-                self.open(id, claim, now);
+            if self.delivers(tier, now) {
+                return;
             }
         }
     }
@@ -534,13 +409,12 @@ impl Scheduler {
     }
 
     /// Those who may be asked, in the order in which they shall be: with a connection first, then the better
-    /// ones; those who proved hopeless last.
-    fn idle(&self, now: Time) -> Vec<SourceId> {
-        let tier = self.tier(now);
-        let average = self.average_rate(now);
+    /// ones; those who failed or proved hopeless last.
+    pub(super) fn idle(&self, tier: u8, now: Time) -> Vec<SourceId> {
+        let average = self.average_rate(now).unwrap_or(0.0);
         let mut idle: Vec<SourceId> = (0..self.sources.len())
             .filter(|id| matches!(self.sources[*id].state, State::Idle))
-            .filter(|id| self.sources[*id].expectation.tier <= tier)
+            .filter(|id| self.sources[*id].expectation.tier == tier)
             .collect();
         idle.sort_by_key(|id| {
             let source = &self.sources[*id];
@@ -550,178 +424,233 @@ impl Scheduler {
         idle
     }
 
-    /// The highest tier that may be asked: those above wait until every source of those below has failed or
-    /// crawls.
-    fn tier(&self, now: Time) -> u8 {
-        let delivers = |s: &Source| match s.state {
-            State::Idle => true,
+    /// Whether more is to be expected of the sources of this tier. If not, the next one is asked.
+    fn delivers(&self, tier: u8, now: Time) -> bool {
+        self.sources.iter().filter(|s| s.expectation.tier == tier).any(|s| match s.state {
             State::Opening { since, .. } => now.saturating_sub(since) < STALL,
             State::Receiving { since, .. } => {
                 let young = now.saturating_sub(since) < STALL * 2;
                 young || s.meter.rate(now).is_some_and(|rate| rate > CRAWL)
             }
-            State::Resting { .. } | State::Out => false,
-        };
-        let best = self.sources.iter().filter(|s| delivers(s)).map(|s| s.expectation.tier).min();
-        best.unwrap_or(u8::MAX)
+            State::Idle | State::Resting { .. } | State::Out => false,
+        })
     }
 
-    /// Bytes per second of those at work, on average.
-    fn average_rate(&self, now: Time) -> f64 {
-        let rates: Vec<f64> =
-            self.sources.iter().filter(|s| s.is_active()).filter_map(|s| s.meter.rate(now)).collect();
-        if rates.is_empty() { 0.0 } else { rates.iter().sum::<f64>() / rates.len() as f64 }
-    }
-
-    /// How many are at work, not counting those from whom little or nothing is to be expected.
-    fn busy(&self, now: Time) -> usize {
-        let average = self.average_rate(now);
-        let counts = |s: &&Source| match s.state {
-            State::Opening { since, .. } => now.saturating_sub(since) <= s.patience(),
-            State::Receiving { .. } => s.meter.rate(now).is_none_or(|rate| rate >= average * HOPELESS),
+    /// Whether one more source should be at work, and whether it may be this one.
+    fn may_ask(&self, id: SourceId, now: Time) -> bool {
+        let average = self.average_rate(now).unwrap_or(0.0);
+        let working = |s: &&Source| match s.state {
+            State::Opening { .. } => !s.is_overdue(now),
+            State::Receiving { last, .. } if now.saturating_sub(last) > SILENT => false,
+            State::Receiving { .. } => {
+                !s.is_settled(now) || s.rate(now).is_none_or(|rate| rate >= average * HOPELESS)
+            }
             State::Idle | State::Resting { .. } | State::Out => false,
         };
-        self.sources.iter().filter(counts).count()
+        let busy = self.sources.iter().filter(working).count();
+        if busy >= self.parallel {
+            return false;
+        }
+        if busy == 0 || !self.sources[id].is_new() {
+            return true;
+        }
+        // In place of those who do not answer others are asked one by one: it may be the link that is slow.
+        let overdue = self.sources.iter().filter(|s| s.is_overdue(now)).count();
+        let hedged =
+            self.sources.iter().any(|s| matches!(s.state, State::Opening { .. }) && !s.is_overdue(now));
+        if overdue + busy >= self.parallel && overdue > 0 && hedged {
+            return false;
+        }
+        if self.size.is_none() {
+            return true;
+        }
+        busy < self.hands() || self.takes_long(now)
     }
 
-    /// How many should be at work: small remainders are not worth many requests.
-    fn wanted(&self) -> usize {
-        let Some(_) = self.size else { return self.parallel };
-        let claimed: u64 = self.sources.iter().filter_map(Source::claim).map(ByteRange::len).sum();
-        let worth = 1 + (self.todo.len() + claimed) / PER_SOURCE;
-        self.parallel.min(usize::try_from(worth).unwrap_or(usize::MAX))
-    }
+    // What it is asked for.
 
+    /// Claims something for an idle source.
     fn work_for(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
-        if self.sources[id].sequential {
-            let others =
-                self.sources.iter().enumerate().any(|(o, s)| o != id && !matches!(s.state, State::Out));
-            let front = self.todo.first().filter(|front| front.first == 0 || !others)?;
-            self.todo.remove(front);
-            return Some(front);
-        }
-        if let Some(front) = self.todo.first() {
-            let claim = ByteRange::new(front.first, front.first + self.share(id, front, now));
-            self.todo.remove(claim);
-            return Some(claim);
-        }
-        self.size?;
-        self.steal(id, now)
-    }
-
-    /// How much of `front` a source should claim.
-    fn share(&self, id: SourceId, front: ByteRange, now: Time) -> u64 {
-        let usable = self.sources.iter().filter(|s| !matches!(s.state, State::Out)).count();
-        let alone = usable == 1;
-        let left = self.todo.len();
-        if self.size.is_none() && !alone {
-            return front.len().min(PROBE.1);
-        }
-        let source = &self.sources[id];
-        let want = match source.rate(now) {
-            _ if alone => u64::MAX,
-            None => (left / (4 * usable as u64)).clamp(PROBE.0, PROBE.1),
-            Some(rate) => {
-                let finish = self.common_finish(id, rate, left as f64, now);
-                let share = rate * (finish - source.gap()).max(0.0);
-                let part = if finish < LAST_LAP { share } else { share * FRACTION };
-                let least = (rate * source.gap() * PAYS_FOR).min(share).max(PROBE.0 as f64);
-                // The cast saturates, and a negative or absent number becomes 0.
-                part.max(least).min(rate * LONGEST_CLAIM).max(PROBE.0 as f64) as u64
-            }
-        };
-        // A rest that would not pay for a request of its own goes along.
-        if want.saturating_add(want / 4) >= front.len() { front.len() } else { want }
-    }
-
-    /// Seconds until everything is done, when all who are at work share the `left` bytes that nobody has claimed
-    /// so that they finish together.
-    fn common_finish(&self, id: SourceId, rate: f64, left: f64, now: Time) -> f64 {
-        // (when it is free, rate)
-        let mut workers = vec![(self.sources[id].gap(), rate)];
-        for (other, source) in self.sources.iter().enumerate() {
-            if other == id || !source.is_active() {
-                continue;
-            }
-            let Some(rate) = source.rate(now).filter(|rate| *rate > 0.0) else { continue };
-            let claimed = source.claim().map_or(0, ByteRange::len) as f64;
-            workers.push((claimed / rate + source.gap(), rate));
-        }
-        workers.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (mut rates, mut weighted) = (0.0, 0.0);
-        let mut finish = f64::INFINITY;
-        for (free, rate) in workers {
-            if free >= finish {
-                break;
-            }
-            rates += rate;
-            weighted += rate * free;
-            finish = (left + weighted) / rates;
-        }
-        finish
-    }
-
-    /// Takes from the source that would be the last to finish what can be had earlier here.
-    fn steal(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
-        let gap = self.sources[id].gap();
-        let rate = self.sources[id].rate(now).filter(|rate| *rate > 0.0);
-        let rate = rate.unwrap_or_else(|| self.average_rate(now).max(CRAWL));
-        let (victim, eta) = (0..self.sources.len())
-            .filter(|other| *other != id)
-            .filter_map(|other| Some((other, self.eta(other, now)?)))
-            .max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let claim = self.sources[victim].claim()?;
-        let left = claim.len() as f64;
-        if matches!(self.sources[victim].state, State::Opening { .. }) {
-            if eta <= gap + left / rate {
-                return None;
-            }
-            if let State::Opening { claim, .. } = &mut self.sources[victim].state {
-                *claim = None;
-            }
-            return Some(claim);
-        }
-        let victim_rate = self.sources[victim].meter.rate(now).unwrap_or(0.0);
-        // Both finish together.
-        let take = (rate * (left - victim_rate * gap) / (rate + victim_rate)).min(left);
-        let finish = gap + take / rate;
-        let gain = eta - finish;
-        let lost = (victim_rate * IN_FLIGHT).min(left);
-        let affordable = self.cut + lost <= self.size.unwrap_or(0) as f64 * WASTE_ALLOWED;
-        if take < 1.0 || gain < gap.max(0.05) || !(affordable || gain > WORTH_IT) {
-            return None;
-        }
-        let end = (claim.end - (take as u64).min(claim.len())).max(claim.first);
-        self.cut += lost;
-        if let State::Receiving { claim, .. } = &mut self.sources[victim].state {
-            claim.end = end;
-        }
-        if end == claim.first {
-            self.close(victim);
+        self.unclaim_overdue(now);
+        let claim = if self.sources[id].sequential {
+            self.front_for_sequential(id, now)?
+        } else if self.is_alone() {
+            self.todo.first()?
+        } else if self.size.is_none() {
+            let front = self.todo.first()?;
+            ByteRange::new(front.first, front.end.min(front.first.saturating_add(PER_SOURCE)))
         } else {
-            self.actions.push(Action::Shorten { source: victim, end });
-        }
-        Some(ByteRange::new(end, claim.end))
+            self.fair_share(id, now)?
+        };
+        self.todo.remove(claim);
+        Some(claim)
     }
 
-    /// Seconds until a source will have delivered its claim; none when it has none or is not late yet.
-    fn eta(&self, id: SourceId, now: Time) -> Option<f64> {
-        let source = &self.sources[id];
-        let left = source.claim().filter(|c| !c.is_empty())?.len() as f64;
-        match source.state {
-            State::Opening { since, .. } => {
-                let waited = now.saturating_sub(since);
-                if waited <= source.patience() {
-                    return None;
-                }
-                // What did not come for so long will take as long again, at least.
-                Some(waited.as_secs_f64() + source.rate(now).map_or(0.0, |rate| left / rate.max(1.0)))
-            }
-            State::Receiving { last, .. } => match source.meter.rate(now) {
-                Some(rate) => Some(left / rate.max(1.0)),
-                None => Some(now.saturating_sub(last).as_secs_f64()),
-            },
-            State::Idle | State::Resting { .. } | State::Out => None,
+    /// There is nobody to share with.
+    fn is_alone(&self) -> bool {
+        self.parallel == 1 || self.sources.iter().filter(|s| !s.is_out()).count() <= 1
+    }
+
+    /// A source that ignores ranges is good for the beginning of the file; for more only when it is the last
+    /// hope, because then it sends again what is there.
+    fn front_for_sequential(&self, id: SourceId, now: Time) -> Option<ByteRange> {
+        let hope = self.sources.iter().enumerate().any(|(other, s)| match s.state {
+            _ if other == id => false,
+            State::Idle => !s.sequential,
+            State::Opening { .. } => !s.is_overdue(now),
+            State::Receiving { .. } => true,
+            State::Resting { .. } | State::Out => false,
+        });
+        self.todo.first().filter(|front| front.first == 0 || !hope)
+    }
+
+    /// Stops a source at `end`; what lies behind is free again.
+    pub(super) fn shorten(&mut self, id: SourceId, end: u64, now: Time) {
+        let State::Receiving { claim, last, shortened, .. } = &mut self.sources[id].state else { return };
+        if end == claim.first {
+            let silence = now.saturating_sub(*last);
+            self.actions.push(Action::Close { source: id });
+            return self.fail(id, Failure::Stalled(silence), now);
         }
+        let tail = ByteRange::new(end, claim.end);
+        claim.end = end;
+        *shortened = true;
+        self.release(tail);
+        self.actions.push(Action::Shorten { source: id, end });
+    }
+
+    /// Takes what a source was asked for and has not begun to send. If it does while nobody else has, it gets it
+    /// back.
+    pub(super) fn unclaim(&mut self, id: SourceId) {
+        if let State::Opening { claim, .. } = &mut self.sources[id].state
+            && let Some(claim) = claim.take()
+        {
+            self.release(claim);
+        }
+    }
+
+    fn unclaim_overdue(&mut self, now: Time) {
+        for id in 0..self.sources.len() {
+            if self.sources[id].is_overdue(now) {
+                self.unclaim(id);
+            }
+        }
+    }
+
+    /// Every byte of the file is present, claimed by one source, or in `todo`.
+    #[cfg(test)]
+    pub(super) fn check(&self, present: &Segments) {
+        let mut all = present.clone();
+        let mut places = u128::from(present.len()) + u128::from(self.todo.len());
+        self.todo.iter().for_each(|range| all.insert(range));
+        for claim in self.sources.iter().filter_map(Source::claim) {
+            all.insert(claim);
+            places += u128::from(claim.len());
+        }
+        let size = self.size.unwrap_or(u64::MAX);
+        assert_eq!(all, Segments::of(ByteRange::new(0, size)), "a byte is nowhere");
+        assert_eq!(places, u128::from(size), "a byte is in two places");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    fn scheduler(size: Option<u64>, sources: usize) -> Scheduler {
+        let sources = vec![Expectation::default(); sources];
+        let mut scheduler =
+            Scheduler::new(Plan { size, present: Segments::new(), sources, parallel: 4, retries: 0 });
+        scheduler.tick(Time::ZERO);
+        scheduler
+    }
+
+    fn asked(scheduler: &mut Scheduler) -> Vec<(SourceId, ByteRange)> {
+        let opened = |action| match action {
+            Action::Open { source, range, .. } => Some((source, range)),
+            Action::Shorten { .. } | Action::Close { .. } => None,
+        };
+        scheduler.take_actions().into_iter().filter_map(opened).collect()
+    }
+
+    fn whole(end: u64) -> Opened {
+        Opened { first_pos: 0, content_end: Some(end), complete_length: Some(end), reused: false }
+    }
+
+    #[test]
+    fn a_source_that_refuses_a_range_of_its_own_file_is_not_asked_for_ever() {
+        let mut scheduler = scheduler(Some(100), 1);
+        assert_eq!(asked(&mut scheduler), [(0, ByteRange::new(0, 100))]);
+        scheduler.failed(0, Failure::RangeNotSatisfiable { complete_length: Some(100) }, MS(1));
+        assert!(asked(&mut scheduler).is_empty());
+        assert!(scheduler.is_stuck());
+    }
+
+    #[test]
+    fn content_that_ends_before_it_begins_is_not_asked_for_for_ever() {
+        let mut scheduler = scheduler(Some(100), 1);
+        let mut requests = 0;
+        for second in 1..60 {
+            scheduler.tick(MS(second * 1000));
+            requests += asked(&mut scheduler).len();
+            scheduler.opened(0, whole(100), MS(second * 1000 + 1));
+            scheduler.ended(0, MS(second * 1000 + 2));
+        }
+        requests += asked(&mut scheduler).len();
+        assert!(scheduler.is_stuck());
+        assert_eq!(requests, 3);
+    }
+
+    #[test]
+    fn a_late_answer_gets_its_claim_back() {
+        let mut scheduler = scheduler(Some(100), 2);
+        assert_eq!(asked(&mut scheduler), [(0, ByteRange::new(0, 100))]);
+        scheduler.tick(MS(400));
+        assert_eq!(asked(&mut scheduler), [(1, ByteRange::new(0, 100))]);
+        scheduler.opened(0, whole(100), MS(410));
+        assert_eq!(scheduler.received(0, 100, MS(420)), Some(ByteRange::new(0, 100)));
+        assert!(scheduler.is_complete());
+        assert_eq!(scheduler.take_actions(), [Action::Close { source: 1 }]);
+    }
+
+    #[test]
+    fn bytes_past_the_claim_are_kept_when_nobody_has_them() {
+        let mut scheduler = scheduler(None, 2);
+        assert_eq!(asked(&mut scheduler)[0], (0, ByteRange::new(0, PER_SOURCE)));
+        let opened = Opened { first_pos: 0, content_end: None, complete_length: None, reused: false };
+        scheduler.opened(0, opened, MS(10));
+        scheduler.failed(1, Failure::Status { code: 404, retry_after: None }, MS(11));
+        let kept = scheduler.received(0, PER_SOURCE + 5, MS(20));
+        assert_eq!(kept, Some(ByteRange::new(0, PER_SOURCE + 5)));
+        scheduler.ended(0, MS(30));
+        assert!(scheduler.is_complete());
+        assert_eq!(scheduler.size(), Some(PER_SOURCE + 5));
+    }
+
+    #[test]
+    fn an_empty_file_of_unknown_size_is_complete() {
+        let mut scheduler = scheduler(None, 2);
+        let opened = Opened { first_pos: 0, content_end: None, complete_length: None, reused: false };
+        scheduler.opened(0, opened, MS(10));
+        scheduler.ended(0, MS(20));
+        assert!(scheduler.is_complete());
+        assert_eq!(scheduler.size(), Some(0));
+    }
+
+    #[test]
+    fn a_silent_source_is_noticed_by_those_who_deliver() {
+        let mut scheduler = scheduler(Some(10 * PER_SOURCE), 2);
+        let requests = asked(&mut scheduler);
+        for (id, range) in requests {
+            let opened =
+                Opened { first_pos: range.first, content_end: Some(range.end), ..whole(10 * PER_SOURCE) };
+            scheduler.opened(id, opened, MS(10));
+        }
+        for ms in (20..1100).step_by(10) {
+            scheduler.received(1, 10, MS(ms));
+        }
+        assert!(matches!(scheduler.failure(0), Some(Failure::Stalled(_))));
     }
 }

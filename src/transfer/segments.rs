@@ -47,6 +47,7 @@ impl Segments {
     }
 
     /// What of `range` is not in the set.
+    #[must_use]
     pub fn gaps(&self, range: ByteRange) -> Self {
         let mut gaps = Self::of(range);
         for held in self.iter() {
@@ -56,6 +57,7 @@ impl Segments {
     }
 
     /// What is in the set and in `range`.
+    #[must_use]
     pub fn intersection(&self, range: ByteRange) -> Self {
         Self(self.0.iter().filter_map(|r| r.intersection(range)).collect())
     }

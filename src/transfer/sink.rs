@@ -45,9 +45,11 @@ impl Sink {
     /// Opens FILE, keeping what is there (`resume`) or emptying it. What an earlier call left ahead of it is taken
     /// over when it was for the same `identity`.
     pub fn open(path: &Path, resume: bool, identity: &str) -> Result<Self, SinkError> {
-        let file = open_output(path, resume)?;
+        let file = open_locked(path)?;
         let failed = |e: io::Error| SinkError::new(path, &e);
-        fs2::FileExt::lock_exclusive(&file).map_err(failed)?;
+        if !resume {
+            empty(&file).map_err(failed)?;
+        }
         let prefix = file.metadata().map_err(failed)?.len();
         let mut ahead = Ahead::take_over(path, identity);
         if let Some(ahead) = &mut ahead {
@@ -138,9 +140,14 @@ impl Sink {
         self.file.set_len(first).map_err(|e| SinkError::new(&self.path, &e))
     }
 
+    /// Gives up everything.
+    pub fn clear(&mut self) -> Result<(), SinkError> {
+        self.retract(&Segments::of(ByteRange::new(0, u64::MAX)))
+    }
+
     /// The file is as it shall be: the side file is of no use any longer.
-    pub fn finish(self) {
-        if let Some(ahead) = self.ahead {
+    pub fn finish(mut self) {
+        if let Some(ahead) = self.ahead.take() {
             ahead.remove();
         }
     }
@@ -159,6 +166,36 @@ impl Sink {
         }
         ahead.forget(ByteRange::new(from, self.prefix))
     }
+}
+
+impl Drop for Sink {
+    /// A side file with nothing in it is not worth keeping.
+    fn drop(&mut self) {
+        if let Some(ahead) = self.ahead.take_if(|ahead| ahead.held().is_empty()) {
+            ahead.remove();
+        }
+    }
+}
+
+/// Opens FILE when no other process is at it: one that is, is waited for. Then FILE may be gone, or another one.
+fn open_locked(path: &Path) -> Result<File, SinkError> {
+    let failed = |e: io::Error| SinkError::new(path, &e);
+    loop {
+        let file = open_output(path, true)?;
+        fs2::FileExt::lock_exclusive(&file).map_err(failed)?;
+        let ours = file.metadata().map_err(failed)?;
+        match fs::metadata(path) {
+            Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => return Ok(file),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+fn empty(file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.size() > 0 { file.set_len(0) } else { Ok(()) }
 }
 
 fn piece(buffer: &mut [u8], left: u64) -> &mut [u8] {
@@ -181,9 +218,8 @@ pub fn open_output(path: &Path, resume: bool) -> Result<File, SinkError> {
         options.custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0));
     }
     let file = options.open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !resume && metadata.is_file() && metadata.size() > 0 {
-        file.set_len(0).map_err(failed)?;
+    if !resume {
+        empty(&file).map_err(failed)?;
     }
     Ok(file)
 }

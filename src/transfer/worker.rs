@@ -12,6 +12,8 @@ use crate::http::{Agent, Ask, ByteRange, Canceller, Client, Failure, Judged, Que
 
 /// Size of a buffer of content, in bytes.
 const BUFFER: usize = 128 * 1024;
+/// Beyond so many bytes, and with as many to go, latency does not matter any longer.
+const BULK: u64 = 256 * 1024;
 /// Buffers kept for use again.
 const SPARE_BUFFERS: usize = 32;
 
@@ -287,6 +289,7 @@ impl Thread {
                 }
                 return Ok(());
             }
+            content.set_bulk(position - first_pos >= BULK && end - position >= BULK);
             let mut buffer = self.buffers.take();
             let left = usize::try_from(end - position).unwrap_or(usize::MAX);
             let step = self.limiter.step(BUFFER).min(left);

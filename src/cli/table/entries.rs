@@ -129,6 +129,11 @@ pub static IMPLEMENTED: &[Implemented] = &[
     common(switch('V', "version"), Opt::Version, "the version"),
     does(with('w', "write-out", "format"), Opt::WriteOut, "print %{variables} after each transfer; @file"),
     own("digests", "words", Opt::Digests, "what the file must be: 'blake2b:HEX sha512:HEX'"),
+    own_switch(
+        "look-ahead",
+        Opt::LookAhead,
+        "fetch the package's other files, too (on by default in Portage)",
+    ),
     own("mirrors", "URLs", Opt::Mirrors, "other mirrors that may have the file"),
     own("parallel-mirrors", "num", Opt::ParallelMirrors, "mirrors to use at once at most"),
     own("size", "bytes", Opt::Size, "the file's size"),
@@ -475,6 +480,10 @@ const fn does(spelling: Spelling, option: Opt, help: &'static str) -> Implemente
 
 const fn common(spelling: Spelling, option: Opt, help: &'static str) -> Implemented {
     Implemented { spelling, option, common: true, own: false, help }
+}
+
+const fn own_switch(long: &'static str, option: Opt, help: &'static str) -> Implemented {
+    Implemented { spelling: switch(' ', long), option, common: true, own: true, help }
 }
 
 const fn own(long: &'static str, value: &'static str, option: Opt, help: &'static str) -> Implemented {

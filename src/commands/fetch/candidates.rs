@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Context, Target};
 use crate::commands::environment::read_config;
-use crate::http::{Ask, Question, Url};
+use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::mirror::{MirrorKey, State};
 use crate::portage::mirror_uri::split;
 use crate::portage::uri;
@@ -44,7 +44,7 @@ pub(super) enum Guess {
 }
 
 /// `layout.conf` of the official mirrors, since 2023.
-const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
+pub(super) const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
 
 /// A mirror's layout that was read on the way.
 pub(super) type LearnedLayout = (MirrorKey, String);
@@ -58,68 +58,104 @@ pub(super) fn candidates(
     folder: &Path,
     state: &State,
 ) -> Vec<Candidate> {
-    let mut mirrors = parse(&named_mirrors(context));
-    if split(asked, &mirrors).is_none() {
-        mirrors = parse(&configured_mirrors(context)); // a list that was expanded too early, or none
-    }
+    let mirrors = mirrors(context, asked);
     let Some((base, rest)) = split(asked, &mirrors) else {
         return third_party(context, url, asked);
     };
     let cache = std::fs::read_to_string(folder.join(".mirror-cache.json")).unwrap_or_default();
     let cache = read_mirror_cache(&cache).unwrap_or_default();
-    let base = base.clone();
-    let usual =
-        LayoutConf::parse(USUAL_LAYOUT).map(|layout| layout.path(target.name.as_str(), &target.digests));
-    let is_usual = usual.is_ok_and(|path| uri::unquote(rest) == path.as_bytes());
-    let guess = if is_usual { Guess::Usual } else { Guess::Nothing };
-    let mut candidates = vec![candidate(key(&base), url.clone(), base.is_local())];
+    let asked_path = String::from_utf8_lossy(&uri::unquote(rest)).into_owned();
+    let usual = LayoutConf::parse(USUAL_LAYOUT).ok().map(|layout| path_by(&layout, target));
+    let guess = if usual == Some(asked_path.clone()) { Guess::Usual } else { Guess::Nothing };
+    let (base, local) = (base.clone(), base.is_local());
+    let mut first = candidate(key(&base), url.clone(), local);
+    if stored_layout(state, &first.key).map(|layout| path_by(&layout, target)) != Some(asked_path.clone()) {
+        first.doubt = Some((base.clone(), Guess::Usual));
+    }
+    let mut candidates = vec![first];
     for mirror in mirrors.iter().filter(|mirror| **mirror != base) {
         let key = key(mirror);
-        let stored =
-            state.mirror(&key).and_then(|m| m.layout.as_ref()).filter(|l| is_fresh(l.at, LAYOUT_KEPT));
-        let stored = stored.and_then(|layout| LayoutConf::parse(&layout.value).ok());
+        let stored = stored_layout(state, &key).map(|layout| path_by(&layout, target));
+        // Portage takes any page for a layout: what it remembers is no more than a good guess.
         let cached = cache.get(mirror).filter(|cached| is_fresh(unix(cached.fetched), LAYOUT_KEPT));
-        let layout = stored.or_else(|| cached.map(|cached| cached.layout.clone()));
-        let text = match &layout {
-            Some(layout) => mirror.uri(&layout.path(target.name.as_str(), &target.digests)),
-            None => format!("{}{rest}", mirror.uri("")),
+        let cached = cached.map(|cached| path_by(&cached.layout, target));
+        let doubt = match (&stored, &cached) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(Guess::Usual),
+            (None, None) => Some(guess),
         };
-        let Ok(url) = Url::parse(&text) else { continue };
+        let path = stored.or(cached).unwrap_or_else(|| asked_path.clone());
+        let Ok(url) = Url::parse(&mirror.uri(&path)) else { continue };
         let mut candidate = candidate(key, url, mirror.is_local());
-        candidate.doubt = layout.is_none().then(|| (mirror.clone(), guess));
+        candidate.doubt = doubt.map(|guess| (mirror.clone(), guess));
         candidates.push(candidate);
     }
     candidates
 }
 
-/// Asks a mirror for its layout.
-pub(super) fn find(mirror: MirrorBase, target: &Target, learned: Sender<LearnedLayout>) -> Find {
+/// The mirrors: those named, unless the URI lies under none of them and there are others in the configuration.
+pub(super) fn mirrors(context: &Context, asked: &str) -> Vec<MirrorBase> {
+    let named = parse(&named_mirrors(context));
+    if split(asked, &named).is_some() {
+        return named;
+    }
+    let configured = parse(&configured_mirrors(context)); // a list was expanded too early, or there is none
+    if configured.is_empty() { named } else { configured }
+}
+
+/// Finds out where a mirror has the file: by its layout, which is asked for unless it is known.
+pub(super) fn find(
+    mirror: MirrorBase,
+    target: &Target,
+    state: &State,
+    learned: Sender<LearnedLayout>,
+) -> Find {
     let target = target.clone();
+    let known = stored_layout(state, &key(&mirror));
     Box::new(move |agent| {
-        let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
-        let (_, answer) =
-            agent.open(&url, &Question { refuse_html: true, ..Question::default() }, &Ask::default()).ok()?;
-        let text = read_text(answer.content, LAYOUT_LARGEST)?;
-        let layout = LayoutConf::parse(&text).ok()?;
-        let _ = learned.send((key(&mirror), text)); // the transfer may be over
-        Url::parse(&mirror.uri(&layout.path(target.name.as_str(), &target.digests))).ok()
+        let layout = known.or_else(|| ask_layout(&mirror, agent, &learned))?;
+        Url::parse(&mirror.uri(&path_by(&layout, &target))).ok()
     })
 }
 
-/// A short content as text; none when it is longer, or breaks off.
-pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Option<String> {
+/// Asks a mirror for its layout.
+pub(super) fn ask_layout(
+    mirror: &MirrorBase,
+    agent: &mut Agent,
+    learned: &Sender<LearnedLayout>,
+) -> Option<LayoutConf> {
+    let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
+    let question = Question { refuse_html: true, ..Question::default() };
+    let (_, answer) = agent.open(&url, &question, &Ask::default()).ok()?;
+    let text = read_text(answer.content, LAYOUT_LARGEST).ok()?;
+    let layout = LayoutConf::parse(&text).ok()?;
+    let _ = learned.send((key(mirror), text)); // the transfer may be over
+    Some(layout)
+}
+
+fn path_by(layout: &LayoutConf, target: &Target) -> String {
+    layout.path(target.name.as_str(), &target.digests)
+}
+
+/// A mirror's layout as we have read it ourselves, not too long ago.
+pub(super) fn stored_layout(state: &State, mirror: &MirrorKey) -> Option<LayoutConf> {
+    let layout = state.mirror(mirror)?.layout.as_ref().filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
+    LayoutConf::parse(&layout.value).ok()
+}
+
+/// A short content as text.
+pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Result<String, Failure> {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        match content.read(&mut buffer).ok()? {
-            0 => break,
+        match content.read(&mut buffer)? {
+            0 => return String::from_utf8(text).map_err(|_| Failure::HtmlPage),
             n => text.extend_from_slice(&buffer[..n]),
         }
         if text.len() > largest {
-            return None;
+            return Err(Failure::TooLarge { limit: largest as u64 });
         }
     }
-    String::from_utf8(text).ok()
 }
 
 pub(super) fn key(mirror: &MirrorBase) -> MirrorKey {
@@ -127,7 +163,7 @@ pub(super) fn key(mirror: &MirrorBase) -> MirrorKey {
 }
 
 /// The key of a place that is no mirror: its scheme and host.
-fn origin(url: &Url) -> MirrorKey {
+pub(super) fn origin(url: &Url) -> MirrorKey {
     MirrorKey::new(&format!("{}://{}", url.scheme.name(), url.authority()))
 }
 

@@ -7,15 +7,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::candidates::{Candidate, Guess, candidates, find};
+use super::places::file_key;
 use super::record::deltas;
 use super::show::Show;
-use super::{Context, Ended, Target, folder_of, plain, signal_status, status};
+use super::{Context, Ended, Target, folder_of, look_ahead, plain, signal_status, status};
 use crate::cli::ExitStatus;
 use crate::cli::options::Resume;
 use crate::commands::environment::unix_now;
 use crate::http::Url;
-use crate::mirror::{self, Delta, FileKey, MirrorKey, State, Store, rank};
-use crate::portage::Algorithm;
+use crate::mirror::{self, Delta, MirrorKey, State, Store, rank};
 use crate::progress::{bytes, duration};
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, channel, is_right};
 use crate::transfer::scheduler::Expectation;
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     for warning in warnings {
         show.warn(&warning.to_string());
     }
-    let file = file_key(target);
+    let file = file_key(&target.name, &target.digests);
     let now = unix_now();
     let name = target.name.as_str();
     if state.wrong_everywhere(&file, now) {
@@ -95,6 +95,11 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     if let Some(Err(error)) = store.map(|store| store.apply(&events, now)) {
         show.warn(&error.to_string());
     }
+    // After a failure that was the link's, the others would fail, too.
+    let answered = transferred.tallies.iter().any(|tally| tally.first_byte.is_some() || tally.kept > 0);
+    if answered || ended.status.is_success() {
+        look_ahead::run(context, asked.unwrap_or_default(), target, folder, show);
+    }
     ended
 }
 
@@ -122,11 +127,6 @@ fn salvage(path: &Path, target: &Target) -> Option<PathBuf> {
         }
     }
     None
-}
-
-fn file_key(target: &Target) -> FileKey {
-    let digest = Algorithm::ALL.into_iter().find_map(|algorithm| target.digests.get(algorithm));
-    FileKey::new(target.name.as_str(), digest.map(crate::portage::Digest::hex).as_deref())
 }
 
 fn limits(context: &Context, size: Option<u64>) -> Limits {
@@ -164,7 +164,7 @@ fn sources(
             name: place.name,
             url: place.url,
             doubt: place.doubt.map(|(mirror, guess)| {
-                let find = find(mirror, target, learned.clone());
+                let find = find(mirror, target, state, learned.clone());
                 match guess {
                     Guess::Usual => Doubt::Guessed(find),
                     Guess::Nothing => Doubt::Unknown(find),

@@ -9,12 +9,16 @@ use super::{Context, Ended, folder_of, status};
 use crate::cli::ExitStatus;
 use crate::commands::environment::unix_now;
 use crate::http::{Ask, Client, Failure, Question, Settings, Url};
-use crate::mirror::{Attempt, Delta, MirrorKey, Outcome, Store};
+use crate::mirror::stats::Dated;
+use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
 use crate::portage::LayoutConf;
 use crate::transfer::sink::open_output;
 
 /// Younger than this, a layout is given out without asking, in seconds. Portage itself asks once a day.
 const FRESH: u64 = 24 * 3600;
+
+/// A mirror without a layout is not asked for it again for so long, in seconds.
+const LACKS_FOR: u64 = 600;
 
 /// Writes the layout of the mirror at `url` to `path`.
 pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) -> Ended {
@@ -30,6 +34,22 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
         return write(path, &layout.value);
     }
     let now = unix_now();
+    let file = FileKey::new("layout.conf", None);
+    if state.lacks(&key, &file, now) {
+        return Ended::failed(
+            ExitStatus::HttpReturnedError,
+            format!("{url}: it is not there (asked a moment ago)"),
+        );
+    }
+    let cool_down = state.mirror(&key).map_or(0, |mirror| mirror.cool_down_left(now));
+    if cool_down > 0 {
+        // It failed a moment ago. Portage asks again for every single file.
+        let why = format!(
+            "{url}: not asked, the mirror has failed a moment ago and is left alone for {cool_down} s"
+        );
+        return stale(path, known.as_ref(), now, &why, show)
+            .unwrap_or_else(|| Ended::failed(ExitStatus::CouldntConnect, why));
+    }
     let (fetched, first_byte) = fetch(context, url);
     let outcome = match &fetched {
         Ok(_) => Outcome::Success,
@@ -44,24 +64,33 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
         first_byte,
         rate: None,
     })];
-    if let Ok(text) = &fetched {
-        deltas.push(Delta::Layout { mirror: key, at: now, text: text.clone() });
+    match &fetched {
+        Ok(text) => deltas.push(Delta::Layout { mirror: key, at: now, text: text.clone() }),
+        Err(failure) if failure.is_not_found() => {
+            deltas.push(Delta::Lacks { mirror: key, file, until: now + LACKS_FOR });
+        }
+        Err(_) => {}
     }
     if let Some(Err(error)) = store.map(|store| store.apply(&deltas, now)) {
         show.warn(&error.to_string());
     }
-    match (fetched, known.filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))) {
-        (Ok(text), _) => write(path, &text),
-        (Err(failure), Some(layout)) if !failure.is_not_found() => {
-            let days = now.saturating_sub(layout.at) / (24 * 3600);
-            show.warn(&format!("{url}: {failure}; its layout of {days} days ago is used"));
-            write(path, &layout.value)
-        }
-        (Err(failure), _) => {
-            let advice = status::advice(&failure).map(|advice| format!("; {advice}")).unwrap_or_default();
-            Ended::failed(status::of(&failure), format!("{url}: {failure}{advice}"))
-        }
-    }
+    let failure = match fetched {
+        Ok(text) => return write(path, &text),
+        Err(failure) => failure,
+    };
+    let known = known.as_ref().filter(|_| !failure.is_not_found());
+    stale(path, known, now, &format!("{url}: {failure}"), show).unwrap_or_else(|| {
+        let advice = status::advice(&failure).map(|advice| format!("; {advice}")).unwrap_or_default();
+        Ended::failed(status::of(&failure), format!("{url}: {failure}{advice}"))
+    })
+}
+
+/// Makes do with the layout of some days ago, and says so; none when there is none.
+fn stale(path: &Path, known: Option<&Dated<String>>, now: u64, why: &str, show: &mut Show) -> Option<Ended> {
+    let layout = known.filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
+    let days = now.saturating_sub(layout.at) / (24 * 3600);
+    show.warn(&format!("{why}; its layout of {days} days ago is used"));
+    Some(write(path, &layout.value))
 }
 
 fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::time::Duration>) {
@@ -82,7 +111,7 @@ fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::
         Err(failure) => return (Err(failure), None),
     };
     let first_byte = answer.head_time;
-    let text = read_text(answer.content, LAYOUT_LARGEST).ok_or(Failure::Truncated);
+    let text = read_text(answer.content, LAYOUT_LARGEST);
     // Portage takes any page for an empty layout, and then looks for every file in the wrong place.
     let checked = text.and_then(|text| LayoutConf::parse(&text).map(|_| text).map_err(|_| Failure::HtmlPage));
     (checked, Some(first_byte))

@@ -6,6 +6,8 @@
 mod candidates;
 mod distfile;
 mod layout;
+mod look_ahead;
+mod places;
 mod plain;
 mod record;
 mod settings;

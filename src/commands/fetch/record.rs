@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::http::Failure;
 use crate::mirror::{Attempt, Delta, FailureKind, FileKey, MirrorKey, Outcome, RateSample};
+use crate::transfer::batch::{BatchEnd, ItemEnd};
 use crate::transfer::engine::Tally;
 
 /// A file that a mirror does not have is not asked for there again for so long, in seconds.
@@ -16,24 +17,59 @@ pub(super) fn deltas(keys: &[MirrorKey], tallies: &[Tally], file: &FileKey, now:
     let mut deltas = Vec::new();
     for (mirror, tally) in asked {
         let outcome = if link { Outcome::Interrupted } else { outcome(tally) };
-        deltas.push(Delta::Attempt(Attempt {
-            mirror: mirror.clone(),
-            at: now,
-            outcome,
-            bytes_kept: tally.kept,
-            bytes_wasted: tally.wasted,
-            first_byte: tally.first_byte,
-            rate: (tally.receiving > Duration::ZERO)
-                .then_some(RateSample { bytes: tally.kept + tally.wasted, duration: tally.receiving }),
-        }));
-        let lacks = tally.corrupt
-            || tally.failures.iter().any(|f| f.is_not_found() || matches!(f, Failure::WrongSize { .. }));
+        deltas.push(attempt(mirror, tally, outcome, now));
+        let lacks = tally.corrupt || tally.failures.iter().any(says_lacks);
         if lacks {
             let until = now.saturating_add(LACKS_FOR);
             deltas.push(Delta::Lacks { mirror: mirror.clone(), file: file.clone(), until });
         }
     }
     deltas
+}
+
+/// The events of a batch.
+pub(super) fn batch_deltas(keys: &[MirrorKey], end: &BatchEnd, files: &[FileKey], now: u64) -> Vec<Delta> {
+    let mut deltas: Vec<Delta> = keys
+        .iter()
+        .zip(&end.tallies)
+        .filter(|(_, tally)| tally.requests > 0)
+        .map(|(mirror, tally)| attempt(mirror, tally, outcome_of_many(tally), now))
+        .collect();
+    for (file, item) in files.iter().zip(&end.items) {
+        let ItemEnd::Failed(tried) = item else { continue };
+        for (host, _) in tried.iter().filter(|(_, failure)| says_lacks(failure)) {
+            let until = now.saturating_add(LACKS_FOR);
+            deltas.extend(keys.get(*host).map(|mirror| Delta::Lacks {
+                mirror: mirror.clone(),
+                file: file.clone(),
+                until,
+            }));
+        }
+    }
+    deltas
+}
+
+/// A host that brought something is in order, whatever single files it lacks.
+fn outcome_of_many(tally: &Tally) -> Outcome {
+    let missing = tally.failures.iter().all(Failure::is_not_found);
+    if tally.kept > 0 && missing && !tally.corrupt { Outcome::Success } else { outcome(tally) }
+}
+
+fn says_lacks(failure: &Failure) -> bool {
+    failure.is_not_found() || matches!(failure, Failure::WrongSize { .. } | Failure::WrongContent)
+}
+
+fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Delta {
+    Delta::Attempt(Attempt {
+        mirror: mirror.clone(),
+        at: now,
+        outcome,
+        bytes_kept: tally.kept,
+        bytes_wasted: tally.wasted,
+        first_byte: tally.first_byte,
+        rate: (tally.receiving > Duration::ZERO)
+            .then_some(RateSample { bytes: tally.kept + tally.wasted, duration: tally.receiving }),
+    })
 }
 
 /// Everybody failed, and in a way that a broken link of our own explains.
@@ -90,6 +126,7 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
         Failure::Status { code: 500..=599, .. } => FailureKind::ServerError,
         Failure::Status { code: 400..=499, .. } => FailureKind::Forbidden,
         Failure::WrongSize { .. } | Failure::TooLarge { .. } => FailureKind::WrongSize,
+        Failure::WrongContent => FailureKind::Corrupt,
         Failure::HtmlPage => FailureKind::Portal,
         Failure::RangeMismatch | Failure::RangeIgnored | Failure::RangeNotSatisfiable { .. } => {
             FailureKind::Range

@@ -1,0 +1,187 @@
+//! Where the many files of a package may be had: hosts, and the places of each file on them.
+
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::Context;
+use super::candidates::{LearnedLayout, USUAL_LAYOUT, ask_layout, key, origin, stored_layout};
+use crate::commands::environment::read_config;
+use crate::http::Url;
+use crate::mirror::{self, FileKey, MirrorKey, State, rank};
+use crate::portage::metadata_cache::{Metadata, MetadataCache, depcachedir};
+use crate::portage::mirror_groups::MirrorGroups;
+use crate::portage::repos_conf::{Repositories, System};
+use crate::portage::restrict::Restrict;
+use crate::portage::src_uri::{Groups, Place, Places, SrcUri};
+use crate::portage::{Algorithm, Digest, DistEntry, Distfile, LayoutConf, MakeConf, MirrorBase, is_local};
+use crate::transfer::batch::{Host, Item, ItemPlace, Locate};
+use crate::transfer::scheduler::Expectation;
+
+/// Connections to one mirror at once, at most.
+const PER_MIRROR: usize = 3;
+/// Connections to one upstream host at once, at most.
+const PER_UPSTREAM: usize = 2;
+/// Mirrors that are asked for many small files, at most.
+const MIRRORS: usize = 6;
+/// Tiers of a file's places: upstream with RESTRICT=primaryuri, mirrors (local, then others, then those that are
+/// to be left alone), upstream.
+const FIRST: u8 = 0;
+const MIRROR: u8 = 10;
+const LAST: u8 = 20;
+
+/// Upstream's places of one package's files.
+pub(super) struct Upstream {
+    src_uri: SrcUri,
+    restrict: Restrict,
+    custom: MirrorGroups,
+    third_party: MirrorGroups,
+}
+
+impl Upstream {
+    /// Reads the metadata cache for the package that Portage fetches for; none when there is no entry.
+    pub(super) fn of_call(context: &Context) -> Option<Self> {
+        let call = &context.call;
+        let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
+        let depcachedir = depcachedir(conf.get("PORTAGE_DEPCACHEDIR"), &call.eprefix);
+        let cache = MetadataCache { repository: call.repository()?, depcachedir: &depcachedir };
+        let metadata = cache.find(call.category.as_deref()?, call.pf.as_deref()?, &read_config).ok()??;
+        let restrict = Restrict::from_words(call.restrict.iter().map(String::as_str));
+        Self::of(context, &metadata, restrict)
+    }
+
+    fn of(context: &Context, metadata: &Metadata, restrict: Restrict) -> Option<Self> {
+        let call = &context.call;
+        let system = System { eprefix: &call.eprefix, configroot: &call.configroot };
+        let variable = context.environment.text("PORTAGE_REPOSITORIES");
+        let repositories = Repositories::of_system(system, variable.as_deref(), &read_config);
+        let mut custom = MirrorGroups::default();
+        custom
+            .read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+        Some(Self {
+            src_uri: metadata.src_uri().ok()?,
+            restrict,
+            custom,
+            third_party: repositories.third_party_mirrors(&read_config),
+        })
+    }
+
+    pub(super) fn places(&self, name: &Distfile) -> Option<Places> {
+        let groups = Groups { custom: &self.custom, third_party: &self.third_party };
+        self.src_uri.places(name, self.restrict, groups)
+    }
+}
+
+/// The hosts of a batch, as they are needed.
+pub(super) struct Hosts<'s> {
+    state: &'s State,
+    now: u64,
+    pub(super) hosts: Vec<Host>,
+    pub(super) keys: Vec<MirrorKey>,
+    mirrors: Vec<MirrorBase>,
+}
+
+impl<'s> Hosts<'s> {
+    /// The best of the mirrors, in the order in which they shall be asked.
+    pub(super) fn new(mirrors: &[MirrorBase], state: &'s State, size: u64, now: u64) -> Self {
+        let keys: Vec<MirrorKey> = mirrors.iter().map(key).collect();
+        let candidates: Vec<mirror::Candidate> = mirrors
+            .iter()
+            .zip(&keys)
+            .map(|(base, mirror)| mirror::Candidate { mirror, tier: u8::from(!base.is_local()) })
+            .collect();
+        let mut hosts = Self { state, now, hosts: Vec::new(), keys: Vec::new(), mirrors: Vec::new() };
+        for ranked in rank(&candidates, state, Some(size), now).into_iter().take(MIRRORS) {
+            let tier = MIRROR + ranked.tier * 2 + u8::from(!ranked.cool_down_left.is_zero());
+            let base = mirrors[ranked.candidate].clone();
+            let url = Url::parse(&base.uri(""));
+            let name = url.map_or_else(|_| base.host().to_owned(), |url| url.authority());
+            hosts.add(keys[ranked.candidate].clone(), name, PER_MIRROR, tier);
+            hosts.mirrors.push(base);
+        }
+        hosts
+    }
+
+    fn add(&mut self, key: MirrorKey, name: String, connections: usize, tier: u8) -> usize {
+        let known = self.state.mirror(&key);
+        let cap =
+            known.and_then(|m| m.connection_cap.as_ref()).and_then(|cap| usize::try_from(cap.value).ok());
+        let expectation = Expectation {
+            first_byte: known.and_then(|m| m.first_byte_us.mean()).map(Duration::from_micros),
+            rate: known.and_then(|m| m.bytes_per_second.mean()).map(|rate| rate as f64),
+            tier,
+        };
+        self.hosts.push(Host {
+            name,
+            connections: connections.min(cap.unwrap_or(connections)).max(1),
+            expectation,
+        });
+        self.keys.push(key);
+        self.hosts.len() - 1
+    }
+
+    /// A file with all its places; none when nobody is left who could be asked.
+    pub(super) fn item(&mut self, entry: DistEntry, upstream: Option<&Places>) -> Option<Item> {
+        let file = file_key(&entry.name, &entry.digests);
+        let mut places = Vec::new();
+        for place in upstream.iter().flat_map(|places| &places.before_mirrors) {
+            places.extend(self.upstream(place, FIRST));
+        }
+        if upstream.is_none_or(|places| places.mirrors) {
+            for host in 0..self.mirrors.len() {
+                if !self.state.lacks(&self.keys[host], &file, self.now) {
+                    places.push(ItemPlace { host, tier: self.hosts[host].expectation.tier, url: None });
+                }
+            }
+        }
+        for place in upstream.iter().flat_map(|places| &places.after_mirrors) {
+            places.extend(self.upstream(place, LAST));
+        }
+        let DistEntry { name, size, digests } = entry;
+        (!places.is_empty()).then_some(Item { name, size, digests, places })
+    }
+
+    fn upstream(&mut self, place: &Place, tier: u8) -> Option<ItemPlace> {
+        let url = Url::parse(&place.uri).ok()?;
+        let key = origin(&url);
+        let host = match self.keys.iter().position(|known| *known == key) {
+            Some(host) => host,
+            None => self.add(key, url.authority(), PER_UPSTREAM, tier + u8::from(!is_local(url.host()))),
+        };
+        Some(ItemPlace { host, tier, url: Some(url) })
+    }
+
+    /// Says where the mirrors have the files. Each mirror whose layout is not known is asked for it, once.
+    pub(super) fn locate(&self, items: &[Item], learned: &Sender<LearnedLayout>) -> Locate {
+        let files: Vec<_> = items.iter().map(|item| (item.name.clone(), item.digests.clone())).collect();
+        let known = |base: &MirrorBase| match stored_layout(self.state, &key(base)) {
+            Some(layout) => OnceLock::from(layout),
+            None => OnceLock::new(),
+        };
+        let mirrors: Vec<(MirrorBase, OnceLock<LayoutConf>)> =
+            self.mirrors.iter().map(|base| (base.clone(), known(base))).collect();
+        let learned = std::sync::Mutex::new(learned.clone());
+        Arc::new(move |host, item, agent| {
+            let (base, layout) = mirrors.get(host)?;
+            let layout = layout.get_or_init(|| {
+                let learned = learned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                let usual = || LayoutConf::parse(USUAL_LAYOUT).unwrap_or_default();
+                ask_layout(base, agent, &learned).unwrap_or_else(usual)
+            });
+            let (name, digests) = files.get(item)?;
+            Url::parse(&base.uri(&layout.path(name.as_str(), digests))).ok()
+        })
+    }
+}
+
+/// The key under which notes about a file are kept.
+pub(super) fn file_key(name: &Distfile, digests: &crate::portage::Digests) -> FileKey {
+    let digest = Algorithm::ALL.into_iter().find_map(|algorithm| digests.get(algorithm));
+    FileKey::new(name.as_str(), digest.map(Digest::hex).as_deref())
+}
+
+/// Whether a file lies in a folder, by its size.
+pub(super) fn is_there(folder: &Path, name: &Distfile, size: u64) -> bool {
+    std::fs::metadata(folder.join(name.as_str())).is_ok_and(|found| found.len() == size)
+}

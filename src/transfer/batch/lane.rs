@@ -1,0 +1,215 @@
+//! One connection to one host, and the thread that fetches small files over it.
+
+use std::fs;
+use std::sync::PoisonError;
+
+use super::{
+    BUFFER, Batch, ItemEnd, ItemState, LARGE, MOST_FAILURES, PULSE, Shared, Work, is_there, now, part_of,
+    put_in_place,
+};
+use crate::http::{Agent, Ask, Failure, Question, Url};
+use crate::transfer::engine;
+use crate::transfer::sink::{Sink, SinkError};
+
+pub(super) struct Lane<'a> {
+    batch: &'a Batch<'a>,
+    shared: &'a Shared,
+    host: usize,
+    agent: Agent,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn new(batch: &'a Batch<'a>, shared: &'a Shared, host: usize) -> Self {
+        Self { batch, shared, host, agent: batch.client.agent() }
+    }
+
+    pub(super) fn run(mut self, signalled: &(dyn Fn() -> bool + Sync)) {
+        while let Some(item) = self.take(signalled) {
+            let end = self.serve(item);
+            self.finish(item, end);
+        }
+    }
+
+    /// Waits for a file to fetch; none when there will be none for this host.
+    fn take(&mut self, signalled: &(dyn Fn() -> bool + Sync)) -> Option<usize> {
+        let mut state = self.shared.lock();
+        loop {
+            if signalled() || state.failures[self.host] >= MOST_FAILURES {
+                return None;
+            }
+            if let Some(item) = state.next(self.batch, self.host) {
+                let ItemState::Waiting(tried) = &mut state.items[item] else { return None };
+                let tried = std::mem::take(tried);
+                state.items[item] = ItemState::Taken(tried);
+                if self.agent.is_cancelled() {
+                    self.agent = self.batch.client.agent();
+                }
+                let canceller = self.agent.canceller();
+                let at = now();
+                state.at_work.push(Work { item, host: self.host, since: at, last: at, canceller });
+                return Some(item);
+            }
+            // What others have at hand may come back.
+            let undone = state.items.iter().zip(&self.batch.items).any(|(item, wanted)| {
+                wanted.size < LARGE
+                    && wanted.place(self.host).is_some()
+                    && match item {
+                        ItemState::Waiting(tried) | ItemState::Taken(tried) => {
+                            state.may_ask(self.host, tried)
+                        }
+                        ItemState::Done(_) => false,
+                    }
+            });
+            if !undone {
+                return None;
+            }
+            state.idle += 1;
+            (state, _) =
+                self.shared.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    fn serve(&mut self, item: usize) -> Result<ItemEnd, Miss> {
+        let wanted = &self.batch.items[item];
+        let place = self.batch.folder.join(wanted.name.as_str());
+        let Some(_lock) = (self.batch.lock)(&wanted.name) else { return Ok(ItemEnd::Locked) };
+        if is_there(&place, wanted.size) {
+            return Ok(ItemEnd::Present);
+        }
+        let url = wanted.place(self.host).and_then(|place| place.url.clone());
+        let url = url.or_else(|| (self.batch.locate)(self.host, item, &mut self.agent));
+        let url = url.ok_or(Miss::Host(Failure::Status { code: 404, retry_after: None }))?;
+        let part = part_of(&place);
+        let mut sink = Sink::open(&part, true, "")?;
+        loop {
+            if sink.prefix() > wanted.size {
+                sink.clear()?;
+            }
+            let resumed = sink.prefix();
+            self.shared.lock().have += resumed;
+            if resumed < wanted.size {
+                self.receive(item, &url, &mut sink)?;
+            }
+            if engine::is_right(&part, &wanted.digests, wanted.size) {
+                put_in_place(&part, &place)?;
+                return Ok(ItemEnd::Fetched { from: vec![self.host] });
+            }
+            let mut state = self.shared.lock();
+            state.have = state.have.saturating_sub(wanted.size);
+            drop(state);
+            sink.clear()?;
+            if resumed == 0 {
+                let _ = fs::remove_file(&part);
+                return Err(Miss::Corrupt);
+            }
+            // Nobody knows who wrote the first part: once more, all of it.
+        }
+    }
+
+    /// Brings the rest of a file.
+    fn receive(&mut self, item: usize, url: &Url, sink: &mut Sink) -> Result<(), Miss> {
+        let wanted = &self.batch.items[item];
+        let question =
+            Question { first: sink.prefix(), end: None, size: Some(wanted.size), refuse_html: true };
+        let asked = now();
+        self.shared.lock().tallies[self.host].requests += 1;
+        let (judged, mut answer) = self.agent.open(url, &question, &Ask::bytes(&question))?;
+        let opened = now();
+        if answer.connect_time.is_some() {
+            let mut state = self.shared.lock();
+            state.tallies[self.host].first_byte.get_or_insert(opened.saturating_duration_since(asked));
+        }
+        let mut over = sink.prefix() - judged.first_pos;
+        let mut buffer = vec![0; BUFFER];
+        while sink.prefix() < wanted.size {
+            let step = self.batch.limits.limiter.step(BUFFER);
+            let n = answer.content.read(&mut buffer[..step])?;
+            if n == 0 {
+                return Err(Miss::Host(Failure::Truncated));
+            }
+            self.batch.limits.limiter.spend(n);
+            let skip = usize::try_from(over).map_or(n, |over| over.min(n));
+            over -= skip as u64;
+            let room = usize::try_from(wanted.size - sink.prefix()).unwrap_or(usize::MAX);
+            let bytes = &buffer[skip..n.min(skip.saturating_add(room))];
+            sink.write(sink.prefix(), bytes)?;
+            self.note_progress(item, bytes.len() as u64, (n - bytes.len()) as u64);
+        }
+        let _ = answer.content.read(&mut [0; 1]); // its end gives the connection back
+        let mut state = self.shared.lock();
+        state.tallies[self.host].receiving += now().saturating_duration_since(opened);
+        Ok(())
+    }
+
+    fn note_progress(&self, item: usize, kept: u64, wasted: u64) {
+        let mut state = self.shared.lock();
+        state.tallies[self.host].kept += kept;
+        state.tallies[self.host].wasted += wasted;
+        state.have += kept;
+        let at = now();
+        let host = self.host;
+        if let Some(work) = state.at_work.iter_mut().find(|w| w.item == item && w.host == host) {
+            work.last = at;
+        }
+        let elapsed = state.elapsed(at);
+        state.meters[host].add(elapsed, kept);
+    }
+
+    fn finish(&mut self, item: usize, end: Result<ItemEnd, Miss>) {
+        let wanted = &self.batch.items[item];
+        let mut state = self.shared.lock();
+        let host = self.host;
+        state.at_work.retain(|work| work.item != item || work.host != host);
+        let ItemState::Taken(tried) = &mut state.items[item] else { return };
+        let mut tried = std::mem::take(tried);
+        state.items[item] = match end {
+            Ok(end) => {
+                state.failures[host] = 0;
+                ItemState::Done(end)
+            }
+            Err(Miss::Disk(error)) => ItemState::Done(ItemEnd::Disk(error)),
+            Err(Miss::Host(failure)) => {
+                if failure == Failure::Cancelled {
+                    state.failures[host] += 1; // it kept others waiting, or the process ends
+                } else {
+                    state.failures[host] += u32::from(!failure.is_not_found());
+                    state.tallies[host].failures.push(failure.clone());
+                }
+                tried.0.push((host, failure));
+                ItemState::Waiting(tried)
+            }
+            Err(Miss::Corrupt) => {
+                state.failures[host] += 1;
+                state.tallies[host].corrupt = true;
+                let name = &self.batch.hosts[host].name;
+                let note =
+                    format!("{}: {name} sent wrong bytes: they are fetched again elsewhere", wanted.name);
+                state.notes.push(note);
+                tried.0.push((host, Failure::WrongContent));
+                ItemState::Waiting(tried)
+            }
+        };
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+}
+
+/// Why a host did not bring a file.
+enum Miss {
+    Host(Failure),
+    Corrupt,
+    Disk(String),
+}
+
+impl From<Failure> for Miss {
+    fn from(failure: Failure) -> Self {
+        Self::Host(failure)
+    }
+}
+
+impl From<SinkError> for Miss {
+    fn from(error: SinkError) -> Self {
+        Self::Disk(error.to_string())
+    }
+}

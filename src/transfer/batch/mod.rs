@@ -1,0 +1,342 @@
+//! Many files at once, over a few connections that are used again and again.
+//!
+//! Small files go whole, each from one host: a lane is a thread with one connection to one host, which takes the next
+//! file that this host was not asked for yet ([`lane`]). Large files are raced by [`super::engine`], one after
+//! another, beside the lanes ([`race`]). Every file is verified before it gets its name.
+
+mod lane;
+mod race;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::engine::{Limits, Observer, Snapshot, Stage, Tally};
+use super::meter::Meter;
+use super::scheduler::Expectation;
+use super::sink::SinkError;
+use super::worker::Report;
+use crate::http::{Agent, Canceller, Client, Failure, Url};
+use crate::portage::distfile::DOWNLOAD_SUFFIX;
+use crate::portage::{Digests, Distfile};
+use lane::Lane;
+
+/// Files from so many bytes on are raced.
+pub const LARGE: u64 = 8 * 1024 * 1024;
+/// A lane from which nothing came for so long gives its file to an idle one.
+const OVERDUE: Duration = Duration::from_secs(1);
+/// So does one that has been at a small file for so long: what came is kept.
+const LONGEST: Duration = Duration::from_secs(3);
+/// A host that failed so often in a row, with different files, is not asked any longer.
+const MOST_FAILURES: u32 = 3;
+const BUFFER: usize = 64 * 1024;
+/// How often the progress is told, and overdue lanes are looked for.
+const PULSE: Duration = Duration::from_millis(100);
+
+/// One file that is wanted.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub name: Distfile,
+    /// In bytes.
+    pub size: u64,
+    /// Not empty.
+    pub digests: Digests,
+    /// Who may have it.
+    pub places: Vec<ItemPlace>,
+}
+
+/// A host that may have a file.
+#[derive(Clone, Debug)]
+pub struct ItemPlace {
+    /// Index in [`Batch::hosts`].
+    pub host: usize,
+    /// Hosts of a higher tier are asked when those of the lower ones did not have it.
+    pub tier: u8,
+    /// Where it is there; by the host's layout when absent.
+    pub url: Option<Url>,
+}
+
+impl Item {
+    fn place(&self, host: usize) -> Option<&ItemPlace> {
+        self.places.iter().find(|place| place.host == host)
+    }
+}
+
+/// Somebody who may have some of the files.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub name: String,
+    /// Connections at once, at most; at least 1.
+    pub connections: usize,
+    pub expectation: Expectation,
+}
+
+/// Says where a host has a file by its layout, asking the host for that if need be: (host, item, agent).
+pub type Locate = Arc<dyn Fn(usize, usize, &mut Agent) -> Option<Url> + Send + Sync>;
+/// Takes the lock for a file; none when somebody else has it.
+pub type Lock = Arc<dyn Fn(&Distfile) -> Option<Box<dyn Send>> + Send + Sync>;
+
+pub struct Batch<'a> {
+    pub folder: &'a Path,
+    pub items: Vec<Item>,
+    pub hosts: Vec<Host>,
+    pub locate: Locate,
+    pub lock: Lock,
+    pub limits: Limits,
+    pub client: &'a Client,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemEnd {
+    /// It lies verified in its place.
+    Fetched {
+        from: Vec<usize>,
+    },
+    /// It was there when its turn came.
+    Present,
+    /// Somebody else is fetching it.
+    Locked,
+    /// (host, why), in the order in which they were asked.
+    Failed(Vec<(usize, Failure)>),
+    Disk(String),
+    /// Its turn did not come.
+    Left,
+}
+
+#[derive(Debug)]
+pub struct BatchEnd {
+    /// One for each item.
+    pub items: Vec<ItemEnd>,
+    /// One for each host.
+    pub tallies: Vec<Tally>,
+    pub elapsed: Duration,
+}
+
+/// Fetches all items, as far as they can be had. `signalled` tells whether the process shall end.
+pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &(dyn Fn() -> bool + Sync)) -> BatchEnd {
+    let shared = Shared::new(batch);
+    std::thread::scope(|scope| {
+        let shared = &shared;
+        for (host, connections) in lanes(batch) {
+            for _ in 0..connections {
+                scope.spawn(move || Lane::new(batch, shared, host).run(signalled));
+            }
+        }
+        let large = scope.spawn(move || race::race_large(batch, shared, signalled));
+        shared.watch(batch, observer, signalled, || large.is_finished());
+    });
+    let state = shared.into_inner();
+    let elapsed = state.elapsed(now());
+    BatchEnd { items: state.items.into_iter().map(ItemState::end).collect(), tallies: state.tallies, elapsed }
+}
+
+/// How many lanes each host gets: not more than there are small files for it.
+fn lanes(batch: &Batch) -> Vec<(usize, usize)> {
+    let small =
+        |host: usize| batch.items.iter().filter(|i| i.size < LARGE && i.place(host).is_some()).count();
+    (0..batch.hosts.len()).map(|host| (host, batch.hosts[host].connections.min(small(host)))).collect()
+}
+
+#[derive(Debug)]
+enum ItemState {
+    Waiting(Tried),
+    /// A lane has it.
+    Taken(Tried),
+    Done(ItemEnd),
+}
+
+/// The hosts that were asked for a file in vain.
+#[derive(Clone, Debug, Default)]
+struct Tried(Vec<(usize, Failure)>);
+
+impl ItemState {
+    fn end(self) -> ItemEnd {
+        match self {
+            Self::Done(end) => end,
+            Self::Waiting(tried) | Self::Taken(tried) if tried.0.is_empty() => ItemEnd::Left,
+            Self::Waiting(tried) | Self::Taken(tried) => ItemEnd::Failed(tried.0),
+        }
+    }
+}
+
+/// What all threads share.
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    items: Vec<ItemState>,
+    tallies: Vec<Tally>,
+    /// Failures of a host in a row.
+    failures: Vec<u32>,
+    /// What lanes are at: (item, host, when something came last, how to stop it).
+    at_work: Vec<Work>,
+    /// Lanes that look for something to do.
+    idle: usize,
+    /// Bytes that came or were there, of all items but the one that is being raced.
+    have: u64,
+    /// Bytes of that one.
+    racing: u64,
+    meters: Vec<Meter>,
+    notes: Vec<String>,
+    began: Instant,
+    /// Where the race of a large file hears of a signal.
+    race: Option<SyncSender<Report>>,
+}
+
+struct Work {
+    item: usize,
+    host: usize,
+    since: Instant,
+    last: Instant,
+    canceller: Canceller,
+}
+
+impl Shared {
+    fn new(batch: &Batch) -> Self {
+        let hosts = batch.hosts.len();
+        let mut meter = Meter::default();
+        meter.begin(Duration::ZERO);
+        let state = State {
+            items: batch.items.iter().map(|_| ItemState::Waiting(Tried::default())).collect(),
+            tallies: vec![Tally::default(); hosts],
+            failures: vec![0; hosts],
+            at_work: Vec::new(),
+            idle: 0,
+            have: 0,
+            racing: 0,
+            meters: vec![meter; hosts],
+            notes: Vec::new(),
+            began: now(),
+            race: None,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn into_inner(self) -> State {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the progress, and takes files from lanes that wait for nothing, until everything is done.
+    fn watch(
+        &self,
+        batch: &Batch,
+        observer: &mut dyn Observer,
+        signalled: &(dyn Fn() -> bool + Sync),
+        large_done: impl Fn() -> bool,
+    ) {
+        let size = batch.items.iter().map(|item| item.size).sum();
+        loop {
+            let state = self.lock();
+            let (mut state, _) =
+                self.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
+            let at = now();
+            let ending = signalled();
+            for work in &state.at_work {
+                let overdue = at.saturating_duration_since(work.last) > OVERDUE
+                    || at.saturating_duration_since(work.since) > LONGEST;
+                if ending || overdue && state.idle > 0 {
+                    work.canceller.cancel();
+                }
+            }
+            if let Some(race) = state.race.as_ref().filter(|_| ending) {
+                let _ = race.try_send(Report::Signal(0)); // the next pulse tries again
+            }
+            let snapshot = state.snapshot(at, size);
+            let notes = std::mem::take(&mut state.notes);
+            let over = large_done() && state.at_work.is_empty() && (ending || !state.small_left(batch));
+            drop(state);
+            observer.progress(at, &snapshot);
+            for note in notes {
+                observer.note(&note);
+            }
+            if over {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    /// Whether some host is left that may have it.
+    fn can_be_had(&self, item: &ItemState, wanted: &Item) -> bool {
+        match item {
+            ItemState::Waiting(tried) => wanted.places.iter().any(|place| self.may_ask(place.host, tried)),
+            ItemState::Taken(_) => true,
+            ItemState::Done(_) => false,
+        }
+    }
+
+    /// Whether lanes have something to do, now or later.
+    fn small_left(&self, batch: &Batch) -> bool {
+        let mut items = self.items.iter().zip(&batch.items);
+        items.any(|(item, wanted)| wanted.size < LARGE && self.can_be_had(item, wanted))
+    }
+
+    fn snapshot(&self, at: Instant, size: u64) -> Snapshot {
+        let elapsed = self.elapsed(at);
+        let rates =
+            self.meters.iter().enumerate().filter_map(|(host, meter)| Some((host, meter.rate(elapsed)?)));
+        Snapshot {
+            have: self.have + self.racing,
+            resumed: 0,
+            size: Some(size),
+            elapsed,
+            stage: Stage::Receiving,
+            rates: rates.filter(|(_, rate)| *rate >= 1.0).collect(),
+        }
+    }
+
+    fn may_ask(&self, host: usize, tried: &Tried) -> bool {
+        self.failures[host] < MOST_FAILURES && tried.0.iter().all(|(asked, _)| *asked != host)
+    }
+
+    /// The next file that a host shall be asked for. Hosts of a higher tier wait until those of the lower ones
+    /// have been asked in vain.
+    fn next(&self, batch: &Batch, host: usize) -> Option<usize> {
+        self.items.iter().zip(&batch.items).position(|(item, wanted)| {
+            let (ItemState::Waiting(tried), Some(ours)) = (item, wanted.place(host)) else { return false };
+            let better = |other: &ItemPlace| other.tier < ours.tier && self.may_ask(other.host, tried);
+            wanted.size < LARGE && self.may_ask(host, tried) && !wanted.places.iter().any(better)
+        })
+    }
+
+    /// Time on the meters' clock.
+    fn elapsed(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.began)
+    }
+}
+
+fn part_of(place: &Path) -> PathBuf {
+    let mut name = place.file_name().unwrap_or_default().to_owned();
+    name.push(DOWNLOAD_SUFFIX);
+    place.with_file_name(name)
+}
+
+fn is_there(place: &Path, size: u64) -> bool {
+    fs::metadata(place).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+}
+
+/// Gives a verified file its name, the group of the folder and the mode that Portage would give it.
+fn put_in_place(part: &Path, place: &Path) -> Result<(), SinkError> {
+    let folder = place.parent().unwrap_or(Path::new("."));
+    if let Ok(metadata) = fs::metadata(folder) {
+        let _ = chown(part, None, Some(metadata.gid())); // fails unless one is in that group
+    }
+    let _ = fs::set_permissions(part, fs::Permissions::from_mode(0o664)); // as the umask has left it otherwise
+    fs::rename(part, place).map_err(|error| SinkError::new(place, &error))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the batch owns its clock")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,103 @@
+//! The large files of a batch, raced one after another beside the lanes.
+
+use std::time::Instant;
+
+use super::{
+    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, LARGE, Shared, is_there, part_of, put_in_place,
+};
+use crate::transfer::engine::{self, Observer, Snapshot, Source, Tally, Wanted};
+use crate::transfer::scheduler::Expectation;
+use crate::transfer::worker::Place;
+
+/// Races the large files, one after another.
+pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &(dyn Fn() -> bool + Sync)) {
+    for (index, item) in batch.items.iter().enumerate().filter(|(_, item)| item.size >= LARGE) {
+        if signalled() {
+            return;
+        }
+        let end = race(batch, shared, index, item);
+        let mut state = shared.lock();
+        if matches!(end, ItemEnd::Fetched { .. } | ItemEnd::Present) {
+            state.have += item.size;
+        }
+        state.racing = 0;
+        state.items[index] = ItemState::Done(end);
+    }
+}
+
+fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item) -> ItemEnd {
+    let place = batch.folder.join(item.name.as_str());
+    let Some(_lock) = (batch.lock)(&item.name) else { return ItemEnd::Locked };
+    if is_there(&place, item.size) {
+        return ItemEnd::Present;
+    }
+    let mut agent = batch.client.agent();
+    let mut hosts = Vec::new();
+    let mut sources = Vec::new();
+    for ItemPlace { host, tier, url } in &item.places {
+        let Some(url) = url.clone().or_else(|| (batch.locate)(*host, index, &mut agent)) else { continue };
+        let Host { name, expectation, .. } = batch.hosts[*host].clone();
+        let place = Place { name, url, doubt: None, size: Some(item.size), refuse_html: true };
+        sources.push(Source { place, expectation: Expectation { tier: *tier, ..expectation } });
+        hosts.push(*host);
+    }
+    let part = part_of(&place);
+    let wanted = Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true };
+    let (sender, reports) = engine::channel();
+    shared.lock().race = Some(sender.clone());
+    let mut relay = Relay { shared, hosts: &hosts };
+    let ended =
+        engine::run(&part, &wanted, sources, &batch.limits, batch.client, (sender, reports), &mut relay);
+    let mut state = shared.lock();
+    state.race = None;
+    for (host, tally) in hosts.iter().zip(&ended.tallies) {
+        state.tallies[*host].add(tally);
+    }
+    drop(state);
+    match ended.outcome {
+        engine::Outcome::Verified { .. } => {
+            let from =
+                hosts.iter().zip(&ended.tallies).filter(|(_, tally)| tally.kept > 0).map(|(host, _)| *host);
+            match put_in_place(&part, &place) {
+                Ok(()) => ItemEnd::Fetched { from: from.collect() },
+                Err(error) => ItemEnd::Disk(error.to_string()),
+            }
+        }
+        engine::Outcome::Disk(error) => ItemEnd::Disk(error),
+        _ => {
+            let last = |(host, tally): (&usize, &Tally)| Some((*host, tally.failures.last()?.clone()));
+            ItemEnd::Failed(hosts.iter().zip(&ended.tallies).filter_map(last).collect())
+        }
+    }
+}
+
+/// Hands the progress of a race on to the whole.
+struct Relay<'a> {
+    shared: &'a Shared,
+    hosts: &'a [usize],
+}
+
+impl Observer for Relay<'_> {
+    fn progress(&mut self, now: Instant, snapshot: &Snapshot) {
+        let mut state = self.shared.lock();
+        let came = snapshot.have.saturating_sub(state.racing);
+        state.racing = snapshot.have;
+        let elapsed = state.elapsed(now);
+        let total: f64 = snapshot.rates.iter().map(|(_, rate)| rate).sum();
+        for (source, rate) in snapshot.rates.iter().filter(|_| total > 0.0) {
+            let Some(host) = self.hosts.get(*source) else { continue };
+            // The cast saturates.
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of an integer"
+            )]
+            let share = (came as f64 * rate / total) as u64;
+            state.meters[*host].add(elapsed, share);
+        }
+    }
+
+    fn note(&mut self, line: &str) {
+        self.shared.lock().notes.push(line.to_owned());
+    }
+}

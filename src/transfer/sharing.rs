@@ -1,0 +1,206 @@
+//! How much a source is asked for: its fair share of what is left, so that all end together after few requests.
+//!
+//! Rates are known only after a while, and change. So claims are small as long as a rate is unknown, then
+//! most of the fair share, then all of it; and what turns out to have been claimed by a source that is too slow goes
+//! to one that is idle.
+
+use super::outlook::{Worker, common_finish};
+use super::scheduler::{Scheduler, SourceId, Time};
+use super::source::{Source, State};
+use crate::http::ByteRange;
+
+/// For every so many bytes one more source is asked, and asked for so many before the size is known.
+pub(super) const PER_SOURCE: u64 = 1024 * 1024;
+/// With so many seconds to go, another source is asked however small the file is.
+const TOO_LONG: f64 = 1.0;
+/// Claim of a source while rates are unknown, at least and at most, in bytes.
+const FIRST_CLAIM: (u64, u64) = (128 * 1024, 4 * 1024 * 1024);
+/// The smallest claim that pays for a request, in bytes.
+const LEAST_CLAIM: u64 = 64 * 1024;
+/// The part of its fair share that a source claims at once, so that there is something left to correct with.
+const FRACTION: f64 = 0.75;
+/// A part that lasts less than so many gaps is not worth it: then all of the share is claimed. So a fiftieth of
+/// the time is lost between requests at most. (The gap is the time from a request to its first byte.)
+const PAYS: f64 = 50.0;
+/// The same while TCP's slow start hides somebody's rate: there will be more to correct.
+const PAYS_EARLY: f64 = 10.0;
+/// No gap counts as less than so many seconds.
+const LEAST_GAP: f64 = 0.01;
+/// A range that lasts so many gaps is claimed in its turn, a smaller one only when there is no larger one.
+const FRAGMENT: f64 = 5.0;
+/// A claim lasts at most so many seconds: the rate will not be the same for ever.
+const LONGEST_CLAIM: f64 = 20.0;
+/// A source slower than this part of the average claims from the end of the file: so the beginning, which alone
+/// can be verified as it grows, is complete early.
+const SLOW: f64 = 0.5;
+/// What queues in the network hold, in seconds of a source's rate: it is lost when a connection is cut.
+const QUEUE: f64 = 0.1;
+/// Part of the file that may be lost by cutting connections for each second that is gained.
+const WASTE_ALLOWED: f64 = 0.04;
+/// Part of the file that may be lost for a source whose rate is a guess.
+const MOST_FOR_A_GUESS: f64 = 0.01;
+/// Seconds that must be gained to change anything.
+const LEAST_GAIN: f64 = 0.05;
+
+impl Scheduler {
+    /// Claims for an idle source; none when others will have done everything before it could help.
+    pub(super) fn fair_share(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
+        let source = &self.sources[id];
+        let (gap, known, tier) = (source.gap(), source.rate(now), source.expectation.tier);
+        let average = self.average_rate(now);
+        let Some(rate) = known.or(average).filter(|rate| *rate > 0.0) else {
+            let front = self.todo.first()?;
+            return Some(ByteRange::new(front.first, front.first + self.first_claim().min(front.len())));
+        };
+        let assumed = average.unwrap_or(rate);
+        let (mut workers, left) = self.outlook(assumed, now);
+        let at_work = !workers.is_empty();
+        workers.push(Worker { free: 0.0, gap, rate });
+        let next: Vec<&Source> = self
+            .idle(tier, now)
+            .into_iter()
+            .filter(|other| *other != id)
+            .map(|other| &self.sources[other])
+            .filter(|s| !s.sequential)
+            .take(self.hands().saturating_sub(workers.len()))
+            .collect();
+        workers.extend(next.iter().map(|s| Worker {
+            free: 0.0,
+            gap: s.gap(),
+            rate: s.rate_or(assumed, now),
+        }));
+        let finish = common_finish(&workers, left);
+
+        let share = rate * (finish - gap);
+        let active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
+        let pays = if active.clone().all(|s| s.is_settled(now)) { PAYS } else { PAYS_EARLY };
+        let in_part = workers.len() > 1 && share * FRACTION > rate * gap.max(LEAST_GAP) * pays;
+        let mut claim = whole(if in_part { share * FRACTION } else { share }.min(rate * LONGEST_CLAIM));
+        if known.is_none() || active.chain(next).any(|s| s.rate(now).is_none()) {
+            claim = claim.min(self.first_claim());
+        }
+        if self.todo.len() < claim {
+            // Nobody is cut short for a small gain; for one that may be slow itself only when it costs little.
+            let (least_gain, most_cut) =
+                if known.is_some() { (gap.max(LEAST_GAIN), 1.0) } else { (TOO_LONG, MOST_FOR_A_GUESS) };
+            self.trim(id, finish, least_gain, most_cut, assumed, now);
+        }
+        // Somebody has to begin.
+        let least = if at_work { LEAST_CLAIM } else { 0 };
+        self.place(claim, least, whole(rate * gap), average.is_some_and(|average| rate < average * SLOW))
+    }
+
+    /// Whether those at work, as far as it can be told, need longer than anybody should wait.
+    pub(super) fn takes_long(&self, now: Time) -> bool {
+        let mut active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
+        let (workers, left) = self.outlook(0.0, now);
+        active.all(|s| s.is_settled(now)) && common_finish(&workers, left) > TOO_LONG
+    }
+
+    /// How many should share what is left: small files are not worth many requests.
+    pub(super) fn hands(&self) -> usize {
+        let usable = self.sources.iter().filter(|s| !s.is_out()).count();
+        let worth = 1 + self.missing() / PER_SOURCE;
+        usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))
+    }
+
+    /// Bytes per second of those at work, on average.
+    pub(super) fn average_rate(&self, now: Time) -> Option<f64> {
+        let rates: Vec<f64> =
+            self.sources.iter().filter(|s| s.is_active()).filter_map(|s| s.rate(now)).collect();
+        (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
+    }
+
+    /// Finds a place for a claim of that many bytes, or of fewer, but not of fewer than `least`. `gap` is what
+    /// could be sent in the time that a request costs.
+    fn place(&self, claim: u64, least: u64, gap: u64, from_the_end: bool) -> Option<ByteRange> {
+        let fits = |range: &ByteRange| range.len() >= claim.min(whole(gap as f64 * FRAGMENT));
+        let mut fitting = self.todo.iter().filter(fits);
+        let fitting = if from_the_end { fitting.last() } else { fitting.next() };
+        let range = fitting.or_else(|| self.todo.iter().max_by_key(|range| range.len()))?;
+        if claim < least.min(range.len() / 2) {
+            return None;
+        }
+        let claim = claim.max(LEAST_CLAIM);
+        // A small rest that is not worth a request of its own goes along.
+        if range.len().saturating_sub(claim) <= gap.min(claim / 2) {
+            return Some(range);
+        }
+        Some(if from_the_end {
+            ByteRange { first: range.end - claim, ..range }
+        } else {
+            ByteRange { end: range.first + claim, ..range }
+        })
+    }
+
+    /// Bytes that are still to come.
+    fn missing(&self) -> u64 {
+        self.todo.len() + self.sources.iter().filter_map(Source::claim).map(ByteRange::len).sum::<u64>()
+    }
+
+    /// Bytes that a source of unknown rate is asked for: a part of what would be its share if all were equal.
+    fn first_claim(&self) -> u64 {
+        match self.hands() as u64 {
+            0 | 1 => u64::MAX,
+            hands => (self.missing() / (2 * hands)).clamp(FIRST_CLAIM.0, FIRST_CLAIM.1),
+        }
+    }
+
+    /// Those at work, and the bytes that nobody has or that those who have them do not send. A source of unknown
+    /// rate counts as one of `assumed` bytes per second, and so does one that is too young to be called slow.
+    fn outlook(&self, assumed: f64, now: Time) -> (Vec<Worker>, f64) {
+        let mut left = self.todo.len() as f64;
+        let mut workers = Vec::new();
+        for source in &self.sources {
+            let Some(claim) = source.claim() else { continue };
+            let (claimed, rate) = (claim.len() as f64, source.rate_or(assumed, now));
+            if rate < 1.0 || source.is_overdue(now) {
+                left += claimed;
+            } else {
+                workers.push(Worker { free: source.delay(now) + claimed / rate, gap: source.gap(), rate });
+            }
+        }
+        (workers, left)
+    }
+
+    /// Frees for `id` what others claimed but would deliver later than `finish` by `least_gain` seconds or more, as
+    /// long as not more than the part `most_cut` of the file is lost by it.
+    fn trim(&mut self, id: SourceId, finish: f64, least_gain: f64, most_cut: f64, assumed: f64, now: Time) {
+        for victim in (0..self.sources.len()).filter(|victim| *victim != id) {
+            let source = &self.sources[victim];
+            let Some(claim) = source.claim().filter(|claim| !claim.is_empty()) else { continue };
+            let rate = source.best_rate(claim.len(), assumed, now);
+            let late = source.delay(now) + claim.len() as f64 / rate.max(1.0) - finish;
+            // One that is cut needs a new connection before it can help with the rest.
+            let gain = late - least_gain.max(2.0 * source.gap());
+            if gain < 0.0 {
+                continue;
+            }
+            match source.state {
+                State::Opening { .. } if source.is_late(now) => self.unclaim(victim),
+                State::Receiving { .. } => {
+                    let end = claim.end.min(claim.first.saturating_add(whole(rate * finish)));
+                    let in_flight = source.rate(now).unwrap_or(assumed) * (source.gap() + QUEUE);
+                    let cut =
+                        if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
+                    let allowed = self.size.unwrap_or(0) as f64 * most_cut.min(WASTE_ALLOWED * gain);
+                    if cut == 0.0 || self.cut + cut <= allowed {
+                        self.cut += cut;
+                        self.shorten(victim, end, now);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whole bytes; none of what is negative or no number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, as it should"
+)]
+pub(super) fn whole(bytes: f64) -> u64 {
+    bytes as u64
+}

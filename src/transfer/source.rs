@@ -1,0 +1,254 @@
+//! What the scheduler knows of one source, and how a failure changes whether it may be asked again.
+
+use std::time::Duration;
+
+use super::meter::Meter;
+use super::scheduler::{Expectation, Time};
+use crate::http::failure::Advice;
+use crate::http::{ByteRange, Failure};
+
+/// An answer that takes longer than this is overdue.
+const OVERDUE: Duration = Duration::from_millis(300);
+/// What the time until an answer varies by.
+const TOLERANCE: Duration = Duration::from_millis(30);
+/// First-byte time of a source that was never asked.
+const UNKNOWN_FIRST_BYTE: Duration = Duration::from_millis(100);
+/// Two round trips show whether a rate still grows; with a shorter look one would see chance.
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
+/// Broken connections in a row, without progress worth naming, after which a source is given up.
+const MOST_BREAKS: u32 = 3;
+/// Progress worth naming, in bytes.
+const PROGRESS: u64 = 64 * 1024;
+/// The longest time that a source may ask us to wait.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    Idle,
+    /// Asked, not answered yet. The claim is gone when somebody else took it meanwhile.
+    Opening {
+        since: Time,
+        claim: Option<ByteRange>,
+        asked: ByteRange,
+    },
+    /// The claim begins at the next byte that will come. `content_end` lies behind its end when the answer is
+    /// longer than what is wanted of it. When it was `shortened`, the source stops by itself where the claim
+    /// ends; else it goes on until it is told.
+    Receiving {
+        claim: ByteRange,
+        content_end: Option<u64>,
+        first_pos: u64,
+        shortened: bool,
+        since: Time,
+        last: Time,
+    },
+    /// Not to be asked before that time.
+    Resting {
+        until: Time,
+    },
+    /// Not to be asked again for this file.
+    Out,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub expectation: Expectation,
+    pub state: State,
+    pub meter: Meter,
+    /// A connection stands open and idle.
+    pub warm: bool,
+    /// The server ignores ranges: it can only send everything from the beginning.
+    pub sequential: bool,
+    pub failure: Option<Failure>,
+    first_byte_cold: Option<Duration>,
+    first_byte_warm: Option<Duration>,
+    delivered: u64,
+    /// Failures without progress worth naming between them: broken connections, and other ones.
+    breaks: u32,
+    strikes: u32,
+    delivered_since_failure: u64,
+}
+
+impl Source {
+    pub fn new(mut expectation: Expectation) -> Self {
+        // It comes from a file that anybody may have written.
+        expectation.first_byte = expectation.first_byte.map(|usual| usual.min(LONGEST_REST));
+        expectation.rate = expectation.rate.filter(|rate| rate.is_finite() && *rate > 0.0);
+        Self {
+            expectation,
+            state: State::Idle,
+            meter: Meter::default(),
+            warm: false,
+            sequential: false,
+            failure: None,
+            first_byte_cold: None,
+            first_byte_warm: None,
+            delivered: 0,
+            breaks: 0,
+            strikes: 0,
+            delivered_since_failure: 0,
+        }
+    }
+
+    pub fn claim(&self) -> Option<ByteRange> {
+        match self.state {
+            State::Opening { claim, .. } => claim,
+            State::Receiving { claim, .. } => Some(claim),
+            State::Idle | State::Resting { .. } | State::Out => None,
+        }
+    }
+
+    pub fn is_active(&self) -> bool {
+        matches!(self.state, State::Opening { .. } | State::Receiving { .. })
+    }
+
+    pub fn is_out(&self) -> bool {
+        matches!(self.state, State::Out)
+    }
+
+    /// Whether it never sent a byte.
+    pub fn is_new(&self) -> bool {
+        self.delivered == 0
+    }
+
+    /// Seconds between a request and its first byte.
+    pub fn gap(&self) -> f64 {
+        let cold = self.first_byte_cold.or(self.expectation.first_byte);
+        // A new connection costs one more round trip.
+        let warm = self.first_byte_warm.or(cold.map(|cold| cold / 2));
+        let reused = self.warm || matches!(self.state, State::Receiving { .. });
+        let gap = if reused { warm.or(cold) } else { cold.or(warm) };
+        gap.unwrap_or(UNKNOWN_FIRST_BYTE).as_secs_f64()
+    }
+
+    /// Seconds until the first byte of an answer that is awaited. One that is late is expected to take as long
+    /// again as it took until now.
+    pub fn delay(&self, now: Time) -> f64 {
+        let State::Opening { since, .. } = self.state else { return 0.0 };
+        let waited = now.saturating_sub(since).as_secs_f64();
+        if self.is_late(now) { waited } else { self.gap() - waited }
+    }
+
+    /// Whether its answer takes longer than usual.
+    pub fn is_late(&self, now: Time) -> bool {
+        matches!(self.state, State::Opening { since, .. } if now.saturating_sub(since).as_secs_f64() > self.gap())
+    }
+
+    /// Whether what it sends is longer than what is wanted of it.
+    pub fn will_be_cut(&self) -> bool {
+        match self.state {
+            State::Receiving { claim, content_end, .. } => content_end.is_none_or(|end| end > claim.end),
+            _ => false,
+        }
+    }
+
+    /// Bytes per second; none before anything is known.
+    pub fn rate(&self, now: Time) -> Option<f64> {
+        let measured = self.meter.rate(now);
+        if self.is_settled(now) {
+            return measured;
+        }
+        // Slow start makes everybody look slow, and an expectation may be years old.
+        match (measured, self.expectation.rate) {
+            (Some(measured), Some(expected)) => Some(measured.max(expected)),
+            (measured, expected) => measured.or(expected),
+        }
+    }
+
+    /// Bytes per second, `assumed` when nothing is known, and at least that when what was measured is too young to
+    /// be called slow.
+    pub fn rate_or(&self, assumed: f64, now: Time) -> f64 {
+        let rate = self.rate(now).unwrap_or(assumed);
+        let young = self.meter.rate(now).is_some() && !self.is_settled(now);
+        if young { rate.max(assumed) } else { rate }
+    }
+
+    /// Bytes per second at which it can deliver the next `bytes` at best: in slow start the rate doubles with
+    /// every round trip.
+    pub fn best_rate(&self, bytes: u64, assumed: f64, now: Time) -> f64 {
+        let rate = self.rate_or(assumed, now);
+        let (Some(measured), false) = (self.rate(now), self.is_settled(now)) else { return rate };
+        let (bytes, round_trip) = (bytes as f64, self.gap().max(0.001));
+        let rounds = (1.0 + bytes / (measured.max(1.0) * round_trip)).log2();
+        rate.max(bytes / (rounds * round_trip))
+    }
+
+    /// Whether its measured rate can be relied on, also for calling it slow: slow start is over.
+    pub fn is_settled(&self, now: Time) -> bool {
+        let round_trip = Duration::from_secs_f64(self.gap());
+        self.meter.is_steady(now, (round_trip * 2).max(SHORTEST_LOOK))
+    }
+
+    /// Whether an answer has been due for so long that somebody else should be asked, too.
+    pub fn is_overdue(&self, now: Time) -> bool {
+        let State::Opening { since, .. } = self.state else { return false };
+        let usual = Duration::from_secs_f64(self.gap());
+        let measured = self.first_byte_cold.is_some() || self.first_byte_warm.is_some();
+        let patience = match self.expectation.first_byte {
+            _ if measured => usual * 2 + TOLERANCE,
+            Some(_) => (usual * 2 + TOLERANCE).min(OVERDUE.max(usual + TOLERANCE)),
+            None => OVERDUE,
+        };
+        now.saturating_sub(since) > patience
+    }
+
+    /// Its answer came `waited` after the request.
+    pub fn answered(&mut self, waited: Duration, reused: bool, now: Time) {
+        if reused {
+            self.first_byte_warm = Some(waited);
+        } else {
+            self.first_byte_cold = Some(waited);
+        }
+        self.warm = false;
+        self.meter.begin(now);
+    }
+
+    pub fn delivered(&mut self, bytes: u64, now: Time) {
+        self.meter.add(now, bytes);
+        self.delivered += bytes;
+        self.delivered_since_failure += bytes;
+        if self.delivered_since_failure >= PROGRESS {
+            (self.breaks, self.strikes) = (0, 0);
+        }
+    }
+
+    /// Its request is over.
+    pub fn finish(&mut self, state: State, warm: bool, now: Time) {
+        self.meter.end(now);
+        self.state = state;
+        self.warm = warm;
+    }
+
+    /// Its request failed. `retries` is curl's `--retry`.
+    pub fn fail(&mut self, failure: Failure, retries: u32, now: Time) {
+        let state = match failure.advice() {
+            _ if failure == Failure::Cancelled => State::Idle,
+            _ if failure == Failure::RangeIgnored && !self.sequential => {
+                self.sequential = true;
+                State::Idle
+            }
+            Advice::RetryHere => {
+                self.breaks += 1;
+                match self.breaks {
+                    1 => State::Idle,
+                    breaks if breaks < MOST_BREAKS => {
+                        State::Resting { until: now + Duration::from_millis(250) * (breaks - 1) }
+                    }
+                    _ => State::Out,
+                }
+            }
+            Advice::RetryAfter(wait) if wait <= LONGEST_REST && self.strikes <= retries.max(1) => {
+                self.strikes += 1;
+                State::Resting { until: now + wait }
+            }
+            Advice::NextSourceForNow if self.strikes < retries.max(u32::from(self.delivered > 0)) => {
+                self.strikes += 1;
+                State::Resting { until: now + Duration::from_millis(500) * (1 << self.strikes.min(6)) }
+            }
+            Advice::RetryAfter(_) | Advice::NextSourceForNow | Advice::NextSource => State::Out,
+        };
+        self.delivered_since_failure = 0;
+        self.failure = Some(failure);
+        self.finish(state, false, now);
+    }
+}

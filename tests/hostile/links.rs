@@ -1,0 +1,340 @@
+//! What another user of the folder can put in the places where root will write: links, pipes, devices.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
+
+use super::run::{Distfile, Place, Racefetch, each, is_root, set_mode};
+use crate::support::content::content;
+use crate::support::mirror::Mirror;
+
+/// Somebody else's file, at some other place: it must stay as it is.
+struct Victim {
+    place: Place,
+    file: PathBuf,
+}
+
+impl Victim {
+    fn new() -> Self {
+        let place = Place::new();
+        let file = place.write("shadow", "root:x:0\n".repeat(1000));
+        Self { place, file }
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self, story: &str) {
+        assert!(fs::read(&self.file).unwrap() == "root:x:0\n".repeat(1000).as_bytes(), "{story}");
+        let names: Vec<_> =
+            fs::read_dir(self.place.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, ["shadow"], "{story}");
+    }
+}
+
+/// The three kinds of fetch, each with the name of its output.
+fn fetches(place: &Place, mirror: &Mirror, file: &Distfile) -> Vec<(&'static str, Racefetch)> {
+    let plain =
+        |options: &[&str]| place.racefetch().args(["-f", "-o", "x"]).args(options).arg(mirror.url("/x"));
+    let layout = ".layout.conf.127.0.0.1.__download__";
+    vec![
+        ("x", plain(&[])),
+        ("x", plain(&["-C", "-"])),
+        ("x-1.tar.__download__", place.racefetch().args(file.arguments()).arg(mirror.url("/x"))),
+        (layout, place.racefetch().args(["-f", "-o", layout, &mirror.url("/distfiles/layout.conf")])),
+    ]
+}
+
+fn mirror(bytes: &[u8]) -> Mirror {
+    let mirror = Mirror::start();
+    mirror.on("/x").serve(bytes).always();
+    mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    mirror
+}
+
+#[test]
+fn root_does_not_write_through_a_link_in_the_outputs_place() {
+    if !is_root() {
+        return;
+    }
+    let bytes = content(1, 20_000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = mirror(&bytes);
+    for dangling in [false, true] {
+        let victim = Victim::new();
+        let target = if dangling { victim.place.join("new") } else { victim.file.clone() };
+        for number in 0..4 {
+            let place = Place::new();
+            let (name, run) = fetches(&place, &mirror, &file).swap_remove(number);
+            symlink(&target, place.join(name)).unwrap();
+            run.fails(23, &[name, "symbolic link"]);
+            victim.assert_untouched(name);
+        }
+    }
+}
+
+/// Nor through a hard link, which looks like a file of its own.
+#[test]
+fn root_does_not_write_through_a_hard_link_in_the_outputs_place() {
+    if !is_root() {
+        return;
+    }
+    let bytes = content(1, 20_000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = mirror(&bytes);
+    for number in 0..4 {
+        let (victim, place) = (Victim::new(), Place::new());
+        let (name, run) = fetches(&place, &mirror, &file).swap_remove(number);
+        fs::hard_link(&victim.file, place.join(name)).unwrap();
+        run.run();
+        victim.assert_untouched(name);
+    }
+}
+
+/// Two mirrors, so that the side file is needed: the one that was asked first is slow.
+struct Race {
+    slow: Mirror,
+    fast: Mirror,
+    bytes: Vec<u8>,
+}
+
+impl Race {
+    fn new() -> Self {
+        let bytes = content(1, 6 << 20);
+        let (slow, fast) = (Mirror::start(), Mirror::start());
+        for mirror in [&slow, &fast] {
+            mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+        }
+        slow.on("/distfiles/x-1.tar").serve(&bytes).rate(500_000).always();
+        fast.on("/distfiles/x-1.tar").serve(&bytes).rate(4_000_000).always();
+        Self { slow, fast, bytes }
+    }
+
+    fn run(&self, place: &Place) -> Racefetch {
+        let file = Distfile { name: "x-1.tar", content: &self.bytes };
+        let mirrors = format!("{} {}", self.slow.url(""), self.fast.url(""));
+        let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
+        run.arg(self.slow.url("/distfiles/x-1.tar"))
+    }
+}
+
+#[test]
+fn the_folder_for_side_files_is_not_one_elsewhere() {
+    let race = Race::new();
+    let (victim, place) = (Victim::new(), Place::new());
+    symlink(victim.place.path(), place.join(".racefetch")).unwrap();
+    let mut running = race.run(&place).start();
+    // While it runs: in the end side files are removed.
+    let mut written = BTreeSet::new();
+    running.wait_until("half of the file", || {
+        written.extend(names(victim.place.path()).into_iter().filter(|name| name != "shadow"));
+        fs::metadata(place.join("x-1.tar.__download__")).is_ok_and(|file| file.len() > 3 << 20)
+    });
+    running.wait();
+    assert!(written.is_empty(), "{written:?}");
+    victim.assert_untouched("while it ran");
+}
+
+#[test]
+fn side_files_are_not_written_through_links() {
+    let race = Race::new();
+    for name in ["x-1.tar.ahead", "x-1.tar.journal"] {
+        for hard in [false, true] {
+            let (victim, place) = (Victim::new(), Place::new());
+            fs::create_dir(place.join(".racefetch")).unwrap();
+            let link = place.join(".racefetch").join(name);
+            if hard { fs::hard_link(&victim.file, link) } else { symlink(&victim.file, link) }.unwrap();
+            race.run(&place).succeeds();
+            assert!(place.read("x-1.tar.__download__") == race.bytes);
+            victim.assert_untouched(name);
+        }
+    }
+}
+
+/// A journal that claims bytes of a file that is not the fetch's own: nothing of it is published in the output,
+/// and no hole is made in it.
+#[test]
+fn a_forged_side_file_neither_publishes_nor_harms() {
+    let bytes = content(1, 20_000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = Mirror::start();
+    mirror.on("/x").serve(&bytes).stall_after(0).always();
+    for hard in [false, true] {
+        let (victim, place) = (Victim::new(), Place::new());
+        let journal = format!("racefetch ahead 1 {}\n+ 0 9000\n", file.digests());
+        place.write(".racefetch/x-1.tar.journal", journal);
+        let link = place.join(".racefetch/x-1.tar.ahead");
+        if hard { fs::hard_link(&victim.file, link) } else { symlink(&victim.file, link) }.unwrap();
+        place.racefetch().args(file.arguments()).args(["-m", "1"]).arg(mirror.url("/x")).run();
+        victim.assert_untouched("forged journal");
+        let output = fs::read(place.join("x-1.tar.__download__")).unwrap_or_default();
+        assert!(!output.starts_with(b"root:"), "somebody else's file lies in the output");
+    }
+}
+
+/// The state beside the distfiles, which is where it lies without a folder of the system's own.
+#[test]
+fn the_state_is_not_written_through_links() {
+    if !is_root() || Path::new("/var/lib/racefetch").exists() {
+        return;
+    }
+    let bytes = content(1, 1000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = mirror(&bytes);
+    for name in ["", "mirrors.json", "mirrors.json.lock"] {
+        for hard in [false, true] {
+            if hard && name.is_empty() {
+                continue;
+            }
+            let (victim, place) = (Victim::new(), Place::new());
+            if name.is_empty() {
+                symlink(victim.place.path(), place.join(".racefetch")).unwrap();
+            } else {
+                fs::create_dir(place.join(".racefetch")).unwrap();
+                let link = place.join(".racefetch").join(name);
+                if hard { fs::hard_link(&victim.file, link) } else { symlink(&victim.file, link) }.unwrap();
+            }
+            let run = place.racefetch().without_env("RACEFETCH_STATE").env("EBUILD_PHASE", "fetch");
+            run.args(file.arguments()).arg(mirror.url("/x")).succeeds();
+            victim.assert_untouched(&format!(".racefetch/{name}"));
+        }
+    }
+}
+
+/// A pipe that nobody writes to, wherever something is read: no fetch waits for it.
+#[test]
+fn pipes_keep_nobody_waiting() {
+    let bytes = content(1, 1000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    each(
+        [
+            ".racefetch/x-1.tar.journal",
+            ".racefetch/x-1.tar.ahead",
+            ".mirror-cache.json",
+            "x-1.tar._checksum_failure_.abcd",
+            "state/mirrors.json",
+            "state/mirrors.json.lock",
+            "config/etc/portage/make.conf",
+            "config/etc/portage/mirrors",
+            "repo/profiles/thirdpartymirrors",
+            "repo/cat/pkg/Manifest",
+        ],
+        |name| {
+            let place = Place::new();
+            place.write("repo/cat/pkg/pkg-1.ebuild", "");
+            place.write(
+                ".racefetch/x-1.tar.journal",
+                format!("racefetch ahead 1 {}\n+ 0 9\n", file.digests()),
+            );
+            place.write(".racefetch/x-1.tar.ahead", &bytes);
+            let _ = fs::remove_file(place.join(name));
+            fifo(&place.join(name));
+            let mirror = Mirror::start();
+            mirror.on("*").serve(&bytes).always();
+            for url in [mirror.url("/distfiles/x-1.tar"), mirror.url("/elsewhere/x-1.tar")] {
+                let run =
+                    place.racefetch().args(file.arguments()).args(["--mirrors", &mirror.url("")]).arg(url);
+                let run =
+                    run.env("EBUILD_PHASE", "fetch").env("EBUILD", place.join("repo/cat/pkg/pkg-1.ebuild"));
+                run.succeeds();
+                let _ = fs::remove_file(place.join("x-1.tar.__download__"));
+            }
+        },
+    );
+}
+
+/// A pipe as the output: a reader gets the content of a plain transfer, and a distfile does not go there.
+#[test]
+fn a_pipe_as_output() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    let pipe = place.join("x");
+    fifo(&pipe);
+    let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
+    place.racefetch().args(["-f", "-o", "x", &mirror.url("/x")]).succeeds();
+    assert!(reader.join().unwrap() == bytes);
+
+    let file = Distfile { name: "y-1.tar", content: &bytes };
+    fifo(&place.join("y-1.tar.__download__"));
+    place.racefetch().args(file.arguments()).arg(mirror.url("/x")).fails(23, &["y-1.tar"]);
+}
+
+/// The reader of the pipe has gone before the content is through: nobody will ever make room in it.
+#[test]
+fn a_pipe_whose_reader_leaves() {
+    let bytes = content(1, 1 << 20);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    let pipe = place.join("x");
+    fifo(&pipe);
+    let reader = std::thread::spawn(move || {
+        let mut first = [0; 1000];
+        std::io::Read::read_exact(&mut File::open(pipe).unwrap(), &mut first).unwrap();
+    });
+    place.racefetch().args(["-f", "-o", "x", &mirror.url("/x")]).fails(23, &["x"]);
+    reader.join().unwrap();
+}
+
+#[test]
+fn devices_as_output() {
+    let bytes = content(1, 200_000);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    place.racefetch().args(["-f", "-o", "/dev/null", &mirror.url("/x")]).succeeds();
+    place.racefetch().args(["-f", "-o", "/dev/full", &mirror.url("/x")]).fails(23, &["/dev/full"]);
+    let stdout = place.racefetch().args(["-f", "-o", "/dev/stdout", &mirror.url("/x")]).succeeds().stdout;
+    assert!(stdout == bytes);
+    let digests = Distfile { name: "x-1.tar", content: &bytes }.digests();
+    for device in ["/dev/null", "/dev/full"] {
+        let run = place.racefetch().args(["-f", "--digests", &digests, "-o", device]).arg(mirror.url("/x"));
+        run.fails(23, &[device]);
+    }
+    for folder in ["/", ".", "state", "state/"] {
+        place.racefetch().args(["-f", "-o", folder, &mirror.url("/x")]).fails(23, &[]);
+        place
+            .racefetch()
+            .args(["-f", "--digests", &digests, "-o", folder])
+            .arg(mirror.url("/x"))
+            .fails(23, &[]);
+    }
+}
+
+/// Whoever can read the partial file can lock it, for as long as he likes.
+#[test]
+fn a_locked_output_can_be_waited_for_but_not_for_ever() {
+    let bytes = content(1, 1000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let place = Place::new();
+    let output = place.write("x-1.tar.__download__", &bytes[..100]);
+    set_mode(&output, 0o644);
+    let held = File::open(&output).unwrap();
+    fs2::FileExt::lock_exclusive(&held).unwrap();
+    let mirror = Mirror::start();
+    mirror.on("/x").serve(&bytes).always();
+    let mut running = place.racefetch().args(file.arguments()).arg(mirror.url("/x")).start();
+    let waits = format!("/proc/{}/wchan", running.id());
+    let blocked = format!("/proc/{}/stat", running.id());
+    running.wait_until("the fetch waiting", || {
+        let asleep = fs::read_to_string(&blocked).is_ok_and(|stat| stat.contains(" S "));
+        asleep && fs::read_to_string(&waits).is_ok_and(|at| at.contains("lock") || at == "0")
+    });
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code, 143);
+    assert_eq!(fs::read(&output).unwrap(), &bytes[..100]);
+}
+
+fn fifo(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}

@@ -1,0 +1,150 @@
+//! What must not be seen by anybody: in messages, in the state, in files left behind.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use super::run::{Distfile, Peer, Place, Ran, each};
+use crate::support::content::content;
+use crate::support::mirror::Mirror;
+
+const SECRET: &str = "s3cr3t";
+
+/// Addresses that make no sense are shown in the message that says so.
+#[test]
+fn an_address_that_makes_no_sense_is_shown_without_its_password() {
+    each(
+        [
+            "http://me:s3cr3t@h:99999/x",
+            "HTTP://me:s3cr3t@h:1x/x",
+            "me:s3cr3t@h:99999/x",
+            "ftp://me:s3cr3t@h/x",
+            "http://me:s3cr3t@/x",
+            "http://me:s3cr3t@[::g]/x",
+            "http://me:s3cr3t%ff@h/x",
+            "http://me:s3cr3t%zz@h:1x/",
+            "http://me:s3cr3t/more@h/x",
+            "http://me:s3cr3t#more@h/x",
+            "http://me:s3cr3t?more@h/x",
+            "http://me:s3cr3t@more@h:1x/x",
+            "http://me:s3cr3t @h/x",
+            "http:/me:s3cr3t@h:99999/x",
+            "http:\\\\me:s3cr3t@h/x",
+        ],
+        |url| {
+            let ran = Place::new().racefetch().args(["-m", "2", "-o", "x", url]).run();
+            assert_ne!(ran.code, 0, "{url}");
+            assert_silent(&ran, url);
+        },
+    );
+}
+
+#[test]
+fn failures_show_no_password() {
+    let place = Place::new();
+    place.write("netrc", "machine h login me password \"s3cr3t\n");
+    place.write("config", "user = \"me:s3cr3t\"\nno-such-option = s3cr3t\n");
+    let mirror = Mirror::start();
+    mirror.allow_unwanted();
+    let url = format!("http://me:s3cr3t@{}/x", mirror.address());
+    let file = Distfile { name: "x-1.tar", content: b"x" };
+    let plain = ["-f", "-L", "-o", "x", &url].map(str::to_owned).to_vec();
+    each(
+        [
+            ["-v", "-u", "me:s3cr3t"].as_slice(),
+            &["-w", "%{url} %{url_effective} %{json} %{errormsg}"],
+            &["-x", "http://me:s3cr3t@127.0.0.1:99999"],
+            &["-x", "gopher://me:s3cr3t@127.0.0.1"],
+            &["-x", "me:s3cr3t@127.0.0.1:1"],
+            &["-x", "socks5h://me:s3cr3t@127.0.0.1:1"],
+            &["-H", "Authorization s3cr3t"],
+            &["-H", "Authorization: s3cr3t\nX: y"],
+            &["--netrc-file", "netrc"],
+            &["-K", "config"],
+            &["--mirrors", "http://me:s3cr3t@h:99999 http://me:s3cr3t@"],
+            &["-u", "me:s3cr3t", "--no-such-option"],
+            &["--user=me:s3cr3t"],
+            &["--stderr", "log"],
+        ],
+        |options| {
+            let ran = place.racefetch().args(*options).args(&plain).run();
+            assert_ne!(ran.code, 0, "{ran:?}");
+            assert_silent(&ran, &options.join(" "));
+            let run = place.racefetch().args(file.arguments()).args(*options).arg(&url);
+            assert_silent(&run.run(), &options.join(" "));
+        },
+    );
+    for variable in ["http_proxy", "all_proxy", "RACEFETCH_MIRRORS"] {
+        for value in ["http://me:s3cr3t@127.0.0.1:1", "http://me:s3cr3t@127.0.0.1:99999", "x://me:s3cr3t@h"] {
+            let ran = place.racefetch().env(variable, value).args(&plain).run();
+            assert_silent(&ran, variable);
+            let ran = place.racefetch().env(variable, value).args(file.arguments()).arg(&url).run();
+            assert_silent(&ran, variable);
+        }
+    }
+    let log = fs::read_to_string(place.join("log")).unwrap_or_default();
+    assert!(!log.contains(SECRET), "{log}");
+}
+
+/// A transfer from two mirrors with passwords, ended in the middle, so that the side file and its journal stay;
+/// then all that lies there is looked through.
+#[test]
+fn files_hold_no_password() {
+    let (home, away) = (Mirror::start(), Mirror::start());
+    let bytes = content(1, 8 << 20);
+    for mirror in [&home, &away] {
+        mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    }
+    home.on("/distfiles/x-1.tar").serve(&bytes).rate(100_000).always();
+    away.on("/distfiles/x-1.tar").serve(&bytes).rate(2_000_000).always();
+    let place = Place::new();
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = |mirror: &Mirror| format!("http://me:s3cr3t@{}", mirror.address());
+    let mirrors = format!("{} {}", mirror(&home), mirror(&away));
+    let run = place.racefetch().args(file.arguments()).env("RACEFETCH_MIRRORS", &mirrors);
+    let mut running = run.arg(format!("{}/distfiles/x-1.tar", mirror(&home))).start();
+    let journal = place.join(".racefetch/x-1.tar.journal");
+    running.wait_until("a record in the journal", || {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("\n+ "))
+    });
+    let threads = format!("/proc/{}/task", running.id());
+    for thread in fs::read_dir(threads).unwrap().flatten() {
+        let name = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        assert!(!name.contains(SECRET), "{name}");
+    }
+    running.signal(Signal::TERM);
+    let ran = running.wait();
+    assert_eq!(ran.code, 143, "{ran:?}");
+    assert_silent(&ran, "interrupted");
+    assert!(place.exists("state/mirrors.json"));
+    no_file_holds_it(place.path());
+}
+
+/// A server that sends the password back, and a redirect to an address with one.
+#[test]
+fn what_a_server_repeats_is_not_shown() {
+    let peer = Peer::saying("HTTP/1.1 302 F\r\nLocation: ftp://me:s3cr3t@h/x\r\nContent-Length: 0\r\n\r\n");
+    let place = Place::new();
+    let ran = place.racefetch().args(["-L", "-o", "x", &peer.url("/x")]).run();
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_silent(&ran, "refused");
+}
+
+fn assert_silent(ran: &Ran, story: &str) {
+    let output = format!("{}{}", ran.stderr(), String::from_utf8_lossy(&ran.stdout));
+    assert!(!output.contains(SECRET), "{story}: {output}");
+}
+
+fn no_file_holds_it(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        assert!(!path.to_string_lossy().contains(SECRET), "{}", path.display());
+        if path.is_dir() {
+            no_file_holds_it(&path);
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        assert!(!bytes.windows(SECRET.len()).any(|at| at == SECRET.as_bytes()), "{}", path.display());
+    }
+}

@@ -1,0 +1,223 @@
+//! Ends from outside, at any moment: statuses as a shell would report them, and a prefix that is right.
+
+use std::fs;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::run::{Distfile, Peer, Place, Racefetch, each, now};
+use crate::support::content::content;
+use crate::support::mirror::Mirror;
+use crate::support::ports::Port;
+use crate::support::server::Server;
+
+/// Sends SIGTERM and SIGINT, each to a run of its own that has come to the point, and expects a quick end.
+#[track_caller]
+fn ends(story: &str, start: impl Fn() -> Racefetch, there: impl Fn() -> bool) {
+    each([(Signal::TERM, 143), (Signal::INT, 130)], |&(signal, code)| {
+        let mut running = start().start();
+        let status = format!("/proc/{}/status", running.id());
+        running.wait_until(story, || there() && catches_sigint(&status));
+        let sent = now();
+        running.signal(signal);
+        let ran = running.wait();
+        assert_eq!(ran.code, code, "{story}: {ran:?}");
+        ran.assert_one_line(&[]);
+        let took = now().saturating_duration_since(sent);
+        assert!(took < Duration::from_secs(2), "{story}: it took {took:?}");
+    });
+}
+
+/// Whether the process has a handler for signal 2.
+fn catches_sigint(status: &str) -> bool {
+    let text = fs::read_to_string(status).unwrap_or_default();
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 2 != 0)
+}
+
+/// Both kinds of transfer.
+fn both(place: &Place, url: &str) -> [Racefetch; 2] {
+    let file = Distfile { name: "x-1.tar", content: &content(1, 1 << 20) };
+    [
+        place.racefetch().args(["-f", "-L", "-o", "plain", url]),
+        place.racefetch().args(file.arguments()).arg(url),
+    ]
+}
+
+#[test]
+fn while_connecting() {
+    let port = Port::unanswering();
+    let place = Place::new();
+    for which in 0..2 {
+        let start = || {
+            let [plain, file] = both(&place, &format!("http://{}/x", port.address()));
+            if which == 0 { plain } else { file }
+        };
+        ends("connecting", start, || true);
+    }
+}
+
+#[test]
+fn while_waiting_for_an_answer() {
+    for which in 0..2 {
+        let place = Place::new();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+        let peer = Peer::start(move |client, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+            client.wait_for_close();
+            Ok(false)
+        });
+        let start = || {
+            seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            let [plain, file] = both(&place, &peer.url("/x"));
+            if which == 0 { plain } else { file }
+        };
+        ends("the request", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn in_the_middle_of_the_content() {
+    let bytes = content(1, 1 << 20);
+    for (name, which) in [("plain", 0), ("x-1.tar.__download__", 1)] {
+        let place = Place::new();
+        let mirror = Mirror::start();
+        mirror.on("/x").serve(&bytes).stall_after(500_000).always();
+        let start = || {
+            let _ = fs::remove_file(place.join(name));
+            let [plain, file] = both(&place, &mirror.url("/x"));
+            if which == 0 { plain } else { file }
+        };
+        let output = place.join(name);
+        ends("half of it", start, || fs::metadata(&output).is_ok_and(|file| file.len() == 500_000));
+        assert!(bytes.starts_with(&place.read(name)), "{name}");
+        let after = Mirror::start();
+        after.on("/x").serve(&bytes).times(1);
+        let run = place.racefetch().args(["-C", "-", "-f", "-o", name]);
+        let digests = Distfile { name: "x", content: &bytes }.digests();
+        let run = if which == 1 { run.args(["--digests", &digests]) } else { run };
+        run.arg(after.url("/x")).succeeds();
+        assert_eq!(after.requests()[0].first_pos(), 500_000);
+        assert!(place.read(name) == bytes);
+    }
+}
+
+/// A server can ask for any patience; the user need not have it.
+#[test]
+fn while_waiting_for_another_attempt() {
+    let place = Place::new();
+    for which in 0..2 {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+        let peer = Peer::start(move |client, _| {
+            use std::io::Write;
+            client.write_all(b"HTTP/1.1 503 S\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n")?;
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(true)
+        });
+        let start = || {
+            seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            let [plain, file] = both(&place, &peer.url("/x"));
+            (if which == 0 { plain } else { file }).args(["--retry", "5"])
+        };
+        ends("the answer", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn while_a_layout_is_asked_for() {
+    let place = Place::new();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+    let peer = Peer::start(move |client, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        client.wait_for_close();
+        Ok(false)
+    });
+    let start = || {
+        seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+        let output = ".layout.conf.127.0.0.1.__download__";
+        place.racefetch().args(["-f", "-o", output, &peer.url("/distfiles/layout.conf")])
+    };
+    ends("the request", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+}
+
+/// A proxy that hears what is asked of it and says nothing.
+#[test]
+fn while_a_proxy_says_nothing() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+    let server = Server::start(Ipv4Addr::LOCALHOST.into(), move |mut socket, _, _| {
+        if socket.read(&mut [0; 1]).is_ok_and(|read| read > 0) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        socket.wait_for_close();
+    });
+    let place = Place::new();
+    each(["http", "socks5h"], |scheme| {
+        let start = || {
+            seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            let proxy = format!("{scheme}://{}", server.address());
+            place.racefetch().args(["-p", "-x", &proxy, "-f", "-o", "x", "http://h.test/x"])
+        };
+        ends("the handshake", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+    });
+}
+
+/// Killed at many moments, each a little later than the one before: what lies there is always a prefix, and the
+/// next run goes on from it.
+#[test]
+fn killed_again_and_again() {
+    let bytes = content(1, 4 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let (slow, fast) = (Mirror::start(), Mirror::start());
+    for mirror in [&slow, &fast] {
+        mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+        mirror.on("/distfiles/x-1.tar").serve(&bytes).rate(4_000_000).always();
+    }
+    let place = Place::new();
+    let output = place.join("x-1.tar.__download__");
+    let mirrors = format!("{} {}", slow.url(""), fast.url(""));
+    let start = || {
+        let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
+        run.arg(slow.url("/distfiles/x-1.tar"))
+    };
+    let length = || fs::metadata(&output).map_or(0, |file| file.len());
+    for (number, signal) in
+        [Signal::KILL, Signal::TERM, Signal::KILL, Signal::INT, Signal::KILL].into_iter().enumerate()
+    {
+        let goal = (number as u64 + 1) * 600_000;
+        let mut running = start().start();
+        running.wait_until("some more of the file", || length() >= goal);
+        running.signal(signal);
+        let ran = running.wait();
+        assert_ne!(ran.code, 0, "{ran:?}");
+        let prefix = fs::read(&output).unwrap();
+        assert!(prefix.len() as u64 >= goal && bytes.starts_with(&prefix), "{signal:?}: not a prefix");
+    }
+    start().succeeds();
+    assert!(fs::read(&output).unwrap() == bytes);
+}
+
+/// At once, before there is anything to hear it with.
+#[test]
+fn killed_at_once() {
+    let mirror = Mirror::start();
+    mirror.on("/x").serve(content(1, 1 << 20)).always();
+    let place = Place::new();
+    for signal in [Signal::TERM, Signal::INT, Signal::KILL, Signal::HUP] {
+        for _ in 0..5 {
+            let running = place.racefetch().args(["-f", "-o", "x", &mirror.url("/x")]).start();
+            running.signal(signal);
+            let ran = running.wait();
+            let killed = -signal.as_raw();
+            let expected = [killed, 128 + signal.as_raw(), 0];
+            assert!(expected.contains(&ran.code), "{signal:?}: {ran:?}");
+        }
+    }
+}
