@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use racefetch::cli::{self, Command, ExitStatus};
 use racefetch::commands::environment::{read_argument_file, unix_now};
-use racefetch::commands::{Environment, Interrupt, fetch, stats};
+use racefetch::commands::verify::Verdict;
+use racefetch::commands::{Environment, Interrupt, fetch, stats, verify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -32,6 +33,18 @@ fn main() -> ExitCode {
                 Err(error) => {
                     eprintln!("racefetch: cannot write the figures: {error}");
                     ExitStatus::WriteError.into()
+                }
+            }
+        }
+        Ok(Command::Verify(arguments)) => {
+            let warn = |warning: &str| eprintln!("racefetch: {warning}");
+            match verify::run(&arguments, &environment, &mut std::io::stdout().lock(), &warn) {
+                Ok(Verdict::Right) => ExitCode::SUCCESS,
+                Ok(Verdict::Corrupt) => ExitCode::FAILURE,
+                Ok(Verdict::Unchecked) => ExitStatus::ReadError.into(),
+                Err(error) => {
+                    eprintln!("racefetch: {error}");
+                    error.status().into()
                 }
             }
         }

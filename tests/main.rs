@@ -1,9 +1,11 @@
 //! All tests that run the program from outside, in one binary.
 
 mod curl_oracle;
+mod distlock;
 mod fetch;
 mod hostile;
 mod layering;
 mod real_portage;
 mod state;
 mod support;
+mod verify;

@@ -3,7 +3,9 @@
 pub mod environment;
 pub mod fetch;
 pub mod interrupt;
+pub mod manifests;
 pub mod stats;
+pub mod verify;
 
 pub use environment::Environment;
 pub use interrupt::Interrupt;

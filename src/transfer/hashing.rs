@@ -118,7 +118,8 @@ pub fn digests_of(file: &Arc<File>, length: u64, algorithms: Vec<Algorithm>) -> 
     hashing.finish(length)
 }
 
-fn hasher(algorithm: Algorithm) -> Box<dyn DynDigest> {
+/// A hasher that has seen nothing yet.
+pub fn hasher(algorithm: Algorithm) -> Box<dyn DynDigest> {
     match algorithm {
         Algorithm::Blake2b => Box::new(Blake2b512::new()),
         Algorithm::Sha512 => Box::new(Sha512::new()),
