@@ -13,6 +13,7 @@ use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
 use super::sink::{Sink, SinkError};
 use super::worker::{Buffers, Place, Report, Worker};
+use crate::http::failure::plain;
 use crate::http::{ByteRange, Client, Failure};
 use crate::portage::{Algorithm, Digest, Digests};
 
@@ -131,6 +132,8 @@ pub enum Outcome {
         limit: u64,
     },
     Disk(String),
+    /// The system lacks what a transfer needs.
+    System(String),
     Signal(i32),
 }
 
@@ -161,7 +164,13 @@ pub fn run(
     let mut workers = Vec::with_capacity(count);
     for (id, place) in places.into_iter().enumerate() {
         let (client, limiter) = (client.clone(), limits.limiter.clone());
-        workers.push(Worker::start(id, place, client, limiter, buffers.clone(), sender.clone()));
+        match Worker::start(id, place, client, limiter, buffers.clone(), sender.clone()) {
+            Ok(worker) => workers.push(worker),
+            Err(error) => {
+                let outcome = Outcome::System(format!("cannot start a thread: {}", plain(&error)));
+                return Ended { outcome, tallies: vec![Tally::default(); count], elapsed: Duration::ZERO };
+            }
+        }
     }
     drop(sender);
     let mut transfer = Transfer {
@@ -573,6 +582,9 @@ impl Transfer<'_> {
             }
             Report::Skipped { source, bytes } => self.tallies[source].wasted += bytes,
             Report::Ended { source, request, at } => {
+                if self.current[source].opened.is_some() && self.tallies[source].kept == 0 {
+                    self.tallies[source].failures.push(Failure::Truncated); // an answer without content
+                }
                 self.settle(source, at);
                 if let Some(place) = place(source).filter(|_| self.workers[source].request() == request) {
                     scheduler.ended(place, self.clock(at));

@@ -127,13 +127,13 @@ impl Worker {
         limiter: Limiter,
         buffers: Buffers,
         reports: SyncSender<Report>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
         let shared = Arc::<Shared>::default();
         let mut thread =
             Thread { source, place, client, agent: None, limiter, buffers, reports, shared: shared.clone() };
-        std::thread::spawn(move || thread.run(&inbox));
-        Self { jobs, shared, request: 0 }
+        std::thread::Builder::new().spawn(move || thread.run(&inbox))?;
+        Ok(Self { jobs, shared, request: 0 })
     }
 
     /// Asks for a range; what was asked before is not wanted any longer. Returns the request's number.

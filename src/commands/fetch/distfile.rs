@@ -228,6 +228,7 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
             let failure = crate::http::Failure::TooLarge { limit: *limit };
             failed(ExitStatus::FilesizeExceeded, format!("{name}: {failure}; see --max-filesize"))
         }
+        engine::Outcome::System(error) => failed(ExitStatus::FailedInit, format!("{name}: {error}")),
         engine::Outcome::Disk(error) => failed(ExitStatus::WriteError, error.clone()),
         engine::Outcome::Signal(number) => {
             failed(signal_status(*number), format!("{name}: interrupted; what came is kept"))

@@ -124,11 +124,14 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
         let shared = &shared;
         for (host, connections) in lanes(batch) {
             for _ in 0..connections {
-                scope.spawn(move || Lane::new(batch, shared, host).run(signalled));
+                // With fewer threads it takes longer.
+                let lane = move || Lane::new(batch, shared, host).run(signalled);
+                let _ = std::thread::Builder::new().spawn_scoped(scope, lane);
             }
         }
-        let large = scope.spawn(move || race::race_large(batch, shared, signalled));
-        shared.watch(batch, observer, signalled, || large.is_finished());
+        let races = move || race::race_large(batch, shared, signalled);
+        let large = std::thread::Builder::new().spawn_scoped(scope, races);
+        shared.watch(batch, observer, signalled, || large.as_ref().map_or(true, |large| large.is_finished()));
     });
     let state = shared.into_inner();
     let elapsed = state.elapsed(now());
