@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use racefetch::cli::{self, Command, ExitStatus};
 use racefetch::commands::environment::{read_argument_file, unix_now};
-use racefetch::commands::{Environment, Interrupt, fetch, stats};
+use racefetch::commands::verify::Verdict;
+use racefetch::commands::{Environment, Interrupt, fetch, stats, verify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -29,23 +30,40 @@ fn main() -> ExitCode {
             match stats::run(&arguments, &mut std::io::stdout().lock(), unix_now()) {
                 Ok(warnings) => {
                     for warning in warnings {
-                        eprintln!("racefetch: {warning}");
+                        complain(&format!("racefetch: {warning}"));
                     }
                     ExitCode::SUCCESS
                 }
                 Err(error) => {
-                    eprintln!("racefetch: cannot write the figures: {error}");
+                    complain(&format!("racefetch: cannot write the figures: {error}"));
                     ExitStatus::WriteError.into()
+                }
+            }
+        }
+        Ok(Command::Verify(arguments)) => {
+            let warn = |warning: &str| complain(&format!("racefetch: {warning}"));
+            match verify::run(&arguments, &environment, &mut std::io::stdout().lock(), &warn) {
+                Ok(Verdict::Right) => ExitCode::SUCCESS,
+                Ok(Verdict::Corrupt) => ExitCode::FAILURE,
+                Ok(Verdict::Unchecked) => ExitStatus::ReadError.into(),
+                Err(error) => {
+                    complain(&format!("racefetch: {error}"));
+                    error.status().into()
                 }
             }
         }
         Ok(Command::Help(text)) => print(&text),
         Ok(Command::Version) => print(&cli::manual::version()),
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error.to_string());
             error.status.into()
         }
     }
+}
+
+/// One line for the user. Where it cannot be written there is nobody to tell.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", racefetch::progress::printable(line));
 }
 
 fn print(text: &str) -> ExitCode {
@@ -60,7 +78,8 @@ fn print(text: &str) -> ExitCode {
 fn heed_signals(interrupt: &Arc<Interrupt>) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     let interrupt = interrupt.clone();
-    std::thread::spawn(move || {
+    // Without a thread signals end the process in the usual way.
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for number in signals.forever() {
             interrupt.raise(number);
         }

@@ -1,6 +1,7 @@
 //! All tests that run the program from outside, in one binary.
 
 mod curl_oracle;
+mod distlock;
 mod fetch;
 mod hostile;
 mod layering;
@@ -8,3 +9,4 @@ mod real_portage;
 mod state;
 mod support;
 mod trace;
+mod verify;

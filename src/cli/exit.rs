@@ -64,6 +64,8 @@ pub enum ExitStatus {
     Proxy = 97,
     /// The content is complete, and has other digests than it should. curl has no such status.
     ChecksumMismatch = 120,
+    /// The terminal has gone (SIGHUP).
+    HungUp = 129,
     /// Interrupted by SIGINT.
     Interrupted = 130,
     /// Terminated by SIGTERM.

@@ -47,8 +47,10 @@ pub fn full() -> String {
     text
 }
 
-const USAGE: &str =
-    "Usage: racefetch [OPTIONS] URL...\n       racefetch stats [--json] [--explain SIZE] [--state FILE]";
+const USAGE: &str = "\
+Usage: racefetch [OPTIONS] URL...
+       racefetch stats [--json] [--explain SIZE] [--state FILE]
+       racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 
 const NOTES: &str = "\
 Every option that is on or off is switched off by --no-OPTION. Names of curl's options may be abbreviated.

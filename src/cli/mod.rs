@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     Fetch(Box<FetchOptions>),
     Stats(StatsArgs),
+    Verify(VerifyArgs),
     /// Print this text to stdout, and nothing else.
     Help(String),
     /// Print [`manual::version`] to stdout, and nothing else.
@@ -62,6 +63,23 @@ pub struct StatsArgs {
     pub state: Option<PathBuf>,
 }
 
+/// `racefetch verify`: whether the files in DISTDIR are what the Manifests say.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyArgs {
+    /// The folder to look at instead of DISTDIR
+    #[arg(value_name = "DISTDIR")]
+    pub distdir: Option<PathBuf>,
+    /// Show the files that are right, too
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// Rename corrupt files as Portage does, so that they are fetched again
+    #[arg(long)]
+    pub move_aside: bool,
+}
+
 fn one_tier(word: &str) -> Result<Tiers, TierError> {
     let mut tiers = Tiers::default();
     tiers.add(word)?;
@@ -86,6 +104,8 @@ pub fn parse(args: &[OsString], read: &dyn Fn(&Path) -> io::Result<String>) -> R
 enum SubcommandArgs {
     /// Show what is known of the mirrors
     Stats(StatsArgs),
+    /// Compare the files in DISTDIR with the Manifests
+    Verify(VerifyArgs),
 }
 
 #[derive(Parser)]
@@ -98,6 +118,7 @@ struct SubcommandLine {
 fn subcommand(args: &[OsString]) -> Result<Command, UsageError> {
     match SubcommandLine::try_parse_from(args) {
         Ok(SubcommandLine { subcommand: SubcommandArgs::Stats(stats) }) => Ok(Command::Stats(stats)),
+        Ok(SubcommandLine { subcommand: SubcommandArgs::Verify(verify) }) => Ok(Command::Verify(verify)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Help(error.to_string())),
         Err(error) => {
             let text = error.to_string();

@@ -4,8 +4,10 @@ pub mod environment;
 mod explain;
 pub mod fetch;
 pub mod interrupt;
+pub mod manifests;
 mod mirrors;
 pub mod stats;
+pub mod verify;
 
 pub use environment::Environment;
 pub use interrupt::Interrupt;

@@ -200,8 +200,10 @@ mod tests {
         assert_eq!(parser.get("a", "loop"), Err(InterpolationError::Endless));
         assert_eq!(parser.get("a", "bad"), Err(InterpolationError::Syntax));
         assert_eq!(parser.get("a", "gone"), Err(InterpolationError::Unknown("q".to_owned())));
-        let doubling: String =
-            (1..10).map(|n| format!("x{n}={}\n", format!("%(x{})s", n - 1).repeat(9))).collect();
+        let doubling: Vec<String> = (1..10)
+            .map(|n| format!("x{n}={}\n", ["%(x", &(n - 1).to_string(), ")s"].concat().repeat(9)))
+            .collect();
+        let doubling = doubling.concat();
         let (parser, _) = parse(&format!("[a]\nx0=0123456789\n{doubling}"));
         assert_eq!(parser.get("a", "x9"), Err(InterpolationError::Endless));
     }

@@ -1,5 +1,5 @@
-//! Portage's lock for one distfile: a record lock on `DISTDIR/.NAME.portage_lockfile` (its `locks.py`, `lockfile`
-//! with `wantnewlockfile` and `unlockfile`).
+//! Portage's lock for one distfile: a record lock on `DISTDIR/.NAME.portage_lockfile` (its `locks.py`,
+//! `lockfile` with `wantnewlockfile` and `unlockfile`).
 //!
 //! The file exists only while somebody holds or wants the lock: its holder removes it before the lock is
 //! released, and who takes the lock makes sure that the path still names what was locked.
@@ -55,8 +55,8 @@ impl DistLocks {
         Self { distdir: distdir.to_path_buf(), enabled, held: Held::default() }
     }
 
-    /// Takes the lock of a distfile without waiting; `None` while somebody else has it. An error when the lock file
-    /// cannot be made or the file system knows no locks.
+    /// Takes the lock of a distfile without waiting; `None` while somebody else has it. An error when the
+    /// lock file cannot be made or the file system knows no locks.
     pub fn try_lock(&self, name: &Distfile) -> io::Result<Option<DistLock>> {
         if !names(&self.held).insert(name.clone()) {
             return Ok(None);
@@ -101,8 +101,8 @@ impl DistLocks {
         }
     }
 
-    /// Makes the file usable for the group of DISTDIR, which is `portage`. Not everybody may do that, and then it is
-    /// left as it is, as Portage does.
+    /// Makes the file usable for the group of DISTDIR, which is `portage`. Not everybody may do that, and
+    /// then it is left as it is, as Portage does.
     fn share(&self, file: &File) {
         let _ = file.set_permissions(Permissions::from_mode(MODE)); // regardless of the umask
         let (Ok(folder), Ok(made)) = (fs::metadata(&self.distdir), file.metadata()) else { return };
@@ -127,8 +127,8 @@ impl Drop for DistLock {
 
 const MODE: u32 = 0o660;
 
-/// How often a lock file may vanish while its lock is taken. Each time somebody else was quicker; then the file is
-/// busy indeed.
+/// How often a lock file may vanish while its lock is taken. Each time somebody else was quicker; then the
+/// file is busy indeed.
 const MAX_ROUNDS: usize = 32;
 
 fn names(held: &Held) -> MutexGuard<'_, BTreeSet<Distfile>> {

@@ -1,4 +1,4 @@
-//! EAPI, as far as it decides what SRC_URI may say (PMS, "SRC_URI").
+//! EAPI, as far as it decides what `SRC_URI` may say (PMS, "`SRC_URI`").
 
 /// The EAPI of an ebuild. One that is not a number may do everything, as in Portage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,8 +15,8 @@ pub struct Listed {
     pub manifest: Arc<Path>,
 }
 
-/// The DIST lines of many Manifests, by the names of the distfiles. Manifests may disagree about a name: all that
-/// they say is kept, and what several of them say is kept once.
+/// The DIST lines of many Manifests, by the names of the distfiles. Manifests may disagree about a name: all
+/// that they say is kept, and what several of them say is kept once.
 #[derive(Debug, Default)]
 pub struct ManifestIndex {
     listed: HashMap<Distfile, Vec<Listed>>,
@@ -45,6 +45,11 @@ impl ManifestIndex {
         }
     }
 
+    /// Notes what was wrong with a Manifest.
+    pub fn note(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
     /// Adds all of another index.
     pub fn merge(&mut self, other: Self) {
         self.problems.extend(other.problems);
@@ -58,7 +63,7 @@ impl ManifestIndex {
         self.listed.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// The wanted lines that could not be read.
+    /// The wanted lines that could not be read, and what was noted.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }

@@ -1,8 +1,8 @@
 //! What is known of an ebuild without running it: Portage's metadata cache (its `cache/flat_hash.py`).
 //!
-//! Whether an entry is up to date is not checked. Both caches name the ebuild by its MD5, which nothing else here
-//! needs, and the eclasses too, so that each entry would cost reading some hundred KiB. Little hangs on it: an
-//! entry says where a file may be had, and what comes from there must have the Manifest's digests.
+//! Whether an entry is up to date is not checked. Both caches name the ebuild by its MD5, which nothing else
+//! here needs, and the eclasses too, so that each entry would cost reading some hundred KiB. Little hangs on
+//! it: an entry says where a file may be had, and what comes from there must have the Manifest's digests.
 
 use std::ffi::OsStr;
 use std::io;
@@ -39,7 +39,8 @@ pub struct MetadataCache<'p> {
     pub depcachedir: &'p Path,
 }
 
-/// Where Portage keeps what it found out itself: `PORTAGE_DEPCACHEDIR`, else `/var/cache/edb/dep` in its prefix.
+/// Where Portage keeps what it found out itself: `PORTAGE_DEPCACHEDIR`, else `/var/cache/edb/dep` in its
+/// prefix.
 pub fn depcachedir(configured: Option<&str>, eprefix: &Path) -> PathBuf {
     match configured.filter(|folder| !folder.is_empty()) {
         Some(folder) => PathBuf::from(folder),
@@ -48,8 +49,8 @@ pub fn depcachedir(configured: Option<&str>, eprefix: &Path) -> PathBuf {
 }
 
 impl MetadataCache<'_> {
-    /// The metadata of the ebuild `CATEGORY/PF`, from the repository's `metadata/md5-cache`, else from Portage's
-    /// own cache. `None` when neither has it; an error when one has it and it cannot be read.
+    /// The metadata of the ebuild `CATEGORY/PF`, from the repository's `metadata/md5-cache`, else from
+    /// Portage's own cache. `None` when neither has it; an error when one has it and it cannot be read.
     pub fn find(
         &self,
         category: &str,

@@ -1,12 +1,12 @@
 //! Portage's vocabulary. It is pure: text, arguments and closures in, values out.
 //!
 //! Reading order: [`digests`] and [`distfile`] (what is fetched), [`manifest`] (how large it is, and its
-//! digests), [`call`] (what one invocation says). Then where the file lies: [`uri`] and [`mirror_uri`]
-//! (under which mirror), [`layout`] and [`mirror_cache`] (at which path on it), [`local_network`] and
+//! digests), [`call`] (what one invocation says). Then where the file lies: [`uri`] and [`mirror_uri`] (under
+//! which mirror), [`layout`] and [`mirror_cache`] (at which path on it), [`local_network`] and
 //! [`tiers`] (how near that is). Then the configuration: [`config_files`], [`shell_words`], [`make_conf`], [`mirror_groups`],
-//! [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile), and
-//! [`metadata_cache`], [`eapi`], [`restrict`], [`src_uri`] (where upstream keeps those of a package). [`distlock`]
-//! is the one file here that is not pure.
+//! [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile),
+//! and [`metadata_cache`], [`eapi`], [`restrict`], [`src_uri`] (where upstream keeps those of a package).
+//! [`distlock`] is the one file here that is not pure.
 
 pub mod call;
 pub mod config_files;

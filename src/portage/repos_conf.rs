@@ -97,8 +97,8 @@ impl Repositories {
         &self.problems
     }
 
-    /// The mirrors of `mirror://` URIs: those of all repositories, whichever the ebuild is from, the most important
-    /// repository first (`thirdpartymirrors` in Portage's `config.py`).
+    /// The mirrors of `mirror://` URIs: those of all repositories, whichever the ebuild is from, the most
+    /// important repository first (`thirdpartymirrors` in Portage's `config.py`).
     pub fn third_party_mirrors(&self, read: &ReadPath<'_>) -> MirrorGroups {
         let mut stacked = MirrorGroups::default();
         for repository in self.list.iter().rev() {
@@ -111,8 +111,8 @@ impl Repositories {
         stacked
     }
 
-    /// The categories of all repositories, and those of `/etc/portage/categories`: Portage looks for each of them in
-    /// each repository.
+    /// The categories of all repositories, and those of `/etc/portage/categories`: Portage looks for each of
+    /// them in each repository.
     pub fn categories(&self, configroot: &Path, read: &ReadPath<'_>) -> BTreeSet<String> {
         let files = self.list.iter().map(|repository| repository.location.join("profiles/categories"));
         let mut categories = BTreeSet::new();
@@ -134,9 +134,9 @@ impl Repositories {
         categories
     }
 
-    /// Where the Manifests of all packages may be: one for each entry of each category that a repository has. Some
-    /// entries are no packages and some packages have no Manifest, so that not all of these paths exist. Thin
-    /// Manifests and full ones have the same place.
+    /// Where the Manifests of all packages may be: one for each entry of each category that a repository has.
+    /// Some entries are no packages and some packages have no Manifest, so that not all of these paths exist.
+    /// Thin Manifests and full ones have the same place.
     pub fn manifests(&self, categories: &BTreeSet<String>, read: &ReadPath<'_>) -> Vec<PathBuf> {
         let mut manifests = Vec::new();
         for repository in &self.list {
@@ -228,8 +228,8 @@ fn set_defaults(parser: &mut ConfigParser, system: System<'_>) {
 /// `masters` of `metadata/layout.conf`. Empty is not the same as absent.
 fn layout_masters(location: &Path, read: &ReadPath<'_>) -> Option<String> {
     let text = read_text(&location.join("metadata/layout.conf"), read)?;
-    let values = text.lines().filter_map(|line| line.split_once('='));
-    values.filter(|(key, _)| key.trim() == "masters").last().map(|(_, value)| value.trim().to_owned())
+    let mut values = text.lines().filter_map(|line| line.split_once('='));
+    values.rfind(|(key, _)| key.trim() == "masters").map(|(_, value)| value.trim().to_owned())
 }
 
 /// A file of a repository; these are all optional.

@@ -3,18 +3,19 @@
 /// What an ebuild restricts for all of its distfiles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restrict {
-    /// People fetch these files themselves: only `mirror://` groups, URIs with a prefix, and the mirrors of the
-    /// group `local` are asked.
+    /// People fetch these files themselves: only `mirror://` groups, URIs with a prefix, and the mirrors of
+    /// the group `local` are asked.
     pub fetch: bool,
-    /// The mirrors of GENTOO_MIRRORS are not asked.
+    /// The mirrors of `GENTOO_MIRRORS` are not asked.
     pub mirror: bool,
-    /// SRC_URI comes before the mirrors.
+    /// `SRC_URI` comes before the mirrors.
     pub primaryuri: bool,
 }
 
 impl Restrict {
-    /// From the words of `PORTAGE_RESTRICT`, or from RESTRICT as the metadata have it. There words may stand in USE
-    /// conditionals; without the flags each of them is taken to count, so that nobody is asked who should not be.
+    /// From the words of `PORTAGE_RESTRICT`, or from RESTRICT as the metadata have it. There words may stand
+    /// in USE conditionals; without the flags each of them is taken to count, so that nobody is asked who
+    /// should not be.
     pub fn from_words<'w>(words: impl IntoIterator<Item = &'w str>) -> Self {
         let mut restrict = Self::default();
         for word in words {

@@ -1,8 +1,8 @@
-//! SRC_URI: where upstream keeps the distfiles of a package (PMS, "SRC_URI"; Portage's `use_reduce`,
+//! `SRC_URI`: where upstream keeps the distfiles of a package (PMS, "`SRC_URI`"; Portage's `use_reduce`,
 //! `_parse_uri_map` and the first part of its `fetch`).
 //!
-//! USE flags are not asked for: A says which distfiles are wanted, and a name has the URIs of all branches that
-//! yield it. They all have to lead to the content that the Manifest describes.
+//! USE flags are not asked for: A says which distfiles are wanted, and a name has the URIs of all branches
+//! that yield it. They all have to lead to the content that the Manifest describes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ use super::eapi::Eapi;
 use super::mirror_groups::MirrorGroups;
 use super::restrict::Restrict;
 
-/// The distfiles of SRC_URI, and the URIs of each in the order in which they are written.
+/// The distfiles of `SRC_URI`, and the URIs of each in the order in which they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SrcUri(BTreeMap<Distfile, Vec<Source>>);
 
-/// What is wrong with a SRC_URI. Portage would not fetch anything.
+/// What is wrong with a `SRC_URI`. Portage would not fetch anything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SrcUriError {
     #[error("SRC_URI: a group is opened and not closed")]
@@ -44,12 +44,13 @@ pub enum SrcUriError {
 
 /// Where one distfile can be had, in the order in which Portage asks. Each URI is there once.
 ///
-/// Before all of these Portage asks the mirrors of the group [`super::mirror_groups::LOCAL`], whatever RESTRICT says.
+/// Before all of these Portage asks the mirrors of the group [`super::mirror_groups::LOCAL`], whatever
+/// RESTRICT says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
     /// With RESTRICT=primaryuri; without it there are none.
     pub before_mirrors: Vec<Place>,
-    /// Whether GENTOO_MIRRORS may be asked.
+    /// Whether `GENTOO_MIRRORS` may be asked.
     pub mirrors: bool,
     pub after_mirrors: Vec<Place>,
 }
@@ -63,12 +64,12 @@ pub struct Place {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PlaceKind {
-    /// Written in SRC_URI itself.
+    /// Written in `SRC_URI` itself.
     Upstream,
     /// `mirror://GROUP/PATH` at a mirror that the user set for the group.
     CustomMirror,
-    /// `mirror://GROUP/PATH` at one that a repository names. Those of one group are as good as each other: Portage
-    /// shuffles them.
+    /// `mirror://GROUP/PATH` at one that a repository names. Those of one group are as good as each other:
+    /// Portage shuffles them.
     ThirdPartyMirror,
 }
 
@@ -85,6 +86,7 @@ impl SrcUri {
     pub fn parse(text: &str, eapi: Eapi) -> Result<Self, SrcUriError> {
         let mut files = Self::default();
         let mut open: usize = 0;
+        let mut seen = BTreeSet::new();
         let mut tokens = text.split_whitespace().peekable();
         while let Some(token) = tokens.next() {
             match token {
@@ -102,14 +104,17 @@ impl SrcUri {
                 uri => {
                     let has_arrow = tokens.next_if_eq(&"->").is_some();
                     let name = if has_arrow { renamed(tokens.next(), eapi)? } else { last_component(uri) };
-                    files.insert(uri, name, eapi)?;
+                    // A URI counts where it stands first.
+                    if seen.insert((name, uri)) {
+                        files.insert(uri, name, eapi)?;
+                    }
                 }
             }
         }
         if open > 0 { Err(SrcUriError::Unclosed) } else { Ok(files) }
     }
 
-    /// Where the distfile can be had; none when SRC_URI does not yield it.
+    /// Where the distfile can be had; none when `SRC_URI` does not yield it.
     pub fn places(&self, name: &Distfile, restrict: Restrict, groups: Groups<'_>) -> Option<Places> {
         let sources = self.0.get(name)?;
         let mut upstream = Vec::new();
@@ -256,7 +261,7 @@ mod tests {
     #[test]
     fn all_branches_count() {
         let text = "a? ( http://a/x b? ( ( http://b/y ) ) ) !a? ( http://c/z -> x\n\thttp://a/x )";
-        assert_eq!(order(text, "x", ""), ["MIRRORS", "http://a/x", "http://c/z"]);
+        assert_eq!(order(text, "x", ""), ["MIRRORS", "http://c/z", "http://a/x"]);
         assert_eq!(order(text, "y", ""), ["MIRRORS", "http://b/y"]);
         assert_eq!(order(text, "z", ""), [""; 0]);
     }
@@ -274,6 +279,8 @@ mod tests {
         expected.extend(["MIRRORS", "http://own/x", "/mnt/gnu/x"]);
         assert_eq!(order(text, "x", "primaryuri"), expected);
         assert_eq!(order(text, "kde", ""), ["MIRRORS"], "no path, no place");
+        let twice = "http://a/x http://b/x http://a/x";
+        assert_eq!(order(twice, "x", ""), ["MIRRORS", "http://b/x", "http://a/x"], "the first time counts");
     }
 
     #[test]
@@ -355,10 +362,12 @@ mod tests {
         assert_eq!(parse(&"a? ( ".repeat(100_000)), Err(SrcUriError::Unclosed));
     }
 
+    const WORD: &str = "\\(|\\)|->|a\\?|!b\\?|\\|\\||mirror\\+|[a-z:/+?. ]{1,12}|\\PC{0,4}";
+
     proptest! {
         #[test]
         fn no_text_is_too_odd(
-            words in prop::collection::vec("\\(|\\)|->|a\\?|!b\\?|\\|\\||mirror\\+|[a-z:/+?. ]{1,12}|\\PC{0,4}", 0..20),
+            words in prop::collection::vec(WORD, 0..20),
             restrict in "(fetch |mirror |primaryuri )*",
         ) {
             let text = words.join(" ");

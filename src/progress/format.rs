@@ -75,9 +75,18 @@ pub fn status(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> String {
     format!("{amount}{rate}{left}")
 }
 
-/// The text with control characters replaced: they could move the cursor or fake a line.
+/// The longest line that is shown, in characters.
+const LONGEST: usize = 2000;
+
+/// The text with control characters replaced, and cut where it is too long for a line: they could move the cursor
+/// or fake a line, and servers say a lot.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    let mut shown: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -21,8 +21,10 @@ pub(super) struct Findings {
     pub(super) opinions: Vec<Opinion>,
     /// Bytes received for it.
     pub(super) cost: Vec<(SourceId, u64)>,
-    pub(super) signal: Option<i32>,
 }
+
+/// How often it looks whether the process shall end.
+const PULSE: Duration = Duration::from_millis(50);
 
 struct Pending {
     sample: Sample,
@@ -30,15 +32,17 @@ struct Pending {
     bytes: Vec<u8>,
 }
 
-/// Takes the samples, one at a time from each checker. Where somebody contradicts what lies there, all `checkers`
-/// are asked.
+/// Takes the samples, one at a time from each checker. Where somebody contradicts what lies there, a third of the
+/// `checkers` is asked; with `until_found`, that is the end of it.
 #[expect(clippy::disallowed_methods, reason = "the audit ends when nothing comes any longer")]
 pub(super) fn audit(
     samples: Vec<Sample>,
+    until_found: bool,
     checkers: &[SourceId],
     workers: &mut [Worker],
     reports: &Receiver<Report>,
     sink: &Sink,
+    signalled: &dyn Fn() -> Option<i32>,
 ) -> Result<Findings, SinkError> {
     let mut findings = Findings::default();
     let mut waiting: VecDeque<Sample> = samples.into();
@@ -55,10 +59,10 @@ pub(super) fn audit(
             pending.push(Pending { sample, request, bytes: Vec::new() });
         }
         let left = PATIENCE.saturating_sub(last.elapsed());
-        if pending.is_empty() || left.is_zero() {
+        if pending.is_empty() || left.is_zero() || signalled().is_some() {
             break;
         }
-        let Ok(report) = reports.recv_timeout(left) else { break };
+        let Ok(report) = reports.recv_timeout(left.min(PULSE)) else { continue };
         match report {
             Report::Received { source, request, bytes, .. } => {
                 let Some(at) = find(&pending, source, request) else { continue };
@@ -67,17 +71,18 @@ pub(super) fn audit(
                 pending[at].bytes.extend_from_slice(&bytes);
                 if pending[at].bytes.len() as u64 >= pending[at].sample.range.len() {
                     let done = pending.swap_remove(at);
-                    waiting.extend(compare(&mut findings, &done, checkers, sink)?);
+                    let more = compare(&mut findings, &done, checkers, sink)?;
+                    if !more.is_empty() && until_found {
+                        // What this range shows is enough.
+                        waiting.clear();
+                    }
+                    waiting.extend(more);
                 }
             }
             Report::Failed { source, request, .. } | Report::Ended { source, request, .. } => {
                 if let Some(at) = find(&pending, source, request) {
                     pending.swap_remove(at);
                 }
-            }
-            Report::Signal(number) => {
-                findings.signal = Some(number);
-                break;
             }
             Report::Opened { .. } | Report::Skipped { .. } => {}
         }
@@ -88,7 +93,7 @@ pub(super) fn audit(
     Ok(findings)
 }
 
-/// Notes both opinions of a sample. The first contradiction asks everybody else.
+/// Notes both opinions of a sample. The first contradiction asks a third one.
 fn compare(
     findings: &mut Findings,
     done: &Pending,
@@ -98,7 +103,7 @@ fn compare(
     let Sample { origin, checker, range } = done.sample.clone();
     let ours = fingerprint_of(sink, range)?;
     let theirs = fingerprint(&done.bytes);
-    let asked_everybody = findings.opinions.iter().any(|o| o.range == range && o.bytes != ours);
+    let contradicted = findings.opinions.iter().any(|o| o.range == range && o.bytes != ours);
     let mut note = |by: Origin, bytes: [u8; 16]| {
         let opinion = Opinion { range, by, bytes };
         if !findings.opinions.contains(&opinion) {
@@ -107,11 +112,14 @@ fn compare(
     };
     note(origin, ours);
     note(Origin::Source(checker), theirs);
-    if ours == theirs || asked_everybody {
+    if ours == theirs || contradicted {
         return Ok(Vec::new());
     }
-    let others = checkers.iter().filter(|c| **c != checker && Origin::Source(**c) != origin);
-    Ok(others.map(|checker| Sample { origin, checker: *checker, range }).collect())
+    // A third one decides. Begin behind the checker, so that everybody gets a turn.
+    let turn = checkers.iter().position(|c| *c == checker).unwrap_or(0);
+    let mut others = checkers.iter().cycle().skip(turn + 1).take(checkers.len().saturating_sub(1));
+    let third = others.find(|c| Origin::Source(**c) != origin);
+    Ok(third.map(|checker| Sample { origin, checker: *checker, range }).into_iter().collect())
 }
 
 fn fingerprint_of(sink: &Sink, range: ByteRange) -> Result<[u8; 16], SinkError> {

@@ -47,7 +47,7 @@ pub struct Opinion {
 }
 
 /// Length of a sample, in bytes.
-const SAMPLE: u64 = 16 * 1024;
+const SAMPLE: u64 = 64 * 1024;
 /// Samples of each contribution.
 const SAMPLES: u64 = 2;
 /// Length of a piece when everything is compared, in bytes.
@@ -89,6 +89,18 @@ pub fn camps(opinions: &[Opinion], trusted: &[Origin]) -> Vec<Vec<Origin>> {
     }
     camps.sort_by_key(|camp| std::cmp::Reverse(camp.len()));
     camps
+}
+
+/// What of an origin's bytes somebody of the camp has confirmed.
+pub fn confirmed(opinions: &[Opinion], origin: Origin, camp: &[Origin]) -> Segments {
+    let of_camp = |ours: &Opinion| {
+        opinions.iter().any(|o| camp.contains(&o.by) && o.range == ours.range && o.bytes == ours.bytes)
+    };
+    let mut confirmed = Segments::new();
+    for opinion in opinions.iter().filter(|o| o.by == origin && of_camp(o)) {
+        confirmed.insert(opinion.range);
+    }
+    confirmed
 }
 
 /// Those who said something else than this camp does.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::audit::audit;
-use super::blame::{self, Opinion, Origin, camps, opponents, samples};
+use super::blame::{self, Opinion, Origin, camps, confirmed, opponents, samples};
 use super::hashing::{Hashing, digests_of};
 use super::limiter::Limiter;
 pub use super::observer::{Observer, Snapshot, Stage};
@@ -15,6 +15,7 @@ use super::segments::Segments;
 use super::sink::{Sink, SinkError};
 use super::trace::{Recorder, Trace, What};
 use super::worker::{Buffers, Place, Report, Worker};
+use crate::http::failure::plain;
 use crate::http::{ByteRange, Client, Failure};
 use crate::portage::{Algorithm, Digest, Digests};
 
@@ -49,6 +50,8 @@ pub struct Limits {
     pub limiter: Limiter,
     /// For all of it.
     pub time: Option<Duration>,
+    /// A file larger than this, in bytes, is not fetched.
+    pub largest: Option<u64>,
     /// Slower than so many bytes per second for so long ends the transfer.
     pub speed: Option<(u64, Duration)>,
 }
@@ -102,7 +105,12 @@ pub enum Outcome {
         speed: u64,
         time: Duration,
     },
+    TooLarge {
+        limit: u64,
+    },
     Disk(String),
+    /// The system lacks what a transfer needs.
+    System(String),
     Signal(i32),
 }
 
@@ -116,22 +124,18 @@ pub struct Ended {
     pub trace: Option<Trace>,
 }
 
-/// Where signals are reported.
-pub fn channel() -> (SyncSender<Report>, Receiver<Report>) {
-    sync_channel(REPORTS)
-}
-
-/// Fetches `wanted` to `path`.
+/// Fetches `wanted` to `path`. `signalled` says which signal asked the process to end, if one did.
 pub fn run(
     path: &Path,
     wanted: &Wanted,
     sources: Vec<Source>,
     limits: &Limits,
     client: &Client,
-    (sender, reports): (SyncSender<Report>, Receiver<Report>),
+    signalled: &dyn Fn() -> Option<i32>,
     observer: &mut dyn Observer,
 ) -> Ended {
     let count = sources.len();
+    let (sender, reports) = sync_channel(REPORTS);
     let (places, expectations): (Vec<_>, Vec<_>) =
         sources.into_iter().map(|s| (s.place, s.expectation)).unzip();
     let names: Vec<String> = places.iter().map(|p| p.name.clone()).collect();
@@ -139,7 +143,14 @@ pub fn run(
     let mut workers = Vec::with_capacity(count);
     for (id, place) in places.into_iter().enumerate() {
         let (client, limiter) = (client.clone(), limits.limiter.clone());
-        workers.push(Worker::start(id, place, client, limiter, buffers.clone(), sender.clone()));
+        match Worker::start(id, place, client, limiter, buffers.clone(), sender.clone()) {
+            Ok(worker) => workers.push(worker),
+            Err(error) => {
+                let outcome = Outcome::System(format!("cannot start a thread: {}", plain(&error)));
+                let tallies = vec![Tally::default(); count];
+                return Ended { outcome, tallies, elapsed: Duration::ZERO, trace: None };
+            }
+        }
     }
     drop(sender);
     let mut transfer = Transfer {
@@ -151,6 +162,7 @@ pub fn run(
         workers,
         reports,
         buffers,
+        signalled,
         observer,
         began: now(),
         told: None,
@@ -161,6 +173,7 @@ pub fn run(
         opinions: Vec::new(),
         camps: VecDeque::new(),
         camp: None,
+        alone: Vec::new(),
         audited: Audit::Nothing,
         began_anew: false,
         slow_since: None,
@@ -194,6 +207,8 @@ struct Transfer<'a> {
     workers: Vec<Worker>,
     reports: Receiver<Report>,
     buffers: Buffers,
+    /// The number of a signal that asks for the end.
+    signalled: &'a dyn Fn() -> Option<i32>,
     observer: &'a mut dyn Observer,
     began: Instant,
     told: Option<Instant>,
@@ -208,6 +223,8 @@ struct Transfer<'a> {
     /// Those who may still complete the file by themselves, and those who are at it.
     camps: VecDeque<Vec<Origin>>,
     camp: Option<Vec<Origin>>,
+    /// Who sent a whole file that was wrong, and its digests.
+    alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
     /// The file was fetched from the beginning once more.
     began_anew: bool,
@@ -236,18 +253,19 @@ impl Transfer<'_> {
                 match self.round(&mut sink, &mut hashing, size)? {
                     RoundEnd::Complete(learned) => size = Some(learned),
                     RoundEnd::Longer(learned) => {
-                        // What lay there is longer than the file: it is something else.
+                        // What lay there is longer than what the mirrors have: one of them is something else.
+                        if self.is_whole(hashing, &sink)? {
+                            return Ok(Outcome::Verified { size: sink.prefix(), fetched: false });
+                        }
                         size = Some(learned);
                         self.give_up(&mut sink, &everything())?;
                         continue;
                     }
                     RoundEnd::Over(Outcome::NoSource) if size.is_none() && sink.prefix() > 0 => {
                         // Nobody could tell the size: what lies there may be the whole file.
-                        let length = sink.prefix();
-                        let digests = hashing.finish(length).map_err(|e| SinkError::new(path, &e))?;
-                        let right = matches(&self.wanted.digests, &digests);
-                        let verified = Outcome::Verified { size: length, fetched };
-                        return Ok(if right { verified } else { Outcome::NoSource });
+                        let whole = self.is_whole(hashing, &sink)?;
+                        let verified = Outcome::Verified { size: sink.prefix(), fetched: false };
+                        return Ok(if whole { verified } else { Outcome::NoSource });
                     }
                     RoundEnd::Over(Outcome::NoSource) if self.camp.is_some() => {
                         // This camp cannot complete the file.
@@ -262,13 +280,13 @@ impl Transfer<'_> {
             let total = size.unwrap_or_else(|| sink.prefix());
             self.tell(Stage::Verifying, &sink, size, None);
             let digests = hashing.finish(total).map_err(|e| SinkError::new(path, &e))?;
-            if matches(&self.wanted.digests, &digests) {
+            if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
                 self.record(None, What::Verified);
                 self.convict();
-                sink.finish();
+                sink.finish()?;
                 return Ok(Outcome::Verified { size: total, fetched });
             }
-            if let Some(outcome) = self.repair(&mut sink)? {
+            if let Some(outcome) = self.repair(&mut sink, digests)? {
                 return Ok(outcome);
             }
             if self.wanted.size.is_none() {
@@ -279,11 +297,14 @@ impl Transfer<'_> {
 
     /// The file is complete and wrong. Finds out what can be tried next, and gives up what is to be fetched again;
     /// an outcome when there is nothing.
-    fn repair(&mut self, sink: &mut Sink) -> Result<Option<Outcome>, SinkError> {
+    fn repair(&mut self, sink: &mut Sink, digests: Vec<Digest>) -> Result<Option<Outcome>, SinkError> {
         self.tell(Stage::Repairing, sink, None, None);
         self.record(None, What::Mismatch);
         if self.next_camp(sink)? {
             return Ok(None);
+        }
+        if let Some(outcome) = self.ask_the_others(sink, digests)? {
+            return Ok(outcome);
         }
         for stage in [Audit::Samples, Audit::Everything] {
             if self.audited >= stage {
@@ -296,12 +317,21 @@ impl Transfer<'_> {
                 Audit::Everything => blame::everything(&self.shares, &checkers),
                 Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
             };
-            let found = audit(wanted, &checkers, &mut self.workers, &self.reports, sink)?;
+            let until_found = stage == Audit::Everything;
+            let found = audit(
+                wanted,
+                until_found,
+                &checkers,
+                &mut self.workers,
+                &self.reports,
+                sink,
+                self.signalled,
+            )?;
             for (source, bytes) in found.cost {
                 self.tallies[source].wasted += bytes;
                 self.record(Some(source), What::Sampled { bytes });
             }
-            if let Some(signal) = found.signal {
+            if let Some(signal) = (self.signalled)() {
                 return Ok(Some(Outcome::Signal(signal)));
             }
             self.opinions.extend(found.opinions);
@@ -323,6 +353,31 @@ impl Transfer<'_> {
         Ok(Some(Outcome::Mismatch { agreed: self.camp.is_none() && witnesses.len() > 1 }))
     }
 
+    /// When one source sent the whole file there is nothing to compare: the others are asked for all of it. `Some(None)`
+    /// when they are, an outcome when two have sent the same.
+    fn ask_the_others(
+        &mut self,
+        sink: &mut Sink,
+        digests: Vec<Digest>,
+    ) -> Result<Option<Option<Outcome>>, SinkError> {
+        let mut origins = self.shares.keys();
+        let (Some(Origin::Source(only)), None) = (origins.next().copied(), origins.next()) else {
+            return Ok(None);
+        };
+        if self.alone.iter().any(|(other, wrong)| *other != only && *wrong == digests) {
+            return Ok(Some(Some(Outcome::Mismatch { agreed: true })));
+        }
+        self.alone.push((only, digests));
+        let tried = |id: &SourceId| self.alone.iter().any(|(source, _)| source == id);
+        let others: Vec<SourceId> = self.usable().into_iter().filter(|id| !tried(id)).collect();
+        if others.is_empty() {
+            return Ok(None);
+        }
+        self.camp = Some(others.into_iter().map(Origin::Source).collect());
+        self.give_up(sink, &everything())?;
+        Ok(Some(None))
+    }
+
     /// Lets the next camp complete the file: what others sent is fetched again. False when no camp is left.
     fn next_camp(&mut self, sink: &mut Sink) -> Result<bool, SinkError> {
         let can_send = |camp: &Vec<Origin>| camp.iter().any(|origin| *origin != Origin::Earlier);
@@ -331,8 +386,9 @@ impl Transfer<'_> {
                 continue;
             }
             let mut wrong = Segments::new();
-            for (_, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
-                for range in share.iter() {
+            for (origin, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
+                let confirmed = confirmed(&self.opinions, *origin, &camp);
+                for range in share.iter().flat_map(|range| confirmed.gaps(range).iter().collect::<Vec<_>>()) {
                     wrong.insert(range);
                 }
             }
@@ -347,7 +403,8 @@ impl Transfer<'_> {
     fn everybody(&self) -> Vec<Origin> {
         let mut sources = self.usable();
         sources.extend((0..self.workers.len()).filter(|id| !sources.contains(id)).collect::<Vec<_>>());
-        sources.into_iter().map(Origin::Source).chain([Origin::Earlier]).collect()
+        let earlier = self.shares.contains_key(&Origin::Earlier).then_some(Origin::Earlier);
+        sources.into_iter().map(Origin::Source).chain(earlier).collect()
     }
 
     /// The sources that may still send something, the most trusted first.
@@ -366,7 +423,14 @@ impl Transfer<'_> {
     /// The digests match: whoever said something else than those who sent this file was wrong.
     fn convict(&mut self) {
         let Some(camp) = self.camp.take() else { return };
-        for origin in opponents(&self.opinions, &camp, &self.everybody()) {
+        let mut everybody = self.everybody();
+        everybody.push(Origin::Earlier);
+        let mut wrong = opponents(&self.opinions, &camp, &everybody);
+        let alone = self.alone.iter().map(|(source, _)| Origin::Source(*source));
+        wrong.extend(alone.filter(|origin| !camp.contains(origin)).collect::<Vec<_>>());
+        wrong.sort_unstable();
+        wrong.dedup();
+        for origin in wrong {
             self.record(origin.source(), What::Convicted);
             match origin {
                 Origin::Earlier => {
@@ -380,6 +444,12 @@ impl Transfer<'_> {
                 }
             }
         }
+    }
+
+    /// Whether what lies there is the file already.
+    fn is_whole(&self, hashing: Hashing, sink: &Sink) -> Result<bool, SinkError> {
+        let digests = hashing.finish(sink.prefix()).map_err(|e| SinkError::new(sink.path(), &e))?;
+        Ok(matches(&self.wanted.digests, &digests))
     }
 
     fn algorithms(&self) -> Vec<Algorithm> {
@@ -421,12 +491,11 @@ impl Transfer<'_> {
                 return Ok(end);
             }
             let time = self.clock(now());
-            if let Some(outcome) = self.too_long(sink, now()) {
+            if let Some(outcome) = self.too_long(sink, scheduler.size(), now()) {
                 return Ok(RoundEnd::Over(outcome));
             }
             let wait = scheduler.wake(time).saturating_sub(time);
             match self.reports.recv_timeout(wait) {
-                Ok(Report::Signal(number)) => return Ok(RoundEnd::Over(Outcome::Signal(number))),
                 Ok(report) => self.hear(report, &mut scheduler, &ids, sink, hashing)?,
                 Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock(now())),
                 Err(RecvTimeoutError::Disconnected) => return Ok(RoundEnd::Over(Outcome::NoSource)),
@@ -513,6 +582,9 @@ impl Transfer<'_> {
                 self.tallies[source].wasted += bytes;
             }
             Report::Ended { source, request, at } => {
+                if self.current[source].opened.is_some() && self.tallies[source].kept == 0 {
+                    self.tallies[source].failures.push(Failure::Truncated); // an answer without content
+                }
                 self.settle(source, at);
                 if let Some(place) = place(source).filter(|_| self.workers[source].request() == request) {
                     self.trace.ended(source, self.clock(at));
@@ -538,7 +610,6 @@ impl Transfer<'_> {
                     self.tallies[source].failures.push(failure);
                 }
             }
-            Report::Signal(_) => {}
         }
         Ok(())
     }
@@ -582,7 +653,13 @@ impl Transfer<'_> {
         self.trace.note(source, what, self.clock(now()));
     }
 
-    fn too_long(&mut self, sink: &Sink, at: Instant) -> Option<Outcome> {
+    fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Instant) -> Option<Outcome> {
+        if let Some(number) = (self.signalled)() {
+            return Some(Outcome::Signal(number));
+        }
+        if let Some(limit) = self.limits.largest.filter(|limit| size.unwrap_or(sink.prefix()) > *limit) {
+            return Some(Outcome::TooLarge { limit });
+        }
         let elapsed = at.saturating_duration_since(self.began);
         if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
             return Some(Outcome::TimeUp(limit));

@@ -27,6 +27,7 @@ pub struct Hashing {
     algorithms: Vec<Algorithm>,
     feed: Arc<Feed>,
     threads: Vec<JoinHandle<io::Result<Option<Digest>>>>,
+    without_threads: bool,
 }
 
 #[derive(Debug, Default)]
@@ -47,13 +48,13 @@ struct FeedState {
 
 impl Hashing {
     pub fn new(file: Arc<File>, algorithms: Vec<Algorithm>) -> Self {
-        Self { file, algorithms, feed: Arc::default(), threads: Vec::new() }
+        Self { file, algorithms, feed: Arc::default(), threads: Vec::new(), without_threads: false }
     }
 
     /// The file's first `length` bytes are final.
     pub fn committed(&mut self, length: u64) {
         self.feed.lock().committed = length;
-        if self.threads.is_empty() && length >= WORTH_THREADS {
+        if self.threads.is_empty() && !self.without_threads && length >= WORTH_THREADS {
             self.start();
         }
         self.feed.changed.notify_all();
@@ -68,7 +69,7 @@ impl Hashing {
         }
         self.feed.changed.notify_all();
         let threads = std::mem::take(&mut self.threads);
-        if threads.is_empty() {
+        if threads.len() < self.algorithms.len() {
             let digests = self.algorithms.iter().map(|a| follow(&self.file, &self.feed, *a));
             return Ok(digests.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect());
         }
@@ -83,7 +84,13 @@ impl Hashing {
     fn start(&mut self) {
         for algorithm in self.algorithms.clone() {
             let (file, feed) = (self.file.clone(), self.feed.clone());
-            self.threads.push(std::thread::spawn(move || follow(&file, &feed, algorithm)));
+            let thread = std::thread::Builder::new().spawn(move || follow(&file, &feed, algorithm));
+            let Ok(thread) = thread else {
+                // None to be had: everything is hashed in the end.
+                self.without_threads = true;
+                return;
+            };
+            self.threads.push(thread);
         }
     }
 }
@@ -118,7 +125,8 @@ pub fn digests_of(file: &Arc<File>, length: u64, algorithms: Vec<Algorithm>) -> 
     hashing.finish(length)
 }
 
-fn hasher(algorithm: Algorithm) -> Box<dyn DynDigest> {
+/// A hasher that has seen nothing yet.
+pub fn hasher(algorithm: Algorithm) -> Box<dyn DynDigest> {
     match algorithm {
         Algorithm::Blake2b => Box::new(Blake2b512::new()),
         Algorithm::Sha512 => Box::new(Sha512::new()),

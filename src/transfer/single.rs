@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,10 @@ use crate::http::{Agent, Answer, Ask, Content, ContentRange, Failure, Url};
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 128 * 1024;
+/// Whoever asks us to come back later than this is not waited for: curl's longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// How often a pause looks whether the process shall end.
+const PULSE: Duration = Duration::from_millis(50);
 
 /// What counts as a failure of an answer with an error status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +164,17 @@ impl Output {
         }
     }
 
+    /// An error when the file is not at its place any longer.
+    fn check(&self) -> Result<(), SinkError> {
+        let Self::File(FileOutput { path, file: Some(file), .. }) = self else { return Ok(()) };
+        let failed = |e: io::Error| SinkError::new(path, &e);
+        let ours = file.metadata().map_err(failed)?;
+        if ours.is_file() && ours.nlink() == 0 {
+            return Err(SinkError { path: path.clone(), reason: "was removed meanwhile".to_owned() });
+        }
+        Ok(())
+    }
+
     /// Begins anew, if that is possible: what went to stdout cannot be taken back.
     fn restart(&mut self) -> Result<(), Failure> {
         match self {
@@ -271,7 +287,9 @@ pub fn run(
             return (report, Err(Stop::Signal(signal)));
         }
         let Some(delay) = pause(&request.retry, report.attempts, &stop) else { return (report, Err(stop)) };
-        if request.retry.within.is_some_and(|within| report.total_time > within) {
+        let within = request.retry.within;
+        let too_late = within.is_some_and(|within| report.total_time > within) || delay > LONGEST_PAUSE;
+        if too_late {
             return (report, Err(stop));
         }
         let left = request.retry.times + 1 - report.attempts;
@@ -280,7 +298,10 @@ pub fn run(
             request.url,
             delay.as_secs()
         ));
-        std::thread::sleep(delay);
+        let until = Instant::now() + delay;
+        while Instant::now() < until && (caller.signalled)().is_none() {
+            std::thread::sleep(PULSE.min(until.saturating_duration_since(Instant::now())));
+        }
         if let Some(signal) = (caller.signalled)() {
             return (report, Err(Stop::Signal(signal)));
         }
@@ -408,7 +429,7 @@ impl Attempt<'_> {
     }
 
     fn receive(&mut self, mut content: Content, length: Option<u64>) -> Result<(), Stop> {
-        let size = length.map(|length| length + self.output.position());
+        let size = length.map(|length| length.saturating_add(self.output.position()));
         let mut buffer = vec![0; BUFFER];
         let mut meter = Meter::default();
         meter.begin(self.began.elapsed());
@@ -447,6 +468,7 @@ impl Attempt<'_> {
             return Err(failure.into());
         }
         self.output.begin()?;
+        self.output.check()?;
         Ok(())
     }
 

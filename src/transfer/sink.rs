@@ -146,10 +146,19 @@ impl Sink {
     }
 
     /// The file is as it shall be: the side file is of no use any longer.
-    pub fn finish(mut self) {
+    ///
+    /// An error when FILE is not at its place any longer: somebody has removed or replaced it.
+    pub fn finish(mut self) -> Result<(), SinkError> {
         if let Some(ahead) = self.ahead.take() {
             ahead.remove();
         }
+        let ours = self.file.metadata().map_err(|e| SinkError::new(&self.path, &e))?;
+        let there = fs::metadata(&self.path).map_err(|e| SinkError::new(&self.path, &e))?;
+        if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) {
+            let reason = "was replaced by another file meanwhile".to_owned();
+            return Err(SinkError { path: self.path.clone(), reason });
+        }
+        Ok(())
     }
 
     /// Moves over what the prefix has reached.

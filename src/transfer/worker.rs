@@ -72,8 +72,6 @@ pub enum Report {
         failure: Failure,
         at: Instant,
     },
-    /// The process shall end.
-    Signal(i32),
 }
 
 #[derive(Debug)]
@@ -129,13 +127,13 @@ impl Worker {
         limiter: Limiter,
         buffers: Buffers,
         reports: SyncSender<Report>,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
         let shared = Arc::<Shared>::default();
         let mut thread =
             Thread { source, place, client, agent: None, limiter, buffers, reports, shared: shared.clone() };
-        std::thread::spawn(move || thread.run(&inbox));
-        Self { jobs, shared, request: 0 }
+        std::thread::Builder::new().spawn(move || thread.run(&inbox))?;
+        Ok(Self { jobs, shared, request: 0 })
     }
 
     /// Asks for a range; what was asked before is not wanted any longer. Returns the request's number.
@@ -299,7 +297,12 @@ impl Thread {
                 Err(_) => return Err(Stop::NotWanted),
             };
             if n == 0 {
-                if let Some(failure) = content.was_cut().filter(|_| content_end.is_none()) {
+                let cut = if content_end.is_some_and(|end| position < end) {
+                    Some(Failure::Truncated) // a length that only Content-Range has told
+                } else {
+                    content.was_cut().filter(|_| content_end.is_none())
+                };
+                if let Some(failure) = cut {
                     return Err(Stop::Failed(failure));
                 }
                 return self.report(Report::Ended { source, request, at: now() });

@@ -19,11 +19,11 @@ use crate::commands::mirrors::tiers;
 use crate::http::Url;
 use crate::mirror::{self, Delta, MirrorKey, State, Store, rank};
 use crate::progress::{bytes, duration};
-use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, channel, is_right};
+use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
 use crate::transfer::scheduler::Expectation;
 use crate::transfer::timeline;
 use crate::transfer::trace::Trace;
-use crate::transfer::worker::{Doubt, Place, Report};
+use crate::transfer::worker::{Doubt, Place};
 
 /// Mirrors at work at once, unless the command line says how many.
 const PARALLEL: usize = 4;
@@ -87,13 +87,10 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         resume: context.options.request.resume != Resume::No,
         trace: context.options.distfile.is_traced(),
     };
-    let (sender, reports) = channel();
-    let signals = sender.clone();
-    context.interrupt.set_hook(move |number| {
-        let _ = signals.try_send(Report::Signal(number)); // a full queue is emptied, and then looks for itself
-    });
+    context.interrupt.set_hook(|_| {}); // the engine looks for itself
     let limits = limits(context, target.size);
-    let transferred = engine::run(path, &wanted, sources, &limits, &context.client, (sender, reports), show);
+    let transferred =
+        engine::run(path, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
     let mut events = deltas(&keys, &transferred.tallies, &file, now);
     events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
     if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
@@ -263,6 +260,11 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
             );
             failed(ExitStatus::OperationTimedout, error)
         }
+        engine::Outcome::TooLarge { limit } => {
+            let failure = crate::http::Failure::TooLarge { limit: *limit };
+            failed(ExitStatus::FilesizeExceeded, format!("{name}: {failure}; see --max-filesize"))
+        }
+        engine::Outcome::System(error) => failed(ExitStatus::FailedInit, format!("{name}: {error}")),
         engine::Outcome::Disk(error) => failed(ExitStatus::WriteError, error.clone()),
         engine::Outcome::Signal(number) => {
             failed(signal_status(*number), format!("{name}: interrupted; what came is kept"))

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::candidates::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
 use super::settings::LAYOUT_BUDGET;
 use super::show::Show;
-use super::{Context, Ended, folder_of, status};
+use super::{Context, Ended, folder_of, signal_status, status};
 use crate::cli::ExitStatus;
 use crate::commands::environment::unix_now;
 use crate::http::{Ask, Client, Failure, Question, Settings, Url};
@@ -51,6 +51,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
             .unwrap_or_else(|| Ended::failed(ExitStatus::CouldntConnect, why));
     }
     let (fetched, first_byte) = fetch(context, url);
+    if let Some(number) = context.interrupt.number() {
+        return Ended::failed(signal_status(number), format!("{url}: interrupted"));
+    }
     let outcome = match &fetched {
         Ok(_) => Outcome::Success,
         Err(failure) => Outcome::Failure { kind: super::record::kind(failure), retry_after: None },

@@ -68,7 +68,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     };
     drop(learned);
     let interrupt = context.interrupt;
-    let end = batch::run(&batch, show, &|| interrupt.number().is_some());
+    let end = batch::run(&batch, show, &|| interrupt.number());
     let line = summary(&batch.items, &end);
     show.finish(line.as_deref());
     let keys: Vec<_> = batch.items.iter().map(|item| file_key(&item.name, &item.digests)).collect();

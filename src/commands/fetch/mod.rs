@@ -67,7 +67,8 @@ pub fn run(options: &FetchOptions, environment: &Environment, interrupt: &Interr
     let mut show = match Show::new(options, environment) {
         Ok(show) => show,
         Err(error) => {
-            eprintln!("racefetch: {error}");
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "racefetch: {error}"); // there is no other place to say so
             return ExitStatus::WriteError;
         }
     };
@@ -224,7 +225,11 @@ impl Context<'_> {
 
 /// The statuses with which a shell reports a process that a signal ended.
 fn signal_status(number: i32) -> ExitStatus {
-    if number == signal_hook::consts::SIGTERM { ExitStatus::Terminated } else { ExitStatus::Interrupted }
+    match number {
+        signal_hook::consts::SIGTERM => ExitStatus::Terminated,
+        signal_hook::consts::SIGHUP => ExitStatus::HungUp,
+        _ => ExitStatus::Interrupted,
+    }
 }
 
 /// The folder that a file lies in.

@@ -10,7 +10,7 @@ use crate::cli::ExitStatus;
 use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
 use crate::http::{Exchange, Url};
-use crate::progress::{bytes, duration};
+use crate::progress::{bytes, duration, printable};
 use crate::transfer::engine::Limits;
 use crate::transfer::limiter::Limiter;
 use crate::transfer::single::{
@@ -63,6 +63,7 @@ pub(super) fn limits(options: &FetchOptions) -> Limits {
         retries: options.retry.count,
         limiter: Limiter::new(options.limits.rate),
         time: options.limits.max_time,
+        largest: options.limits.max_filesize,
         speed: options.limits.speed.map(|speed| (speed.bytes_per_second, speed.time)),
     }
 }
@@ -251,7 +252,8 @@ fn write_out(
         fields,
     });
     show.raw(&rendered.stderr);
-    print!("{}", rendered.stdout);
+    // Like curl, a broken stdout at this point does not change the exit status.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), rendered.stdout.as_bytes());
 }
 
 /// What was asked and what was answered (`-v`).
@@ -261,7 +263,7 @@ fn verbose(exchanges: &[Exchange]) -> String {
         let _ = writeln!(text, "> GET {}", exchange.url); // a String takes anything
         let _ = writeln!(text, "< {} {}", exchange.version, exchange.status);
         for (name, value) in &exchange.fields {
-            let _ = writeln!(text, "< {name}: {value}");
+            let _ = writeln!(text, "< {}", printable(&format!("{name}: {value}")));
         }
         text
     })

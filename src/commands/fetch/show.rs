@@ -11,7 +11,7 @@ use crate::cli::options::{FetchOptions, Sink};
 use crate::commands::Environment;
 use crate::progress::{
     Bar, Circumstances, Kind, Lines, Phase, Progress, Silent, Snapshot, SourceSnapshot, choose, colours,
-    terminal_width,
+    printable, terminal_width,
 };
 use crate::transfer::engine::{self, Observer, Stage};
 
@@ -111,7 +111,7 @@ impl Show {
     }
 
     fn line(&mut self, line: &str) {
-        self.raw(&format!("{line}\n"));
+        self.raw(&format!("{}\n", printable(line)));
     }
 
     fn out(&self) -> Box<dyn Write + Send> {

@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::PoisonError;
 
 use super::{
-    BUFFER, Batch, ItemEnd, ItemState, LARGE, MOST_FAILURES, PULSE, Shared, Work, is_there, now, part_of,
-    put_in_place,
+    BUFFER, Batch, ItemEnd, ItemState, LARGE, MOST_FAILURES, PULSE, Shared, Signalled, Work, is_there, now,
+    part_of, put_in_place,
 };
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::transfer::engine;
@@ -23,7 +23,7 @@ impl<'a> Lane<'a> {
         Self { batch, shared, host, agent: batch.client.agent() }
     }
 
-    pub(super) fn run(mut self, signalled: &(dyn Fn() -> bool + Sync)) {
+    pub(super) fn run(mut self, signalled: &Signalled) {
         while let Some(item) = self.take(signalled) {
             let end = self.serve(item);
             self.finish(item, end);
@@ -31,10 +31,10 @@ impl<'a> Lane<'a> {
     }
 
     /// Waits for a file to fetch; none when there will be none for this host.
-    fn take(&mut self, signalled: &(dyn Fn() -> bool + Sync)) -> Option<usize> {
+    fn take(&mut self, signalled: &Signalled) -> Option<usize> {
         let mut state = self.shared.lock();
         loop {
-            if signalled() || state.failures[self.host] >= MOST_FAILURES {
+            if signalled().is_some() || state.failures[self.host] >= MOST_FAILURES {
                 return None;
             }
             if let Some(item) = state.next(self.batch, self.host) {

@@ -10,7 +10,6 @@ mod race;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,6 @@ use super::engine::{Limits, Observer, Snapshot, Stage, Tally};
 use super::meter::Meter;
 use super::scheduler::Expectation;
 use super::sink::SinkError;
-use super::worker::Report;
 use crate::http::{Agent, Canceller, Client, Failure, Url};
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::portage::{Digests, Distfile};
@@ -89,6 +87,9 @@ pub struct Batch<'a> {
     pub client: &'a Client,
 }
 
+/// Says which signal asked the process to end, if one did.
+pub type Signalled<'s> = dyn Fn() -> Option<i32> + Sync + 's;
+
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemEnd {
@@ -117,17 +118,20 @@ pub struct BatchEnd {
 }
 
 /// Fetches all items, as far as they can be had. `signalled` tells whether the process shall end.
-pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &(dyn Fn() -> bool + Sync)) -> BatchEnd {
+pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) -> BatchEnd {
     let shared = Shared::new(batch);
     std::thread::scope(|scope| {
         let shared = &shared;
         for (host, connections) in lanes(batch) {
             for _ in 0..connections {
-                scope.spawn(move || Lane::new(batch, shared, host).run(signalled));
+                // With fewer threads it takes longer.
+                let lane = move || Lane::new(batch, shared, host).run(signalled);
+                let _ = std::thread::Builder::new().spawn_scoped(scope, lane);
             }
         }
-        let large = scope.spawn(move || race::race_large(batch, shared, signalled));
-        shared.watch(batch, observer, signalled, || large.is_finished());
+        let races = move || race::race_large(batch, shared, signalled);
+        let large = std::thread::Builder::new().spawn_scoped(scope, races);
+        shared.watch(batch, observer, signalled, || large.as_ref().map_or(true, |large| large.is_finished()));
     });
     let state = shared.into_inner();
     let elapsed = state.elapsed(now());
@@ -185,8 +189,6 @@ struct State {
     meters: Vec<Meter>,
     notes: Vec<String>,
     began: Instant,
-    /// Where the race of a large file hears of a signal.
-    race: Option<SyncSender<Report>>,
 }
 
 struct Work {
@@ -213,7 +215,6 @@ impl Shared {
             meters: vec![meter; hosts],
             notes: Vec::new(),
             began: now(),
-            race: None,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -231,7 +232,7 @@ impl Shared {
         &self,
         batch: &Batch,
         observer: &mut dyn Observer,
-        signalled: &(dyn Fn() -> bool + Sync),
+        signalled: &Signalled,
         large_done: impl Fn() -> bool,
     ) {
         let size = batch.items.iter().map(|item| item.size).sum();
@@ -240,16 +241,13 @@ impl Shared {
             let (mut state, _) =
                 self.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
             let at = now();
-            let ending = signalled();
+            let ending = signalled().is_some();
             for work in &state.at_work {
                 let overdue = at.saturating_duration_since(work.last) > OVERDUE
                     || at.saturating_duration_since(work.since) > LONGEST;
                 if ending || overdue && state.idle > 0 {
                     work.canceller.cancel();
                 }
-            }
-            if let Some(race) = state.race.as_ref().filter(|_| ending) {
-                let _ = race.try_send(Report::Signal(0)); // the next pulse tries again
             }
             let snapshot = state.snapshot(at, size);
             let notes = std::mem::take(&mut state.notes);

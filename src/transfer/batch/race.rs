@@ -3,19 +3,20 @@
 use std::time::Instant;
 
 use super::{
-    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, LARGE, Shared, is_there, part_of, put_in_place,
+    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, LARGE, Shared, Signalled, is_there, part_of,
+    put_in_place,
 };
 use crate::transfer::engine::{self, Observer, Snapshot, Source, Tally, Wanted};
 use crate::transfer::scheduler::Expectation;
 use crate::transfer::worker::Place;
 
 /// Races the large files, one after another.
-pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &(dyn Fn() -> bool + Sync)) {
+pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) {
     for (index, item) in batch.items.iter().enumerate().filter(|(_, item)| item.size >= LARGE) {
-        if signalled() {
+        if signalled().is_some() {
             return;
         }
-        let end = race(batch, shared, index, item);
+        let end = race(batch, shared, index, item, signalled);
         let mut state = shared.lock();
         if matches!(end, ItemEnd::Fetched { .. } | ItemEnd::Present) {
             state.have += item.size;
@@ -25,7 +26,7 @@ pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &(dyn Fn() -
     }
 }
 
-fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item) -> ItemEnd {
+fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &Signalled) -> ItemEnd {
     let place = batch.folder.join(item.name.as_str());
     let Some(_lock) = (batch.lock)(&item.name) else { return ItemEnd::Locked };
     if is_there(&place, item.size) {
@@ -43,13 +44,9 @@ fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item) -> ItemEnd {
     }
     let part = part_of(&place);
     let wanted = Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
-    let (sender, reports) = engine::channel();
-    shared.lock().race = Some(sender.clone());
     let mut relay = Relay { shared, hosts: &hosts };
-    let ended =
-        engine::run(&part, &wanted, sources, &batch.limits, batch.client, (sender, reports), &mut relay);
+    let ended = engine::run(&part, &wanted, sources, &batch.limits, batch.client, signalled, &mut relay);
     let mut state = shared.lock();
-    state.race = None;
     for (host, tally) in hosts.iter().zip(&ended.tallies) {
         state.tallies[*host].add(tally);
     }
