@@ -40,11 +40,11 @@ fn draw() -> Result<PathBuf, String> {
     let file = Content::from(content(1, SIZE));
     // Name, bytes a second, milliseconds to the first byte, and what it answers one after the other.
     let mirrors = [
-        mirror("missing.example", 8 * MB, 40, vec![Rule::status(404)]),
-        mirror("corrupt.example", 3 * MB, 60, vec![Rule::serve(&file).body(content(2, SIZE))]),
-        mirror("silent.example", 6 * MB, 50, vec![Rule::serve(&file).stall_after(3 * MB), Rule::status(503)]),
-        mirror("slow.example", MB, 80, vec![Rule::serve(&file)]),
         mirror("fast.example", 10 * MB, 30, vec![Rule::serve(&file)]),
+        mirror("slow.example", MB, 80, vec![Rule::serve(&file)]),
+        mirror("silent.example", 6 * MB, 50, vec![Rule::serve(&file).stall_after(3 * MB), Rule::status(503)]),
+        mirror("corrupt.example", 3 * MB, 60, vec![Rule::serve(&file).body(content(2, SIZE))]),
+        mirror("missing.example", 8 * MB, 40, vec![Rule::status(404)]),
     ];
     let url = |(name, mirror): &(&str, Mirror)| format!("http://{name}:{}", mirror.address().port());
     let bases: Vec<String> = mirrors.iter().map(url).collect();

@@ -335,7 +335,8 @@ fn merge(event: &mut Event, next: &Event) -> bool {
             *end = *further;
             *moved += more;
         }
-        (What::Wasted { bytes }, What::Wasted { bytes: more }) => *bytes += more,
+        (What::Wasted { bytes }, What::Wasted { bytes: more })
+        | (What::Sampled { bytes }, What::Sampled { bytes: more }) => *bytes += more,
         _ => return false,
     }
     event.at_us = next.at_us;
