@@ -194,6 +194,7 @@ pub fn run(
         camp: None,
         alone: Vec::new(),
         audited: Audit::Nothing,
+        earlier_dropped: false,
         began_anew: false,
         slow_since: None,
     };
@@ -242,6 +243,8 @@ struct Transfer<'a> {
     /// Who sent a whole file that was wrong, and its digests.
     alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
+    /// What lay there was fetched again, on suspicion.
+    earlier_dropped: bool,
     /// The file was fetched from the beginning once more.
     began_anew: bool,
     /// Since when the transfer has been slower than allowed, and what had come by then.
@@ -313,11 +316,16 @@ impl Transfer<'_> {
     /// an outcome when there is nothing.
     fn repair(&mut self, sink: &mut Sink, digests: Vec<Digest>) -> Result<Option<Outcome>, SinkError> {
         self.tell(Stage::Repairing, sink, None, None);
-        if self.next_camp(sink)? {
+        // When several agree and are wrong all the same, somebody among them has a fault that no sample showed.
+        let look_closer =
+            self.camp.as_ref().is_some_and(|camp| camp.len() > 1) && self.audited < Audit::Everything;
+        if !look_closer && self.next_camp(sink)? {
             return Ok(None);
         }
-        if let Some(outcome) = self.ask_the_others(sink, digests)? {
-            return Ok(outcome);
+        match self.ask_the_others(sink, digests)? {
+            Others::Asked => return Ok(None),
+            Others::Agree => return Ok(Some(Outcome::Mismatch { agreed: true })),
+            Others::OfNoUse => {}
         }
         for stage in [Audit::Samples, Audit::Everything] {
             if self.audited >= stage {
@@ -354,6 +362,15 @@ impl Transfer<'_> {
             if self.next_camp(sink)? {
                 return Ok(None);
             }
+            if let Some(earlier) =
+                self.shares.get(&Origin::Earlier).filter(|share| !share.is_empty()).cloned()
+            {
+                // The sources do not contradict each other: what lay there, from nobody knows where, is the first
+                // suspect. To compare it would cost as much as to fetch it.
+                self.earlier_dropped = true;
+                self.give_up(sink, &earlier)?;
+                return Ok(None);
+            }
         }
         let witnesses: BTreeSet<Origin> = self.opinions.iter().map(|opinion| opinion.by).collect();
         if witnesses.len() < 2 && !self.began_anew && (self.answers() > 1 || self.resumed > 0) {
@@ -365,29 +382,24 @@ impl Transfer<'_> {
         Ok(Some(Outcome::Mismatch { agreed: self.camp.is_none() && witnesses.len() > 1 }))
     }
 
-    /// When one source sent the whole file there is nothing to compare: the others are asked for all of it. `Some(None)`
-    /// when they are, an outcome when two have sent the same.
-    fn ask_the_others(
-        &mut self,
-        sink: &mut Sink,
-        digests: Vec<Digest>,
-    ) -> Result<Option<Option<Outcome>>, SinkError> {
+    /// When one source sent the whole file there is nothing to compare: the others are asked for all of it.
+    fn ask_the_others(&mut self, sink: &mut Sink, digests: Vec<Digest>) -> Result<Others, SinkError> {
         let mut origins = self.shares.keys();
         let (Some(Origin::Source(only)), None) = (origins.next().copied(), origins.next()) else {
-            return Ok(None);
+            return Ok(Others::OfNoUse);
         };
         if self.alone.iter().any(|(other, wrong)| *other != only && *wrong == digests) {
-            return Ok(Some(Some(Outcome::Mismatch { agreed: true })));
+            return Ok(Others::Agree);
         }
         self.alone.push((only, digests));
         let tried = |id: &SourceId| self.alone.iter().any(|(source, _)| source == id);
         let others: Vec<SourceId> = self.usable().into_iter().filter(|id| !tried(id)).collect();
         if others.is_empty() {
-            return Ok(None);
+            return Ok(Others::OfNoUse);
         }
         self.camp = Some(others.into_iter().map(Origin::Source).collect());
         self.give_up(sink, &everything())?;
-        Ok(Some(None))
+        Ok(Others::Asked)
     }
 
     /// Lets the next camp complete the file: what others sent is fetched again. False when no camp is left.
@@ -434,18 +446,19 @@ impl Transfer<'_> {
 
     /// The digests match: whoever said something else than those who sent this file was wrong.
     fn convict(&mut self) {
-        let Some(camp) = self.camp.take() else { return };
+        let dropped = self.earlier_dropped.then_some(Origin::Earlier);
+        let camp = self.camp.take().unwrap_or_default();
         let mut everybody = self.everybody();
         everybody.push(Origin::Earlier);
         let mut wrong = opponents(&self.opinions, &camp, &everybody);
         let alone = self.alone.iter().map(|(source, _)| Origin::Source(*source));
-        wrong.extend(alone.filter(|origin| !camp.contains(origin)).collect::<Vec<_>>());
+        wrong.extend(alone.filter(|origin| !camp.contains(origin)).chain(dropped).collect::<Vec<_>>());
         wrong.sort_unstable();
         wrong.dedup();
         for origin in wrong {
             match origin {
                 Origin::Earlier => {
-                    self.observer.note("the partial file was wrong: its bytes were fetched again")
+                    self.observer.note("the partial file was wrong: its bytes were fetched again");
                 }
                 Origin::Source(source) => {
                     self.tallies[source].corrupt = true;
@@ -693,6 +706,14 @@ impl Transfer<'_> {
     fn clock(&self, at: Instant) -> Time {
         at.saturating_duration_since(self.began)
     }
+}
+
+/// Whether other sources can send the whole file.
+enum Others {
+    Asked,
+    /// Two have sent the same.
+    Agree,
+    OfNoUse,
 }
 
 /// How closely the sources have been compared.

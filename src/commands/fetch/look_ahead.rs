@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         return;
     }
     let (learned, layouts) = mpsc::channel();
-    let names: Vec<String> = hosts.hosts.iter().map(|host| host.name.clone()).collect();
+    let names: Vec<String> = hosts.list.iter().map(|host| host.name.clone()).collect();
     show.begin(Path::new(&format!("{} more of this package", items.len())), names.clone());
     let batch = Batch {
         folder,
@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         lock: locks(context, folder),
         limits: Limits { parallel: PARALLEL, ..plain::limits(context.options) },
         client: &context.client,
-        hosts: hosts.hosts.clone(),
+        hosts: hosts.list.clone(),
         items,
     };
     drop(learned);
