@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 /// The modules of the crate, and which others each may name. `commands` may name all of them.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["portage"]),
+    ("files", &[]),
     ("http", &[]),
-    ("mirror", &["portage"]),
+    ("mirror", &["files", "portage"]),
     ("portage", &[]),
     ("progress", &[]),
-    ("transfer", &["http", "portage"]),
+    ("transfer", &["files", "http", "portage"]),
 ];
 
 /// The only files that name the HTTP library, so that it can be replaced.

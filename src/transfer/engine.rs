@@ -1,6 +1,7 @@
 //! A transfer from many sources: threads and disk around the scheduler, verification, blame and repair.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -254,7 +255,12 @@ struct Transfer<'a> {
 impl Transfer<'_> {
     fn fetch(&mut self, path: &Path) -> Result<Outcome, SinkError> {
         let identity = self.wanted.digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let mut sink = Sink::open(path, self.wanted.resume, &identity)?;
+        let opened =
+            Sink::open(path, self.wanted.resume, &identity, self.wanted.size, |time| self.wait_idle(time))?;
+        let mut sink = match opened {
+            ControlFlow::Continue(sink) => sink,
+            ControlFlow::Break(outcome) => return Ok(outcome),
+        };
         if self.wanted.size.is_some_and(|size| sink.prefix() > size) {
             sink.clear()?;
         }
@@ -309,6 +315,18 @@ impl Transfer<'_> {
             if self.wanted.size.is_none() {
                 size = None; // it may be the wrong ones who said so
             }
+        }
+    }
+
+    /// Waits, while no source is asked, unless that ends the transfer.
+    fn wait_idle(&self, time: Duration) -> ControlFlow<Outcome> {
+        let elapsed = now().saturating_duration_since(self.began);
+        if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
+            return ControlFlow::Break(Outcome::TimeUp(limit));
+        }
+        match self.reports.recv_timeout(time) {
+            Ok(Report::Signal(number)) => ControlFlow::Break(Outcome::Signal(number)),
+            _ => ControlFlow::Continue(()),
         }
     }
 
@@ -734,7 +752,7 @@ enum RoundEnd {
 
 /// Salvage: whether a file that lies there complete has the digests wanted.
 pub fn is_right(path: &Path, wanted: &Digests, size: u64) -> bool {
-    let Ok(file) = std::fs::File::open(path) else { return false };
+    let Ok(file) = crate::files::open(path) else { return false };
     let algorithms = wanted.iter().map(|d| d.algorithm).collect();
     digests_of(&file.into(), size, algorithms).is_ok_and(|digests| matches(wanted, &digests))
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
 use super::{Context, Target};
-use crate::commands::environment::read_config;
+use crate::commands::environment::{read_config, read_text as read_file};
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::mirror::{MirrorKey, State};
 use crate::portage::mirror_uri::split;
@@ -62,7 +62,7 @@ pub(super) fn candidates(
     let Some((base, rest)) = split(asked, &mirrors) else {
         return third_party(context, url, asked);
     };
-    let cache = std::fs::read_to_string(folder.join(".mirror-cache.json")).unwrap_or_default();
+    let cache = read_file(&folder.join(".mirror-cache.json")).unwrap_or_default();
     let cache = read_mirror_cache(&cache).unwrap_or_default();
     let asked_path = String::from_utf8_lossy(&uri::unquote(rest)).into_owned();
     let usual = LayoutConf::parse(USUAL_LAYOUT).ok().map(|layout| path_by(&layout, target));
@@ -184,7 +184,7 @@ fn configured_mirrors(context: &Context) -> Vec<String> {
     let call = &context.call;
     let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
     let mut groups = MirrorGroups::default();
-    groups.read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+    groups.read(&read_file(&call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
     let mut mirrors = groups.mirrors(mirror_groups::LOCAL).to_vec();
     mirrors.extend(conf.gentoo_mirrors());
     mirrors
@@ -205,7 +205,7 @@ fn parse(words: &[String]) -> Vec<MirrorBase> {
 fn third_party(context: &Context, url: &Url, asked: &str) -> Vec<Candidate> {
     let mut candidates = vec![candidate(origin(url), url.clone(), is_local(url.host()))];
     let Some(repository) = context.call.repository() else { return candidates };
-    let text = std::fs::read_to_string(repository.join("profiles/thirdpartymirrors")).unwrap_or_default();
+    let text = read_file(&repository.join("profiles/thirdpartymirrors")).unwrap_or_default();
     for line in text.lines() {
         let members: Vec<&str> = line.split_whitespace().skip(1).collect();
         let path = members.iter().find_map(|member| asked.strip_prefix(member));

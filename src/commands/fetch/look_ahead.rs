@@ -12,7 +12,7 @@ use super::places::{Hosts, Upstream, file_key, is_there};
 use super::record::batch_deltas;
 use super::show::Show;
 use super::{Context, Target, plain};
-use crate::commands::environment::{read_config, unix_now};
+use crate::commands::environment::{read_config, read_text, unix_now};
 use crate::mirror::{Delta, Store};
 use crate::portage::distlock::{DistLocks, are_enabled};
 use crate::portage::{DistEntry, MakeConf, manifest};
@@ -89,10 +89,9 @@ fn siblings(context: &Context, target: &Target, folder: &Path) -> Vec<DistEntry>
     if names.is_empty() {
         return Vec::new();
     }
-    let Some(text) = context.call.manifest().and_then(|path| std::fs::read(path).ok()) else {
+    let Some(text) = context.call.manifest().and_then(|path| read_text(&path).ok()) else {
         return Vec::new();
     };
-    let text = String::from_utf8_lossy(&text);
     manifest::entries(&text)
         .filter_map(Result::ok)
         .filter(|entry| names.contains(entry.name.as_str()) && entry.size > 0 && !entry.digests.is_empty())

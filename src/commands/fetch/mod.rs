@@ -17,6 +17,7 @@ mod status;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::environment::read_text;
 use super::{Environment, Interrupt};
 use crate::cli::options::{FetchOptions, Output, remote_name};
 use crate::cli::{ExitStatus, options};
@@ -201,8 +202,8 @@ impl Context<'_> {
 
     fn in_manifest(&self, name: &Distfile, show: &mut Show) -> Option<DistEntry> {
         let path = self.call.manifest()?;
-        let text = std::fs::read(&path).ok()?;
-        match manifest::find(&String::from_utf8_lossy(&text), name) {
+        let text = read_text(&path).ok()?;
+        match manifest::find(&text, name) {
             // A size of 0 means no digests to Portage.
             Ok(entry) => entry.filter(|entry| entry.size > 0),
             Err(error) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Context;
 use super::candidates::{LearnedLayout, USUAL_LAYOUT, ask_layout, key, origin, stored_layout};
-use crate::commands::environment::read_config;
+use crate::commands::environment::{read_config, read_text};
 use crate::http::Url;
 use crate::mirror::{self, FileKey, MirrorKey, State, rank};
 use crate::portage::metadata_cache::{Metadata, MetadataCache, depcachedir};
@@ -57,8 +57,7 @@ impl Upstream {
         let variable = context.environment.text("PORTAGE_REPOSITORIES");
         let repositories = Repositories::of_system(system, variable.as_deref(), &read_config);
         let mut custom = MirrorGroups::default();
-        custom
-            .read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+        custom.read(&read_text(&call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
         Some(Self {
             src_uri: metadata.src_uri().ok()?,
             restrict,
