@@ -7,6 +7,7 @@
 mod mirror;
 mod properties;
 mod scenarios;
+mod stories;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
