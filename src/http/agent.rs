@@ -22,7 +22,8 @@ use super::wire::WireLog;
 
 /// Size of the buffer between socket and reader, in bytes.
 const INPUT_BUFFER: usize = 128 * 1024;
-const OUTPUT_BUFFER: usize = 16 * 1024;
+/// Holds any URL ([`super::url::LONGEST`]), and a long field of the user's.
+const OUTPUT_BUFFER: usize = 64 * 1024;
 /// The largest header section accepted, in bytes.
 const HEAD_LIMIT: usize = 128 * 1024;
 /// Content of an answer that is not used is read, so that the connection can serve again, up to so many bytes.
@@ -380,7 +381,7 @@ fn is_redirect(status: u16) -> bool {
 fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Failure> {
     let next = from.join(location).map_err(|error| match error {
         UrlError::Scheme(scheme) => Failure::RedirectRefused(format!("{scheme}://…")),
-        UrlError::Malformed(why) => Failure::BadHead(format!("Location is no URL: {why}")),
+        UrlError::Malformed(why) => Failure::BadLocation(why),
     })?;
     if !settings.redirects.schemes.contains(&next.scheme) {
         return Err(Failure::RedirectRefused(next.to_string()));
@@ -538,6 +539,7 @@ fn head_failure(error: Error, log: &WireLog) -> Failure {
             Failure::HeadTooLarge
         }
         Error::Protocol(Proto::HttpParseFail(_) | Proto::UnsupportedVersion) => Failure::NotHttp,
+        Error::Protocol(Proto::OutputOverflow) => Failure::Send("a header field is too long".to_owned()),
         Error::Protocol(error) => Failure::BadHead(error.to_string()),
         other => Failure::Send(other.to_string()),
     }
