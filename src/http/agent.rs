@@ -13,9 +13,9 @@ use ureq::{Error, Timeout};
 
 use super::Failure;
 use super::connector::{Dial, NoResolver, SharedTls};
-use super::proxy_handshake::basic;
+use super::fields::{Hop, fields};
 use super::response::{Head, Judged, Question, judge};
-use super::settings::{FieldEdit, ProxyKind, Settings};
+use super::settings::Settings;
 use super::tls::tls_config;
 use super::url::{Scheme, Url, UrlError};
 use super::wire::WireLog;
@@ -193,7 +193,7 @@ impl Agent {
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut current = url.clone();
         loop {
-            let hop = Hop { first: url, current: &current, before: exchanges.last() };
+            let hop = Hop { first: url, current: &current, before: exchanges.last().map(|e| &e.url) };
             let response = self.exchange(&hop, ask)?;
             let exchange = exchange(&current, &response);
             let location = exchange.field("location").map(str::to_owned);
@@ -367,13 +367,6 @@ impl std::fmt::Debug for Content {
     }
 }
 
-/// Where a request stands in a chain of redirects.
-struct Hop<'a> {
-    first: &'a Url,
-    current: &'a Url,
-    before: Option<&'a Exchange>,
-}
-
 fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
@@ -390,78 +383,9 @@ fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Fa
 }
 
 fn request(settings: &Settings, hop: &Hop, ask: &Ask) -> Result<Request<()>, Failure> {
-    let url = hop.current;
-    let mut fields: Vec<(String, String)> = Vec::new();
-    let mut add = |name: &str, value: String| fields.push((name.to_owned(), value));
-    let at_home = url.same_origin(hop.first) || settings.redirects.trusted;
-    if let Some(authorization) = authorization(settings, hop, at_home) {
-        add("authorization", authorization);
-    }
-    if !settings.user_agent.is_empty() {
-        add("user-agent", settings.user_agent.clone());
-    }
-    add("accept", "*/*".to_owned());
-    match hop.before {
-        Some(before) if settings.redirects.auto_referer => add("referer", before.url.to_string()),
-        _ => {
-            if let Some(referer) = &settings.referer {
-                add("referer", referer.clone());
-            }
-        }
-    }
-    for (name, value) in [("range", &ask.range), ("if-range", &ask.if_range)] {
-        if let Some(value) = value {
-            add(name, value.clone());
-        }
-    }
-    if let Some((name, value)) = &ask.condition {
-        add(name, value.clone());
-    }
-    if let Some(proxy) =
-        (settings.proxy)(url).filter(|p| p.kind == ProxyKind::Http && url.scheme == Scheme::Http)
-    {
-        if let Some(credentials) = proxy.credentials.as_ref().filter(|_| !proxy.tunnel) {
-            add("proxy-authorization", basic(credentials));
-        }
-        add("proxy-connection", "Keep-Alive".to_owned());
-    }
-    edit(&mut fields, &settings.fields, at_home);
-    let mut request = Request::get(url.to_string());
-    for (name, value) in &fields {
-        request = request.header(name, value);
-    }
+    let fields = fields(settings, hop, ask);
+    let request = fields.iter().fold(Request::get(hop.current.to_string()), |r, (n, v)| r.header(n, v));
     request.body(()).map_err(|error| Failure::Send(error.to_string()))
-}
-
-/// The user's own fields replace or remove ours. Secrets and `Host` do not travel to another origin.
-fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], at_home: bool) {
-    for edit in edits {
-        let (FieldEdit::Set(name, _) | FieldEdit::Remove(name)) = edit;
-        let own = ["authorization", "cookie", "host"].iter().any(|secret| name.eq_ignore_ascii_case(secret));
-        if own && !at_home {
-            continue;
-        }
-        fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
-    }
-    for edit in edits {
-        let FieldEdit::Set(name, value) = edit else { continue };
-        let own = ["authorization", "cookie", "host"].iter().any(|secret| name.eq_ignore_ascii_case(secret));
-        if !own || at_home {
-            fields.push((name.to_ascii_lowercase(), value.clone()));
-        }
-    }
-}
-
-fn authorization(settings: &Settings, hop: &Hop, at_home: bool) -> Option<String> {
-    if at_home {
-        if let Some(token) = &settings.bearer {
-            return Some(format!("Bearer {token}"));
-        }
-        if let Some(credentials) = settings.user.as_ref().or(hop.first.credentials.as_ref()) {
-            return Some(basic(credentials));
-        }
-    }
-    (settings.netrc)(hop.current).as_ref().map(basic)
 }
 
 fn exchange<B>(url: &Url, response: &Response<B>) -> Exchange {

@@ -27,6 +27,7 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
     let speed_time = options.limits.speed.map(|speed| speed.time);
     Ok(Settings {
         user_agent: request.user_agent.clone().unwrap_or(defaults.user_agent),
+        home: options.transfers.iter().filter_map(|t| parse_url(options, &t.url).ok()).collect(),
         fields: request.headers.iter().map(field).collect(),
         referer: request.referer.clone(),
         user: request.credentials.as_ref().map(credentials),
