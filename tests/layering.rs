@@ -25,6 +25,7 @@ const NAMES_UREQ: &[&str] = &["http/agent", "http/connector", "http/tls", "http/
 const PURE: &[&str] = &[
     "cli",
     "http/failure.rs",
+    "http/fields.rs",
     "http/range.rs",
     "http/response.rs",
     "http/settings.rs",

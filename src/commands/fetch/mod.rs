@@ -23,6 +23,7 @@ use crate::cli::options::{FetchOptions, Output, remote_name};
 use crate::cli::{ExitStatus, options};
 use crate::http::Client;
 use crate::http::url::{Url, UrlError};
+use crate::portage::uri;
 use crate::portage::{Digests, DistEntry, Distfile, DownloadName, PortageCall, manifest};
 use show::Show;
 
@@ -127,22 +128,16 @@ impl Context<'_> {
     }
 
     fn url(&self, text: &str) -> Result<Url, Ended> {
-        let shown = crate::http::url::redact(text);
-        let with_scheme = match self.options.request.default_scheme {
-            Some(options::Scheme::Https) if !text.contains("://") => format!("https://{text}"),
-            _ => text.to_owned(),
-        };
-        let parse = if self.options.request.path_as_is { Url::parse_as_is } else { Url::parse };
-        let url = parse(&with_scheme).map_err(|error| {
+        let url = settings::parse_url(self.options, text).map_err(|error| {
             let status = match error {
                 UrlError::Scheme(_) => ExitStatus::UnsupportedProtocol,
                 UrlError::Malformed(_) => ExitStatus::UrlMalformat,
             };
-            Ended::failed(status, format!("{shown}: {error}"))
+            Ended::failed(status, format!("{}: {error}", uri::redact(text)))
         })?;
         let scheme = settings::scheme(url.scheme);
         if !self.options.request.schemes.contains(scheme) {
-            let error = format!("{shown}: protocol {} is switched off (--proto)", url.scheme.name());
+            let error = format!("{url}: protocol {} is switched off (--proto)", url.scheme.name());
             return Err(Ended::failed(ExitStatus::UnsupportedProtocol, error));
         }
         Ok(url)
