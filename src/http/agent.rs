@@ -378,7 +378,7 @@ impl Content {
 
     /// Reads what is left of a short content, so that the connection can be used again. A long or slow one costs
     /// the connection instead.
-    fn drain(mut self) {
+    pub fn drain(mut self) {
         let mut buffer = [0; 2048];
         let mut left = DRAIN_LIMIT;
         self.log.set_deadline(DRAIN_TIME);

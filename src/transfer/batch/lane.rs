@@ -138,7 +138,7 @@ impl<'a> Lane<'a> {
             sink.write(sink.prefix(), bytes)?;
             self.note_progress(item, bytes.len() as u64, (n - bytes.len()) as u64);
         }
-        let _ = answer.content.read(&mut [0; 1]); // its end gives the connection back
+        answer.content.drain();
         let mut state = self.shared.lock();
         state.tallies[self.host].receiving += now().saturating_duration_since(opened);
         Ok(())
