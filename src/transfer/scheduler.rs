@@ -130,8 +130,10 @@ impl Scheduler {
         match claim {
             Some(claim) => {
                 let content_end = opened.content_end;
-                let mut stop = content_end.unwrap_or(u64::MAX);
-                if claim.end < asked.end.min(self.size.unwrap_or(u64::MAX)).min(stop) {
+                // Content that ends before what was asked for does so with a word.
+                let mut stop = content_end.map_or(u64::MAX, |end| end.max(asked.end));
+                let end = content_end.unwrap_or(u64::MAX).min(self.size.unwrap_or(u64::MAX));
+                if claim.end < asked.end.min(end) {
                     stop = claim.end;
                     self.actions.push(Action::Shorten { source: id, end: stop });
                 }
@@ -160,7 +162,7 @@ impl Scheduler {
         let (claim, whole, stops) = (*claim, *content_end == Some(claim.end), *stop == claim.end);
         self.sources[id].delivered(kept.len(), now);
         if claim.is_empty() {
-            if !stops {
+            if !whole && !stops {
                 self.actions.push(Action::Close { source: id });
             }
             if kept.is_empty() {

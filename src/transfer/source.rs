@@ -38,7 +38,7 @@ pub(super) enum State {
     },
     /// The claim begins at the next byte that will come; it is empty when it was given to others because nothing
     /// came. `content_end` lies behind its end when the answer is longer than what is wanted of it. The source
-    /// stops by itself at `stop`; before, it goes on until it is told.
+    /// stops at `stop` without a word; before, it goes on until it is told.
     Receiving {
         claim: ByteRange,
         content_end: Option<u64>,
