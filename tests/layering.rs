@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 /// The modules of the crate, and which others each may name. `commands` may name all of them.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["portage"]),
+    ("files", &[]),
     ("http", &[]),
-    ("mirror", &["portage"]),
+    ("mirror", &["files", "portage"]),
     ("portage", &[]),
     ("progress", &[]),
-    ("transfer", &["http", "portage"]),
+    ("transfer", &["files", "http", "portage"]),
 ];
 
 /// The only files that name the HTTP library, so that it can be replaced.
@@ -24,6 +25,7 @@ const NAMES_UREQ: &[&str] = &["http/agent", "http/connector", "http/tls", "http/
 const PURE: &[&str] = &[
     "cli",
     "http/failure.rs",
+    "http/fields.rs",
     "http/range.rs",
     "http/response.rs",
     "http/settings.rs",

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::files;
 use crate::mirror::Store;
 use crate::mirror::location::{FILE_NAME, Folder, Location, SYSTEM_FOLDER};
 use crate::mirror::store::{Wish, locate};
@@ -69,17 +70,23 @@ impl Environment {
     }
 }
 
+/// The largest file of Portage's that is read, in bytes.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
 /// Reads a file of the configuration, or lists a folder of it.
 pub fn read_config(path: &Path) -> io::Result<ConfigEntry> {
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_dir() {
-        let names = std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
-        return Ok(ConfigEntry::Folder(names.collect::<io::Result<_>>()?));
+    match read_text(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            let names = std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
+            Ok(ConfigEntry::Folder(names.collect::<io::Result<_>>()?))
+        }
+        text => text.map(ConfigEntry::File),
     }
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is neither a file nor a folder"));
-    }
-    Ok(ConfigEntry::File(String::from_utf8_lossy(&std::fs::read(path)?).into_owned()))
+}
+
+/// Reads a text file of Portage's. What is not UTF-8 in it is replaced.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&files::read(path, LARGEST)?).into_owned())
 }
 
 /// Reads a text file that the command line names; `-` is stdin.

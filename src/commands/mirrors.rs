@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::environment::read_config;
+use super::environment::{read_config, read_text};
 use crate::mirror::MirrorKey;
 use crate::portage::{MakeConf, MirrorBase, MirrorGroups, PortageCall, Tiers, mirror_groups};
 
@@ -17,7 +17,7 @@ pub(super) fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorB
 pub(super) fn configured(call: &PortageCall) -> Vec<MirrorBase> {
     let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
     let mut groups = MirrorGroups::default();
-    groups.read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+    groups.read(&read_text(&call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
     let mut mirrors = groups.mirrors(mirror_groups::LOCAL).to_vec();
     mirrors.extend(conf.gentoo_mirrors());
     parse(&mirrors)

@@ -13,20 +13,21 @@ use ureq::{Error, Timeout};
 
 use super::Failure;
 use super::connector::{Dial, NoResolver, SharedTls};
-use super::proxy_handshake::basic;
+use super::fields::{Hop, fields};
 use super::response::{Head, Judged, Question, judge};
-use super::settings::{FieldEdit, ProxyKind, Settings};
+use super::settings::Settings;
 use super::tls::tls_config;
 use super::url::{Scheme, Url, UrlError};
 use super::wire::WireLog;
 
-/// Size of the buffer between socket and reader, in bytes.
+/// Size of the buffer between socket and reader, in bytes, and of the largest header section.
 const INPUT_BUFFER: usize = 128 * 1024;
-const OUTPUT_BUFFER: usize = 16 * 1024;
-/// The largest header section accepted, in bytes.
-const HEAD_LIMIT: usize = 128 * 1024;
-/// Content of an answer that is not used is read, so that the connection can serve again, up to so many bytes.
+/// Holds any URL ([`super::url::LONGEST`]), and a long field of the user's.
+const OUTPUT_BUFFER: usize = 64 * 1024;
+/// Content of an answer that is not used is read before the next request, so that the connection can serve again:
+/// up to so many bytes, for so long.
 const DRAIN_LIMIT: u64 = 16 * 1024;
+const DRAIN_TIME: Duration = Duration::from_millis(200);
 
 /// Makes agents that share their settings and the TLS configuration.
 #[derive(Clone, Debug)]
@@ -51,7 +52,14 @@ impl Client {
     }
 
     pub fn agent(&self) -> Agent {
-        Agent { client: self.clone(), log: Arc::default(), plain: None, secure: None, live: Arc::default() }
+        Agent {
+            client: self.clone(),
+            log: Arc::default(),
+            plain: None,
+            secure: None,
+            unread: None,
+            live: Arc::default(),
+        }
     }
 
     /// The TLS configuration, read at the first need.
@@ -159,6 +167,8 @@ pub struct Agent {
     log: Arc<WireLog>,
     plain: Option<ureq::Agent>,
     secure: Option<ureq::Agent>,
+    /// The content of the last answer, when nobody wants it.
+    unread: Option<Content>,
     live: Arc<Mutex<Vec<ureq::Agent>>>,
 }
 
@@ -177,7 +187,7 @@ impl Agent {
         match judge(question, &answer.head) {
             Ok(judged) => Ok((judged, answer)),
             Err(failure) => {
-                answer.content.drain();
+                self.set_aside(answer.content);
                 Err(failure)
             }
         }
@@ -185,15 +195,15 @@ impl Agent {
 
     /// Asks, following redirects as the settings say. Any status is an answer.
     #[expect(clippy::missing_panics_doc, reason = "the exchange was pushed in the lines before")]
-    #[expect(clippy::disallowed_methods, reason = "the answer's timings begin here")]
+    #[expect(clippy::disallowed_methods, reason = "the answer's timings and its time limit begin here")]
     pub fn ask(&mut self, url: &Url, ask: &Ask) -> Result<Answer, Failure> {
         let start = Instant::now();
         let settings = self.client.settings.clone();
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut current = url.clone();
         loop {
-            let hop = Hop { first: url, current: &current, before: exchanges.last() };
-            let response = self.exchange(&hop, ask)?;
+            let hop = Hop { first: url, current: &current, before: exchanges.last().map(|e| &e.url) };
+            let response = self.exchange(&hop, ask, start)?;
             let exchange = exchange(&current, &response);
             let location = exchange.field("location").map(str::to_owned);
             exchanges.push(exchange);
@@ -202,15 +212,16 @@ impl Agent {
             if let Some(coding) = unknown_coding(exchanges.last().expect("one was pushed just now")) {
                 return Err(Failure::TransferCoding(coding));
             }
+            let body = response.into_body();
             let content = Content {
-                reader: response.into_body().into_reader(),
+                length: body.content_length(),
+                reader: body.into_reader(),
                 log: self.log.clone(),
                 time_left: ask.time_left,
                 stall_timeout: settings.stall_timeout,
             };
             let Some(location) = redirect else {
                 let connection = self.log.connection();
-                self.log.set_read_limit(settings.stall_timeout);
                 return Ok(Answer {
                     head: head(exchanges.last().expect("one was pushed just now")),
                     exchanges,
@@ -220,7 +231,7 @@ impl Agent {
                     peer: connection.map(|(_, peer)| peer),
                 });
             };
-            content.drain();
+            self.set_aside(content);
             if let Some(most) = settings.redirects.most
                 && exchanges.len() > most as usize
             {
@@ -230,25 +241,38 @@ impl Agent {
         }
     }
 
-    fn exchange(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
-        let first = self.send(hop, ask);
+    /// Keeps a content that nobody wants until the next request, which may find that it is all there: only then is
+    /// its connection of use. A long one costs the connection at once.
+    fn set_aside(&mut self, content: Content) {
+        self.unread =
+            Some(content).filter(|content| content.length.is_none_or(|length| length <= DRAIN_LIMIT));
+    }
+
+    fn exchange(&mut self, hop: &Hop, ask: &Ask, start: Instant) -> Result<Response<ureq::Body>, Failure> {
+        if let Some(unread) = self.unread.take() {
+            unread.drain();
+        }
+        let first = self.send(hop, ask, start);
         // The server may close an idle connection in the moment in which it is used again.
         let stale = self.log.connection().is_none() && self.log.received() == 0;
         match first {
-            Err(Failure::EmptyReply | Failure::Reset | Failure::Send(_)) if stale => self.send(hop, ask),
+            Err(Failure::EmptyReply | Failure::Reset | Failure::Send(_)) if stale => {
+                self.send(hop, ask, start)
+            }
             other => other,
         }
     }
 
-    fn send(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
+    fn send(&mut self, hop: &Hop, ask: &Ask, start: Instant) -> Result<Response<ureq::Body>, Failure> {
         let settings = self.client.settings.clone();
-        self.log.start(settings.head_timeout);
+        self.log.start();
         if self.log.is_cancelled() {
             return Err(Failure::Cancelled);
         }
         let request = request(&settings, hop, ask)?;
         let agent = self.agent_for(hop.current.scheme)?;
-        let request = agent.configure_request(request).timeout_global(ask.time_left).build();
+        let time_left = ask.time_left.map(|limit| limit.saturating_sub(start.elapsed()));
+        let request = agent.configure_request(request).timeout_global(time_left).build();
         agent.run(request).map_err(|error| match error {
             Error::Timeout(reason) => self.timed_out(reason, ask.time_left),
             other => head_failure(other, &self.log),
@@ -283,7 +307,7 @@ impl Agent {
             .timeout_connect(Some(settings.connect_timeout))
             .timeout_recv_response(Some(settings.head_timeout))
             .timeout_per_write(Some(settings.head_timeout))
-            .max_response_header_size(HEAD_LIMIT)
+            .max_response_header_size(INPUT_BUFFER)
             .input_buffer_size(INPUT_BUFFER)
             .output_buffer_size(OUTPUT_BUFFER)
             .max_idle_connections_per_host(1)
@@ -307,6 +331,8 @@ impl Agent {
 /// The content of an answer.
 pub struct Content {
     reader: ureq::BodyReader<'static>,
+    /// As the head says.
+    length: Option<u64>,
     log: Arc<WireLog>,
     time_left: Option<Duration>,
     stall_timeout: Duration,
@@ -315,6 +341,8 @@ pub struct Content {
 impl Content {
     /// Reads some bytes; 0 at the end of the content.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        // For bytes of the content: trailers and chunk sizes may come for ever.
+        self.log.set_deadline(self.stall_timeout);
         self.reader.read(buffer).map_err(|error| {
             if self.log.is_cancelled() {
                 return Failure::Cancelled;
@@ -325,6 +353,9 @@ impl Content {
                 }
                 Error::Timeout(_) => Failure::Stalled(self.stall_timeout),
                 Error::Protocol(error) => Failure::BadChunks(error.to_string()),
+                // Both in the middle of a line of the chunked coding.
+                Error::BodyStalled if self.log.has_ended() => Failure::Truncated,
+                Error::BodyStalled => Failure::BadChunks("a line is too long".to_owned()),
                 Error::Io(error) => self.log.failure().unwrap_or_else(|| match error.kind() {
                     std::io::ErrorKind::UnexpectedEof => Failure::Truncated,
                     _ => Failure::receive(&error),
@@ -345,12 +376,12 @@ impl Content {
         if self.log.is_cancelled() { Some(Failure::Cancelled) } else { self.log.failure() }
     }
 
-    /// Reads what is left of a short content, so that the connection can be used again. A long one costs the
-    /// connection instead.
-    fn drain(mut self) {
+    /// Reads what is left of a short content, so that the connection can be used again. A long or slow one costs
+    /// the connection instead.
+    pub fn drain(mut self) {
         let mut buffer = [0; 2048];
         let mut left = DRAIN_LIMIT;
-        self.log.set_read_limit(Duration::from_secs(1));
+        self.log.set_deadline(DRAIN_TIME);
         while let Ok(n @ 1..) = self.reader.read(&mut buffer) {
             left = left.saturating_sub(n as u64);
             if left == 0 {
@@ -366,13 +397,6 @@ impl std::fmt::Debug for Content {
     }
 }
 
-/// Where a request stands in a chain of redirects.
-struct Hop<'a> {
-    first: &'a Url,
-    current: &'a Url,
-    before: Option<&'a Exchange>,
-}
-
 fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
@@ -380,7 +404,7 @@ fn is_redirect(status: u16) -> bool {
 fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Failure> {
     let next = from.join(location).map_err(|error| match error {
         UrlError::Scheme(scheme) => Failure::RedirectRefused(format!("{scheme}://…")),
-        UrlError::Malformed(why) => Failure::BadHead(format!("Location is no URL: {why}")),
+        UrlError::Malformed(why) => Failure::BadLocation(why),
     })?;
     if !settings.redirects.schemes.contains(&next.scheme) {
         return Err(Failure::RedirectRefused(next.to_string()));
@@ -389,78 +413,9 @@ fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Fa
 }
 
 fn request(settings: &Settings, hop: &Hop, ask: &Ask) -> Result<Request<()>, Failure> {
-    let url = hop.current;
-    let mut fields: Vec<(String, String)> = Vec::new();
-    let mut add = |name: &str, value: String| fields.push((name.to_owned(), value));
-    let at_home = url.same_origin(hop.first) || settings.redirects.trusted;
-    if let Some(authorization) = authorization(settings, hop, at_home) {
-        add("authorization", authorization);
-    }
-    if !settings.user_agent.is_empty() {
-        add("user-agent", settings.user_agent.clone());
-    }
-    add("accept", "*/*".to_owned());
-    match hop.before {
-        Some(before) if settings.redirects.auto_referer => add("referer", before.url.to_string()),
-        _ => {
-            if let Some(referer) = &settings.referer {
-                add("referer", referer.clone());
-            }
-        }
-    }
-    for (name, value) in [("range", &ask.range), ("if-range", &ask.if_range)] {
-        if let Some(value) = value {
-            add(name, value.clone());
-        }
-    }
-    if let Some((name, value)) = &ask.condition {
-        add(name, value.clone());
-    }
-    if let Some(proxy) =
-        (settings.proxy)(url).filter(|p| p.kind == ProxyKind::Http && url.scheme == Scheme::Http)
-    {
-        if let Some(credentials) = proxy.credentials.as_ref().filter(|_| !proxy.tunnel) {
-            add("proxy-authorization", basic(credentials));
-        }
-        add("proxy-connection", "Keep-Alive".to_owned());
-    }
-    edit(&mut fields, &settings.fields, at_home);
-    let mut request = Request::get(url.to_string());
-    for (name, value) in &fields {
-        request = request.header(name, value);
-    }
+    let fields = fields(settings, hop, ask);
+    let request = fields.iter().fold(Request::get(hop.current.to_string()), |r, (n, v)| r.header(n, v));
     request.body(()).map_err(|error| Failure::Send(error.to_string()))
-}
-
-/// The user's own fields replace or remove ours. Secrets and `Host` do not travel to another origin.
-fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], at_home: bool) {
-    for edit in edits {
-        let (FieldEdit::Set(name, _) | FieldEdit::Remove(name)) = edit;
-        let own = ["authorization", "cookie", "host"].iter().any(|secret| name.eq_ignore_ascii_case(secret));
-        if own && !at_home {
-            continue;
-        }
-        fields.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
-    }
-    for edit in edits {
-        let FieldEdit::Set(name, value) = edit else { continue };
-        let own = ["authorization", "cookie", "host"].iter().any(|secret| name.eq_ignore_ascii_case(secret));
-        if !own || at_home {
-            fields.push((name.to_ascii_lowercase(), value.clone()));
-        }
-    }
-}
-
-fn authorization(settings: &Settings, hop: &Hop, at_home: bool) -> Option<String> {
-    if at_home {
-        if let Some(token) = &settings.bearer {
-            return Some(format!("Bearer {token}"));
-        }
-        if let Some(credentials) = settings.user.as_ref().or(hop.first.credentials.as_ref()) {
-            return Some(basic(credentials));
-        }
-    }
-    (settings.netrc)(hop.current).as_ref().map(basic)
 }
 
 fn exchange<B>(url: &Url, response: &Response<B>) -> Exchange {
@@ -532,12 +487,17 @@ fn head_failure(error: Error, log: &WireLog) -> Failure {
         return failure;
     }
     match error {
-        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Failure::EmptyReply,
+        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            // To the HTTP library a full buffer looks like the end of the connection.
+            let full = log.received() >= INPUT_BUFFER as u64 && !log.has_ended();
+            if full { Failure::HeadTooLarge } else { Failure::EmptyReply }
+        }
         Error::Io(error) => Failure::receive(&error),
         Error::LargeResponseHeader(..) | Error::Protocol(Proto::HttpParseTooManyHeaders) => {
             Failure::HeadTooLarge
         }
         Error::Protocol(Proto::HttpParseFail(_) | Proto::UnsupportedVersion) => Failure::NotHttp,
+        Error::Protocol(Proto::OutputOverflow) => Failure::Send("a header field is too long".to_owned()),
         Error::Protocol(error) => Failure::BadHead(error.to_string()),
         other => Failure::Send(other.to_string()),
     }

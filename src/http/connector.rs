@@ -1,8 +1,10 @@
 //! From a URL to a connected socket: names, addresses of both families at once, proxies.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -92,7 +94,7 @@ impl Dial {
         let addresses = match (found, host.parse::<IpAddr>()) {
             (Some(o), _) => o.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
             (None, Ok(ip)) => vec![SocketAddr::new(ip, port)],
-            (None, Err(_)) => look_up(host, port, deadline, self.settings.connect_timeout)?,
+            (None, Err(_)) => self.look_up(host, port, deadline)?,
         };
         let wanted = order(addresses, self.settings.family);
         match (wanted.is_empty(), host.parse::<IpAddr>()) {
@@ -104,6 +106,43 @@ impl Dial {
         }
     }
 
+    /// Asks the system, on a thread of its own because nothing ends a look-up in time.
+    #[expect(clippy::disallowed_methods, reason = "the look-up shares the connection's deadline")]
+    fn look_up(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
+        let (sender, receiver) = mpsc::channel();
+        let name = host.to_owned();
+        let thread = thread::Builder::new().spawn(move || {
+            let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+            let _ = sender.send(found); // nobody waits any longer
+        });
+        thread.map_err(|error| Failure::Connect {
+            reason: format!("no thread to resolve {host}: {}", super::failure::plain(&error)),
+        })?;
+        loop {
+            self.check(deadline)?;
+            let pause = deadline.saturating_duration_since(Instant::now()).min(CANCEL_CHECK);
+            match receiver.recv_timeout(pause) {
+                Ok(Ok(addresses)) => return Ok(addresses),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::Resolve { host: host.to_owned() });
+                }
+            }
+        }
+    }
+
+    /// Whether the connection is still wanted, and in time.
+    #[expect(clippy::disallowed_methods, reason = "connecting has a deadline")]
+    fn check(&self, deadline: Instant) -> Result<(), Failure> {
+        if self.log.is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::ConnectTimeout(self.settings.connect_timeout));
+        }
+        Ok(())
+    }
+
     /// RFC 8305: the first address is tried alone for a moment, then the next one beside it; the first
     /// connection that stands wins.
     #[expect(clippy::disallowed_methods, reason = "connecting has a deadline")]
@@ -113,13 +152,8 @@ impl Dial {
         let mut next_attempt = Instant::now();
         let mut last_error = None;
         loop {
+            self.check(deadline)?;
             let now = Instant::now();
-            if self.log.is_cancelled() {
-                return Err(Failure::Cancelled);
-            }
-            if now >= deadline {
-                return Err(Failure::ConnectTimeout(self.settings.connect_timeout));
-            }
             if waiting.is_empty() || now >= next_attempt {
                 match rest.next() {
                     Some(address) => {
@@ -171,7 +205,6 @@ impl Dial {
     }
 
     /// Asks the proxy for a way to the target, where the proxy wants to be asked.
-    #[expect(clippy::disallowed_methods, reason = "the handshake shares the connection's deadline")]
     fn through(
         &self,
         stream: &TcpStream,
@@ -183,10 +216,6 @@ impl Dial {
         if proxy.kind == ProxyKind::Http && !tunnel {
             return Ok(());
         }
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let timeouts =
-            stream.set_read_timeout(Some(left)).and_then(|()| stream.set_write_timeout(Some(left)));
-        timeouts.map_err(|e| Failure::connect(&e))?;
         let target = match proxy.kind {
             ProxyKind::Socks4 | ProxyKind::Socks5 => {
                 let resolved = self.resolve(url.host(), url.port(), deadline);
@@ -195,19 +224,54 @@ impl Dial {
             }
             ProxyKind::Http | ProxyKind::Socks4a | ProxyKind::Socks5h => Target::of(url.host(), url.port()),
         };
-        let done = proxy_handshake::run(&mut &*stream, proxy, &target, &self.settings.user_agent);
+        let mut talk = Talk { dial: self, stream, deadline, given_up: None };
+        let done = proxy_handshake::run(&mut talk, proxy, &target, &self.settings.user_agent);
         done.map_err(|error| match error {
             HandshakeError::Refused(why) if proxy.kind == ProxyKind::Http => Failure::ProxyRefused(why),
             HandshakeError::Refused(why) => Failure::SocksRefused(why),
-            HandshakeError::Io(e)
-                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
-            {
-                Failure::ConnectTimeout(self.settings.connect_timeout)
+            HandshakeError::Io(e) => talk.given_up.unwrap_or_else(|| Failure::receive(&e)),
+        })
+    }
+}
+
+/// What is said to a proxy, for as long as the connection is wanted and in time.
+struct Talk<'a> {
+    dial: &'a Dial,
+    stream: &'a TcpStream,
+    deadline: Instant,
+    given_up: Option<Failure>,
+}
+
+impl Talk<'_> {
+    /// Waits until the stream can be read from, or written to.
+    fn wait(&mut self, event: PollFlags) -> io::Result<()> {
+        loop {
+            if let Err(failure) = self.dial.check(self.deadline) {
+                self.given_up = Some(failure);
+                return Err(io::ErrorKind::TimedOut.into());
             }
-            HandshakeError::Io(e) => Failure::receive(&e),
-        })?;
-        let reset = stream.set_read_timeout(None).and_then(|()| stream.set_write_timeout(None));
-        reset.map_err(|e| Failure::connect(&e))
+            if ready(&mut [PollFd::new(self.stream, event)], CANCEL_CHECK) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Read for Talk<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait(PollFlags::IN)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Talk<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(PollFlags::OUT)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 
@@ -276,23 +340,6 @@ fn certificate_reason(reason: &rustls::CertificateError) -> String {
     }
 }
 
-/// Asks the system, on a thread of its own because nothing ends a look-up in time.
-#[expect(clippy::disallowed_methods, reason = "the look-up shares the connection's deadline")]
-fn look_up(host: &str, port: u16, deadline: Instant, timeout: Duration) -> Result<Vec<SocketAddr>, Failure> {
-    let (sender, receiver) = mpsc::channel();
-    let name = host.to_owned();
-    std::thread::spawn(move || {
-        let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        let _ = sender.send(found); // nobody waits any longer
-    });
-    let failed = || Failure::Resolve { host: host.to_owned() };
-    match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(_)) => Err(failed()),
-        Err(_) => Err(Failure::ConnectTimeout(timeout)),
-    }
-}
-
 /// Only the wanted family; both families take turns, beginning with the system's first choice (RFC 8305,
 /// section 4).
 fn order(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
@@ -318,14 +365,20 @@ fn order(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
 fn writable(sockets: &[(Socket, SocketAddr)], pause: Duration) -> Vec<usize> {
     let mut fds: Vec<PollFd> =
         sockets.iter().map(|(socket, _)| PollFd::new(socket, PollFlags::OUT)).collect();
+    if !ready(&mut fds, pause) {
+        return Vec::new();
+    }
+    (0..fds.len()).filter(|i| !fds[*i].revents().is_empty()).collect()
+}
+
+/// Whether something happened to one of the descriptors within `pause`; not when the wait was interrupted: the
+/// caller comes again.
+fn ready(fds: &mut [PollFd], pause: Duration) -> bool {
     let timeout = Timespec {
         tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(pause.subsec_nanos()),
     };
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) => (0..fds.len()).filter(|i| !fds[*i].revents().is_empty()).collect(),
-        Err(_) => Vec::new(), // interrupted: the caller comes again
-    }
+    poll(fds, Some(&timeout)).is_ok_and(|count| count > 0)
 }
 
 fn bind(socket: &Socket, interface: &Interface) -> Result<(), Failure> {

@@ -1,9 +1,14 @@
 //! Why a request did not bring what was asked for, named by what can be done about it.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
-/// What went wrong with one request to one source.
+/// The most that is shown of a text from outside, in characters.
+const LONGEST_QUOTE: usize = 200;
+
+/// What went wrong with one request to one source. Names and what the other side said
+/// are quoted short, and without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     // Before a connection.
@@ -15,21 +20,21 @@ pub enum Failure {
     Connect { reason: String },
     #[error("no connection within {} s", .0.as_secs_f32())]
     ConnectTimeout(Duration),
-    #[error("the proxy refuses: {0}")]
+    #[error("the proxy refuses: {}", quote(.0))]
     ProxyRefused(String),
-    #[error("the SOCKS proxy refuses: {0}")]
+    #[error("the SOCKS proxy refuses: {}", quote(.0))]
     SocksRefused(String),
-    #[error("the network interface cannot be used: {0}")]
+    #[error("the network interface cannot be used: {}", quote(.0))]
     Interface(String),
 
     // TLS.
-    #[error("the CA certificates cannot be used: {0}")]
+    #[error("the CA certificates cannot be used: {}", quote(.0))]
     CaFile(String),
-    #[error("the client certificate cannot be used: {0}")]
+    #[error("the client certificate cannot be used: {}", quote(.0))]
     ClientCertificate(String),
-    #[error("certificate not accepted: {0}")]
+    #[error("certificate not accepted: {}", quote(.0))]
     Certificate(String),
-    #[error("TLS handshake failed: {0}")]
+    #[error("TLS handshake failed: {}", quote(.0))]
     TlsHandshake(String),
 
     // The request and the head of the answer.
@@ -39,20 +44,22 @@ pub enum Failure {
     EmptyReply,
     #[error("the answer is not HTTP")]
     NotHttp,
-    #[error("the answer's header section makes no sense: {0}")]
+    #[error("the answer's header section makes no sense: {}", quote(.0))]
     BadHead(String),
     #[error("the answer's header section is too large")]
     HeadTooLarge,
-    #[error("unknown transfer coding {0}")]
+    #[error("unknown transfer coding {}", quote(.0))]
     TransferCoding(String),
-    #[error("the content is encoded ({0}), which was not asked for")]
+    #[error("the content is encoded ({}), which was not asked for", quote(.0))]
     ContentEncoding(String),
     #[error("HTTP status {code}")]
     Status { code: u16, retry_after: Option<Duration> },
     #[error("more than {0} redirects")]
     TooManyRedirects(u32),
-    #[error("redirected to {0}, which is not allowed")]
+    #[error("redirected to {}, which is not allowed", quote(.0))]
     RedirectRefused(String),
+    #[error("redirected to an address that cannot be used: {0}")]
+    BadLocation(&'static str),
 
     // The judgement of the answer.
     #[error("answered with other bytes than those asked for")]
@@ -73,7 +80,7 @@ pub enum Failure {
     WrongContent,
     #[error("connection closed before the end")]
     Truncated,
-    #[error("chunked content is damaged: {0}")]
+    #[error("chunked content is damaged: {}", quote(.0))]
     BadChunks(String),
     #[error("connection reset")]
     Reset,
@@ -134,6 +141,7 @@ impl Failure {
             | Self::Status { .. }
             | Self::TooManyRedirects(_)
             | Self::RedirectRefused(_)
+            | Self::BadLocation(_)
             | Self::RangeMismatch
             | Self::RangeIgnored
             | Self::RangeNotSatisfiable { .. }
@@ -179,11 +187,70 @@ impl Failure {
     }
 }
 
+/// A text from outside, fit for a line on a terminal: not too long, and without characters that give orders
+/// (control characters, and those that change the direction of writing).
+fn quote(text: &str) -> Cow<'_, str> {
+    let is_order = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let end = text.char_indices().nth(LONGEST_QUOTE).map(|(end, _)| end);
+    if end.is_none() && !text.contains(is_order) {
+        return text.into();
+    }
+    let shown = text[..end.unwrap_or(text.len())].replace(is_order, "\u{fffd}");
+    if end.is_some() { format!("{shown}…").into() } else { shown.into() }
+}
+
 /// An I/O error without Rust's `(os error N)`.
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error ") {
         Some(at) => text[..at].to_owned(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quotes_are_short_and_give_no_orders() {
+        for (text, shown) in [
+            ("gzip", "gzip"),
+            ("caf\u{e9}", "caf\u{e9}"),
+            ("\u{1b}[2Jx\r\n", "\u{fffd}[2Jx\u{fffd}\u{fffd}"),
+            ("a\u{9b}5n\u{202e}b", "a\u{fffd}5n\u{fffd}b"),
+        ] {
+            assert_eq!(quote(text), shown);
+        }
+        let long = "\u{e9}".repeat(LONGEST_QUOTE);
+        assert_eq!(quote(&long), long);
+        assert_eq!(quote(&format!("{long}x")), format!("{long}…"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_of_a_server_makes_a_long_line_or_gives_orders(text in "(?s).{0,300}") {
+            for failure in [
+                Failure::ProxyRefused(text.clone()),
+                Failure::SocksRefused(text.clone()),
+                Failure::Interface(text.clone()),
+                Failure::CaFile(text.clone()),
+                Failure::ClientCertificate(text.clone()),
+                Failure::Certificate(text.clone()),
+                Failure::TlsHandshake(text.clone()),
+                Failure::BadHead(text.clone()),
+                Failure::TransferCoding(text.clone()),
+                Failure::ContentEncoding(text.clone()),
+                Failure::RedirectRefused(text.clone()),
+                Failure::BadChunks(text.clone()),
+            ] {
+                let shown = failure.to_string();
+                prop_assert!(shown.chars().count() < 300 && !shown.contains(char::is_control), "{}", shown);
+            }
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! One HTTP request and the judgement of its answer. Knows nothing of mirrors.
 //!
-//! Pure: [`url`], [`range`], [`failure`], [`response`]. With I/O: [`settings`] (read once), [`agent`] (one
+//! Pure: [`url`], [`range`], [`failure`], [`response`], `fields`. With I/O: [`settings`] (read once), [`agent`] (one
 //! request after another to one source), `connector` and `wire` (sockets, proxies). Only `agent`,
 //! `connector`, `tls` and `wire` name the HTTP library.
 
 pub mod agent;
 mod connector;
 pub mod failure;
+mod fields;
 mod proxy_handshake;
 pub mod range;
 pub mod response;

@@ -77,11 +77,11 @@ fn connect(
     // Byte by byte: what follows the head belongs to the tunnel.
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if stream.read(&mut byte)? == 0 {
-            return Err(HandshakeError::Refused("it closed the connection".to_owned()));
-        }
-        answer.push(byte[0]);
+        let [byte] = read(stream).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => HandshakeError::Refused("it closed the connection".to_owned()),
+            _ => error.into(),
+        })?;
+        answer.push(byte);
         if answer.len() > HEAD_LIMIT {
             return Err(HandshakeError::Refused("its answer has no end".to_owned()));
         }

@@ -50,6 +50,13 @@ pub enum FieldEdit {
     Remove(String),
 }
 
+impl FieldEdit {
+    pub fn name(&self) -> &str {
+        let (Self::Set(name, _) | Self::Remove(name)) = self;
+        name
+    }
+}
+
 /// Which addresses may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
@@ -106,7 +113,8 @@ pub struct Redirects {
     pub most: Option<u32>,
     /// Schemes that a redirect may lead to.
     pub schemes: Vec<Scheme>,
-    /// Send the credentials to other hosts, too (`--location-trusted`).
+    /// What may be told to the server asked may be told to those that it redirects to, too
+    /// (`--location-trusted`).
     pub trusted: bool,
     /// `Referer` of the redirected request is the URL before (`-e ';auto'`).
     pub auto_referer: bool,
@@ -118,13 +126,18 @@ type PerUrl<T> = Arc<dyn Fn(&Url) -> Option<T> + Send + Sync>;
 pub struct Settings {
     /// Empty: no `User-Agent` field.
     pub user_agent: String,
+    /// The URLs of the command line. What else it says of a login (`user`, `bearer`, some of `fields`) is for
+    /// their origins, and for no other mirror.
+    pub home: Vec<Url>,
+    /// `Authorization`, `Cookie` and `Host` are sent home only.
     pub fields: Vec<FieldEdit>,
     pub referer: Option<String>,
-    /// `-u`: for the hosts of the URLs given, not for those that a redirect leads to. A URL's own come first.
+    /// `-u`, sent home only. As in curl, it is preferred to the user in a URL.
     pub user: Option<Credentials>,
-    /// What `.netrc` says of a host.
+    /// What `.netrc` says of a host. It files passwords under hosts, not under ports: as in curl, they are sent to
+    /// any port of that host, and those under `default` to every host that has no entry.
     pub netrc: PerUrl<Credentials>,
-    /// `--oauth2-bearer`.
+    /// `--oauth2-bearer`, sent home only.
     pub bearer: Option<String>,
     pub proxy: PerUrl<Proxy>,
     pub redirects: Redirects,
@@ -146,6 +159,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             user_agent: concat!("racefetch/", env!("CARGO_PKG_VERSION")).to_owned(),
+            home: Vec::new(),
             fields: Vec::new(),
             referer: None,
             user: None,

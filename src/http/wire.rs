@@ -27,14 +27,17 @@ struct WireState {
     /// Why no connection came about, or why the connection ended.
     failure: Option<Failure>,
     connected: Option<(Instant, SocketAddr)>,
-    /// The limit for the next reads.
-    read_limit: Option<Duration>,
+    /// When there must be content, however much else comes. None while a head is awaited, whose time the HTTP
+    /// library measures.
+    deadline: Option<Instant>,
+    /// The peer has sent its last byte.
+    ended: bool,
 }
 
 impl WireLog {
     /// Forgets the request before.
-    pub(super) fn start(&self, read_limit: Duration) {
-        *self.lock() = WireState { read_limit: Some(read_limit), ..WireState::default() };
+    pub(super) fn start(&self) {
+        *self.lock() = WireState::default();
         self.received.store(0, Ordering::Relaxed);
         self.bulk.store(false, Ordering::Relaxed);
     }
@@ -44,8 +47,10 @@ impl WireLog {
         self.bulk.store(bulk, Ordering::Relaxed);
     }
 
-    pub(super) fn set_read_limit(&self, limit: Duration) {
-        self.lock().read_limit = Some(limit);
+    /// There must be content within this time.
+    #[expect(clippy::disallowed_methods, reason = "reading has a deadline")]
+    pub(super) fn set_deadline(&self, limit: Duration) {
+        self.lock().deadline = Instant::now().checked_add(limit);
     }
 
     /// The first failure is the cause; later ones are its consequences.
@@ -59,6 +64,11 @@ impl WireLog {
 
     pub(super) fn connected(&self, at: Instant, peer: SocketAddr) {
         self.lock().connected = Some((at, peer));
+    }
+
+    /// Whether the peer has sent its last byte.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended
     }
 
     /// When and to whom the request's own connection was made; none when one was used again.
@@ -79,8 +89,10 @@ impl WireLog {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    fn read_limit(&self) -> Option<Duration> {
-        self.lock().read_limit
+    /// Time left until there must be content.
+    #[expect(clippy::disallowed_methods, reason = "reading has a deadline")]
+    fn time_left(&self) -> Option<Duration> {
+        self.lock().deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, WireState> {
@@ -194,9 +206,14 @@ impl Transport for Wire {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let timeout = timeout.for_read();
-        let own = self.log.read_limit();
+        let own = self.log.time_left();
         let theirs = timeout.not_zero().map(|limit| *limit);
         let limit = own.into_iter().chain(theirs).min();
+        let reason = if own == limit { Timeout::PerRead } else { timeout.reason };
+        if limit.is_some_and(|limit| limit.is_zero()) {
+            return Err(Error::Timeout(reason));
+        }
+        let limit = limit.map(round_up);
         if limit != self.read_timeout {
             self.socket.0.set_read_timeout(limit)?;
             self.read_timeout = limit;
@@ -204,7 +221,6 @@ impl Transport for Wire {
         let amount = match self.receive() {
             Ok(amount) => amount,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                let reason = if own == limit { Timeout::PerRead } else { timeout.reason };
                 return Err(Error::Timeout(reason));
             }
             Err(error) => {
@@ -212,6 +228,9 @@ impl Transport for Wire {
                 return Err(Error::Io(error));
             }
         };
+        if amount == 0 && !self.buffers.input_append_buf().is_empty() {
+            self.log.lock().ended = true;
+        }
         self.buffers.input_appended(amount);
         self.drained = amount < ENOUGH;
         self.log.received.fetch_add(amount as u64, Ordering::Relaxed);
@@ -228,6 +247,13 @@ impl Transport for Wire {
             matches!((&mut &*stream).read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         quiet && stream.set_nonblocking(false).is_ok()
     }
+}
+
+/// To whole hundredths of a second, so that the same time-out serves many reads: setting one is a system call.
+fn round_up(limit: Duration) -> Duration {
+    let step = Duration::from_millis(10).as_nanos();
+    let rounded = limit.as_nanos().div_ceil(step).saturating_mul(step);
+    Duration::from_nanos(u64::try_from(rounded).unwrap_or(u64::MAX))
 }
 
 impl std::fmt::Debug for Wire {

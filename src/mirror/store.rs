@@ -9,7 +9,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 
 use fs2::FileExt;
 use rustix::fs::{Access, Mode, OFlags, access, fchmod, fchown};
-use rustix::io::Errno;
 use rustix::process::{Gid, geteuid};
 
 use super::event::Delta;
 use super::format::{self, Content, SIZE_MAX, VERSION};
 use super::location::{Facts, Folder, Location, SYSTEM_FOLDER, choose};
 use super::stats::State;
+use crate::files;
 
 /// How long a fetch waits for its turn to record what happened. A turn takes some milliseconds.
 pub const LOCK_BUDGET: Duration = Duration::from_secs(2);
@@ -123,31 +123,17 @@ impl Store {
             return Ok(None);
         }
         self.make_folder().map_err(|source| self.error("make the folder of", source))?;
-        let _lock = self.lock(self.lock_budget)?;
-        let (mut state, warning) = self.newest()?;
+        let turn = self.lock(self.lock_budget)?;
+        let (mut state, warning) = turn.newest()?;
         state.apply_all(deltas);
         state.prune(now);
-        self.replace(&state).map_err(|source| self.error("write", source))?;
+        turn.replace(&state).map_err(|source| self.error("write", source))?;
         Ok(warning)
-    }
-
-    /// What the file holds, for a change. To be called under the lock.
-    fn newest(&self) -> Result<(State, Option<Warning>), StoreError> {
-        let file = self.file().to_owned();
-        match self.read().map_err(|source| self.error("read", source))? {
-            None => Ok((State::default(), None)),
-            Some(Content::State(state)) => Ok((state, None)),
-            Some(Content::Newer { version, .. }) => Err(StoreError::Newer { file, version }),
-            Some(Content::Broken(why)) => {
-                let to = self.set_aside().map_err(|source| self.error("move away the broken", source))?;
-                Ok((State::default(), Some(Warning::SetAside { file, to, why })))
-            }
-        }
     }
 
     /// Moves a broken file away, if it is still broken when nobody else can change it.
     fn recover(&self, why: String) -> (State, Vec<Warning>) {
-        let recovered = self.lock(self.lock_budget).and_then(|_lock| self.newest());
+        let recovered = self.lock(self.lock_budget).and_then(|turn| turn.newest());
         match recovered {
             Ok((state, warning)) => (state, warning.into_iter().collect()),
             Err(_) => (State::default(), vec![Warning::Broken { file: self.file().to_owned(), why }]),
@@ -156,99 +142,43 @@ impl Store {
 
     /// None when there is no file, or an empty one: that holds nothing that could be lost.
     fn read(&self) -> io::Result<Option<Content>> {
-        // A FIFO must not keep a fetch waiting.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match open(self.file(), flags) {
+        match self.open_folder() {
+            Ok(folder) => self.read_in(&folder),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_in(&self, folder: &files::Folder) -> io::Result<Option<Content>> {
+        let file = match folder.open_file(self.file_name(), OFlags::RDONLY) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let size = regular(&file)?.len();
-        let mut text = Vec::new();
-        if size <= SIZE_MAX {
-            text.reserve_exact(usize::try_from(size).unwrap_or_default() + 1);
-            (&file).take(SIZE_MAX + 1).read_to_end(&mut text)?;
-        }
-        if size.max(text.len() as u64) > SIZE_MAX {
-            return Ok(Some(Content::Broken(format!("more than {} MiB", SIZE_MAX >> 20))));
-        }
-        Ok((!text.is_empty()).then(|| format::read(&text)))
-    }
-
-    /// Under the lock: writes a new file and puts it in the place of the old one.
-    fn replace(&self, state: &State) -> io::Result<()> {
-        let text = format::write(state)?;
-        if text.len() as u64 > SIZE_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.remove_left_over();
-        let (mut file, path) = self.create_temporary()?;
-        let written = file
-            .write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&path, self.file()));
-        if written.is_err() {
-            let _ = fs::remove_file(&path); // the next one that writes removes it
-        }
-        written
-    }
-
-    fn create_temporary(&self) -> io::Result<(File, PathBuf)> {
-        for number in 0..100 {
-            let path = self.beside(&format!(".tmp-{}-{number}", std::process::id()));
-            match create_new(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-                Ok(file) => {
-                    self.share(&file);
-                    return Ok((file, path));
-                }
+        match files::read_all(&file, SIZE_MAX) {
+            Ok(text) => Ok((!text.is_empty()).then(|| format::read(&text))),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Ok(Some(Content::Broken(format!("more than {} MiB", SIZE_MAX >> 20))))
             }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
-    }
-
-    /// Removes the temporary files of processes that were killed: whoever has the lock is the only one that
-    /// has a temporary file.
-    fn remove_left_over(&self) {
-        let prefix = with_suffix(self.file_name(), ".tmp-");
-        let Ok(entries) = fs::read_dir(self.folder()) else { return };
-        for entry in entries.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
-                let _ = fs::remove_file(entry.path()); // it is only untidy
-            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Under the lock: moves the state file to a name that was free.
-    fn set_aside(&self) -> io::Result<PathBuf> {
-        for number in 1..1000 {
-            let path = self.beside(&format!(".broken-{number}"));
-            match fs::symlink_metadata(&path) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::rename(self.file(), &path)?;
-                    return Ok(path);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are too many broken ones already"))
-    }
-
-    /// Takes the lock, which lasts until the file is dropped.
-    fn lock(&self, budget: Duration) -> Result<File, StoreError> {
+    /// Takes the lock.
+    fn lock(&self, budget: Duration) -> Result<Turn<'_>, StoreError> {
         if self.file().file_name().is_none() {
             return Err(self.error("write", io::Error::other("the path names no file")));
         }
-        let path = self.beside(".lock");
+        let failed = |source| self.error("lock", source);
+        let name = self.with_suffix(".lock");
         let deadline = now() + budget;
         loop {
-            let side_car = self.open_side_car(&path).map_err(|source| self.error("lock", source))?;
+            let folder = self.open_folder().map_err(failed)?;
+            let side_car = open_side_car(&folder, &name).map_err(failed)?;
             let left = deadline.saturating_duration_since(now());
-            let locked = lock_within(side_car, left).map_err(|source| self.error("lock", source))?;
-            match locked {
-                Some(side_car) if is_at(&side_car, &path) => return Ok(side_car),
+            let locked = lock_within(side_car, left).map_err(failed)?;
+            match locked.map(|side_car| Turn { store: self, folder, side_car }) {
+                Some(turn) if turn.is_current() => return Ok(turn),
                 // Somebody has removed it meanwhile; others may have locked its successor.
                 Some(_) if now() < deadline => {}
                 Some(_) | None => return Err(StoreError::Busy { file: self.file().to_owned(), budget }),
@@ -256,41 +186,20 @@ impl Store {
         }
     }
 
-    fn open_side_car(&self, path: &Path) -> io::Result<File> {
-        match create_new(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            Err(error) => return Err(error),
-            Ok(file) => {
-                self.share(&file);
-                return Ok(file);
-            }
-        }
-        let common = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        // Only NFS demands that what is locked can be written.
-        let file = open(path, OFlags::RDWR | common).or_else(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => open(path, OFlags::RDONLY | common),
-            _ => Err(error),
-        })?;
-        regular(&file)?;
-        Ok(file)
-    }
-
-    /// Lets everybody in the folder's group read and write a file that was made here, whatever the umask:
-    /// root and the user portage take turns. Best effort: not all file systems know groups and modes.
-    fn share(&self, file: &File) {
-        if let Ok(folder) = fs::metadata(self.folder()) {
-            let _ = fchown(file, None, Some(Gid::from_raw(folder.gid())));
-        }
-        let _ = fchmod(file, Mode::from_raw_mode(0o664));
-    }
-
     fn make_folder(&self) -> io::Result<()> {
         let folder = self.folder();
         match self.location.folder {
             Folder::MustExist => Ok(()),
             Folder::Private => DirBuilder::new().recursive(true).mode(0o700).create(folder),
-            Folder::LikeParent => make_like_parent(folder),
+            Folder::LikeParent => files::Folder::make_like_parent(folder).map(drop),
+        }
+    }
+
+    fn open_folder(&self) -> io::Result<files::Folder> {
+        match self.location.folder {
+            Folder::MustExist | Folder::Private => files::Folder::open(self.folder()),
+            // It lies where others can put a link in its place.
+            Folder::LikeParent => files::Folder::open_no_link(self.folder()),
         }
     }
 
@@ -306,13 +215,97 @@ impl Store {
         self.file().file_name().unwrap_or_default()
     }
 
-    /// The path of a file that belongs to the state file.
-    fn beside(&self, suffix: &str) -> PathBuf {
-        self.folder().join(with_suffix(self.file_name(), suffix))
+    /// The name of a file that belongs to the state file.
+    fn with_suffix(&self, suffix: &str) -> OsString {
+        let mut name = self.file_name().to_owned();
+        name.push(suffix);
+        name
     }
 
     fn error(&self, action: &'static str, source: io::Error) -> StoreError {
         StoreError::Io { action, path: self.file().to_owned(), source }
+    }
+}
+
+/// The right to change the state file, which lasts until this is dropped.
+struct Turn<'a> {
+    store: &'a Store,
+    folder: files::Folder,
+    /// Locked.
+    side_car: File,
+}
+
+impl Turn<'_> {
+    /// Whether the side-car is still the one that others will lock.
+    fn is_current(&self) -> bool {
+        self.folder.is_at(&self.side_car, &self.store.with_suffix(".lock"))
+    }
+
+    /// What the file holds, for a change.
+    fn newest(&self) -> Result<(State, Option<Warning>), StoreError> {
+        let store = self.store;
+        let file = store.file().to_owned();
+        match store.read_in(&self.folder).map_err(|source| store.error("read", source))? {
+            None => Ok((State::default(), None)),
+            Some(Content::State(state)) => Ok((state, None)),
+            Some(Content::Newer { version, .. }) => Err(StoreError::Newer { file, version }),
+            Some(Content::Broken(why)) => {
+                let to = self.set_aside().map_err(|source| store.error("move away the broken", source))?;
+                Ok((State::default(), Some(Warning::SetAside { file, to, why })))
+            }
+        }
+    }
+
+    /// Writes a new file and puts it in the place of the old one.
+    fn replace(&self, state: &State) -> io::Result<()> {
+        let text = format::write(state)?;
+        if text.len() as u64 > SIZE_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.remove_left_over();
+        let (mut file, name) = self.create_temporary()?;
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| self.folder.rename(&name, self.store.file_name()));
+        if written.is_err() {
+            let _ = self.folder.remove_file(&name); // the next one that writes removes it
+        }
+        written
+    }
+
+    fn create_temporary(&self) -> io::Result<(File, OsString)> {
+        for number in 0..100 {
+            let name = self.store.with_suffix(&format!(".tmp-{}-{number}", std::process::id()));
+            match create_shared(&self.folder, &name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return Ok((created?, name)),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Removes the temporary files of processes that were killed: whoever has the lock is the only one that
+    /// has a temporary file.
+    fn remove_left_over(&self) {
+        let prefix = self.store.with_suffix(".tmp-");
+        for name in self.folder.names().unwrap_or_default() {
+            if name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+                let _ = self.folder.remove_file(&name); // it is only untidy
+            }
+        }
+    }
+
+    /// Moves the state file to a name that was free.
+    fn set_aside(&self) -> io::Result<PathBuf> {
+        for number in 1..1000 {
+            let name = self.store.with_suffix(&format!(".broken-{number}"));
+            if !self.folder.has(&name)? {
+                self.folder.rename(self.store.file_name(), &name)?;
+                return Ok(self.store.folder().join(name));
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are too many broken ones already"))
     }
 }
 
@@ -340,46 +333,28 @@ fn is_own(folder: &Path) -> bool {
         && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
-/// Makes a folder, if it does not exist, for those who can use the folder that it lies in.
-fn make_like_parent(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        made => made?,
+fn open_side_car(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
+    match create_shared(folder, name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        created => return created,
     }
-    // Others may have put something else there meanwhile: what is opened must be what was made.
-    let made = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
-    if made.metadata()?.uid() != geteuid().as_raw() {
-        return Err(io::ErrorKind::PermissionDenied.into());
+    // Only NFS demands that what is locked can be written.
+    folder.open_file(name, OFlags::RDWR).or_else(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => folder.open_file(name, OFlags::RDONLY),
+        _ => Err(error),
+    })
+}
+
+/// Makes a file that everybody in the folder's group can read and write, whatever the umask: root and the user
+/// portage take turns. Best effort: not all file systems know groups and modes.
+fn create_shared(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
+    let file = folder.create_file(name, 0o600)?;
+    if let Ok(folder) = folder.metadata() {
+        let _ = fchown(&file, None, Some(Gid::from_raw(folder.gid())));
     }
-    let parent = fs::metadata(folder.parent().unwrap_or(folder))?;
-    let _ = fchown(&made, None, Some(Gid::from_raw(parent.gid()))); // fails unless one is in that group
-    fchmod(&made, Mode::from_raw_mode(parent.mode() & 0o2775 | 0o700))?;
-    Ok(())
-}
-
-fn open(path: &Path, flags: OFlags) -> io::Result<File> {
-    match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(fd) => Ok(fd.into()),
-        Err(Errno::LOOP) => Err(io::Error::other("it is a symbolic link, which racefetch does not follow")),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A file that did not exist before. `O_EXCL` follows no symbolic link.
-fn create_new(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?.into())
-}
-
-fn regular(file: &File) -> io::Result<fs::Metadata> {
-    let metadata = file.metadata()?;
-    if metadata.is_file() { Ok(metadata) } else { Err(io::Error::other("it is not a regular file")) }
-}
-
-/// Whether a path leads to that very file.
-fn is_at(file: &File, path: &Path) -> bool {
-    let (Ok(file), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
-    (file.dev(), file.ino()) == (there.dev(), there.ino())
+    let _ = fchmod(&file, Mode::from_raw_mode(0o664));
+    Ok(file)
 }
 
 /// Locks a file, or gives up when others had it all the time.
@@ -408,12 +383,6 @@ fn wait_for_lock(file: &File) -> io::Result<()> {
             done => return done,
         }
     }
-}
-
-fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
-    let mut name = name.to_owned();
-    name.push(suffix);
-    name
 }
 
 #[expect(

@@ -48,13 +48,15 @@ pub fn without_query(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// The URI as it may be shown or stored: `***` in place of its userinfo, which may be a password or a token.
+/// The URI as it may be shown or stored: `***` in place of its userinfo, which may be a password or a token. In a
+/// text that is no `http` or `https` URI a password may end anywhere: at the last `@`, to be safe.
 pub fn redact(uri: &str) -> String {
-    let Some((scheme, hierarchical)) = uri.split_once("://") else { return uri.to_owned() };
-    let authority = authority_of(hierarchical);
-    match authority.rsplit_once('@') {
-        Some((userinfo, _)) => format!("{scheme}://***{}", &hierarchical[userinfo.len()..]),
-        None => uri.to_owned(),
+    match HttpUri::parse(uri) {
+        Ok(parts) => match parts.userinfo {
+            Some(userinfo) => uri.replacen(&format!("//{userinfo}@"), "//***@", 1),
+            None => uri.to_owned(),
+        },
+        Err(_) => redact_malformed(uri),
     }
 }
 
@@ -139,9 +141,13 @@ impl<'u> HttpUri<'u> {
     }
 }
 
-/// In a URI that cannot be read the password may end anywhere.
 fn redact_malformed(uri: &str) -> String {
-    uri.rsplit_once('@').map_or_else(|| uri.to_owned(), |(_, rest)| format!("***@{rest}"))
+    let Some((secret, rest)) = uri.rsplit_once('@') else { return uri.to_owned() };
+    let is_scheme = |text: &&str| text.bytes().all(|octet| octet.is_ascii_alphabetic());
+    match secret.split_once("://").map(|(scheme, _)| scheme).filter(is_scheme) {
+        Some(scheme) => format!("{scheme}://***@{rest}"),
+        None => format!("***@{rest}"),
+    }
 }
 
 /// The first octet of a percent-encoded text, and how many of its bytes stand for it.
@@ -219,7 +225,13 @@ mod tests {
             ("https://me:secret@h/x", "https://***@h/x"),
             ("https://token@h", "https://***@h"),
             ("https://me:se@cret@h:8080/x", "https://***@h:8080/x"),
-            ("mailto:me@h", "mailto:me@h"),
+            ("https://https@h", "https://***@h"),
+            ("mailto:me@h", "***@h"),
+            ("ftp://me:secret@h/x", "ftp://***@h/x"),
+            ("me:secret@h:99999/x", "***@h:99999/x"),
+            ("http:/me:secret@h/x", "***@h/x"),
+            ("http://me:se/cret@h/x", "http://***@h/x"),
+            ("http://me:se#c@ret@h/x", "http://***@h/x"),
         ] {
             assert_eq!(redact(uri), shown);
         }

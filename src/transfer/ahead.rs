@@ -1,98 +1,103 @@
-//! The side file: bytes that arrived before their turn, and a journal of which.
+//! The side file: bytes that arrived before their turn, each at its own offset.
 //!
-//! The journal is text, one record a line, only ever appended to: `+ FIRST END` after those bytes were written,
-//! `- FIRST END` before they are given up. A process that is killed between two steps leaves at worst bytes that
-//! no record names. A torn last line is passed over.
+//! It lies in a folder beside FILE, with a [`Journal`] of what is in it, so that a later process can take it over.
+//! Others may be able to write to that folder. So what is taken over is this user's own, and has no second name
+//! somewhere else: a link would make somebody's file part of the distfile, and holes in it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+mod journal;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
+use rustix::process::geteuid;
 
 use super::segments::Segments;
 use super::sink::SinkError;
+use crate::files::Folder;
 use crate::http::ByteRange;
+use journal::Journal;
 
 const FOLDER: &str = ".racefetch";
-const HEADER: &str = "racefetch ahead 1";
-/// Side files that nobody took over for so long are removed.
-const KEEP: Duration = Duration::from_secs(14 * 24 * 3600);
-/// A journal longer than this is not read, in bytes.
-const JOURNAL_LIMIT: u64 = 16 * 1024 * 1024;
+/// Side files that nobody took over for so long are removed, in seconds.
+const KEEP: u64 = 14 * 24 * 3600;
 
 #[derive(Debug)]
 pub(super) struct Ahead {
-    paths: Paths,
     file: File,
-    journal: File,
     held: Segments,
+    /// Where it lies.
+    path: PathBuf,
+    /// None: it has no name either, and ends with this process.
+    named: Option<Named>,
 }
 
-#[derive(Clone, Debug)]
-struct Paths {
-    folder: PathBuf,
-    bytes: PathBuf,
-    journal: PathBuf,
+#[derive(Debug)]
+struct Named {
+    folder: Folder,
+    names: Names,
+    journal: Journal,
 }
 
-impl Paths {
+/// The names of what belongs to one FILE.
+#[derive(Debug)]
+struct Names {
+    bytes: OsString,
+    journal: OsString,
+    /// The journal that is about to replace the other one.
+    draft: OsString,
+}
+
+impl Names {
     fn of(file: &Path) -> Self {
-        let folder = file.parent().unwrap_or(Path::new("")).join(FOLDER);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let name = name.strip_suffix(".__download__").unwrap_or(&name);
         Self {
-            bytes: folder.join(format!("{name}.ahead")),
-            journal: folder.join(format!("{name}.journal")),
-            folder,
+            bytes: format!("{name}.ahead").into(),
+            journal: format!("{name}.journal").into(),
+            draft: format!("{name}.journal-draft").into(),
         }
     }
 }
 
 impl Ahead {
-    /// A new, empty side file for `file`.
+    /// A new, empty side file for `file`. Where the folder for it cannot be used, because it is a link or somebody
+    /// else's, it gets no name: a fetch shall not fail because of that.
     pub(super) fn create(file: &Path, identity: &str) -> Result<Self, SinkError> {
-        let paths = Paths::of(file);
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |e: io::Error| SinkError::new(&path, &e)
-        };
-        match fs::create_dir(&paths.folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed(&paths.folder)(error));
-            }
-            _ => sweep(&paths.folder),
+        let held = Segments::new();
+        let names = Names::of(file);
+        if let Ok((bytes, named)) = create_named(&folder_of(file), names, identity) {
+            return Ok(Self { file: bytes, held, path: file.to_owned(), named: Some(named) });
         }
-        let open = |path: &Path| {
-            let _ = fs::remove_file(path); // whatever lies there is not for this file
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create_new(true).mode(0o664).open(path).map_err(failed(path))
-        };
-        let (bytes, mut journal) = (open(&paths.bytes)?, open(&paths.journal)?);
-        writeln!(journal, "{HEADER} {identity}").map_err(failed(&paths.journal))?;
-        Ok(Self { paths, file: bytes, journal, held: Segments::new() })
+        let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)) {
+            Ok(bytes) => Ok(Self { file: bytes.into(), held, path: file.to_owned(), named: None }),
+            Err(error) => Err(SinkError::new(folder, &error.into())),
+        }
     }
 
-    /// What an earlier process left for the same `identity`. Anything unfit is passed over.
+    /// What an earlier process left for the same `identity`. Anything unfit is removed: nobody else would come for
+    /// it.
     pub(super) fn take_over(file: &Path, identity: &str) -> Option<Self> {
-        let paths = Paths::of(file);
-        let open = |path: &Path| {
-            let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-            OpenOptions::new()
-                .read(true)
-                .append(path == paths.journal)
-                .write(true)
-                .custom_flags(no_follow)
-                .open(path)
+        let names = Names::of(file);
+        let folder = Folder::open_no_link(&folder_of(file)).ok()?;
+        let read = || {
+            let bytes = open_own(&folder, &names.bytes, OFlags::empty())?;
+            let journal = open_own(&folder, &names.journal, OFlags::APPEND)?;
+            let size = bytes.metadata()?.len();
+            io::Result::Ok((bytes, size, Journal::read(journal, identity)?))
         };
-        let (bytes, mut journal) = (open(&paths.bytes).ok()?, open(&paths.journal).ok()?);
-        let mut text = String::new();
-        (&mut journal).take(JOURNAL_LIMIT).read_to_string(&mut text).ok()?;
-        let mut held = parse(&text, identity)?;
-        held.remove(ByteRange::new(bytes.metadata().ok()?.len(), u64::MAX));
-        (!held.is_empty()).then_some(Self { paths, file: bytes, journal, held })
+        let Ok((bytes, size, (journal, mut held))) = read() else {
+            remove(&folder, &names, file);
+            return None;
+        };
+        held.remove(ByteRange::new(size, u64::MAX));
+        Some(Self { file: bytes, held, path: file.to_owned(), named: Some(Named { folder, names, journal }) })
     }
 
     pub(super) fn held(&self) -> &Segments {
@@ -100,74 +105,93 @@ impl Ahead {
     }
 
     pub(super) fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), SinkError> {
-        self.file.write_all_at(bytes, first).map_err(|e| SinkError::new(&self.paths.bytes, &e))?;
+        self.file.write_all_at(bytes, first).map_err(|error| self.error(&error))?;
         let range = ByteRange::new(first, first + bytes.len() as u64);
-        self.record('+', range)?;
         self.held.insert(range);
-        Ok(())
+        self.record('+', range)
     }
 
     pub(super) fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), SinkError> {
-        self.file.read_exact_at(buffer, first).map_err(|e| SinkError::new(&self.paths.bytes, &e))
+        self.file.read_exact_at(buffer, first).map_err(|error| self.error(&error))
     }
 
     /// Gives up bytes, and the space that they take.
     pub(super) fn forget(&mut self, range: ByteRange) -> Result<(), SinkError> {
-        for range in self.held.intersection(range).iter() {
+        let given_up = self.held.intersection(range);
+        self.held.remove(range);
+        for range in given_up.iter() {
             self.record('-', range)?;
             // Not every file system can; the space is free when the file is removed.
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             let _ = fallocate(&self.file, flags, range.first, range.len());
         }
-        self.held.remove(range);
         Ok(())
     }
 
     /// Removes the side file, its journal, and the folder when it is empty.
     pub(super) fn remove(self) {
-        let _ = fs::remove_file(&self.paths.bytes);
-        let _ = fs::remove_file(&self.paths.journal);
-        let _ = fs::remove_dir(&self.paths.folder);
+        if let Some(named) = &self.named {
+            remove(&named.folder, &named.names, &self.path);
+        }
     }
 
     fn record(&mut self, sign: char, range: ByteRange) -> Result<(), SinkError> {
-        let line = format!("{sign} {} {}\n", range.first, range.end);
-        self.journal.write_all(line.as_bytes()).map_err(|e| SinkError::new(&self.paths.journal, &e))
+        let Some(Named { folder, names, journal }) = &mut self.named else { return Ok(()) };
+        let recorded = journal.record(sign, range);
+        if journal.is_long() {
+            // Failing that, the long one is as good.
+            let _ = journal.shorten(&self.held, folder, &names.draft, &names.journal);
+        }
+        recorded.map_err(|error| self.error(&error))
+    }
+
+    fn error(&self, error: &io::Error) -> SinkError {
+        match &self.named {
+            Some(named) => SinkError::new(&folder_of(&self.path).join(&named.names.bytes), error),
+            None => SinkError::new(&self.path, error),
+        }
     }
 }
 
-/// What a journal says is there; none when it is not one for this `identity`.
-fn parse(text: &str, identity: &str) -> Option<Segments> {
-    let mut lines = text.split_inclusive('\n');
-    if lines.next()? != format!("{HEADER} {identity}\n") {
-        return None;
-    }
-    let mut held = Segments::new();
-    for line in lines {
-        let Some((sign, range)) = record(line) else { break };
-        if sign == "+" { held.insert(range) } else { held.remove(range) }
-    }
-    Some(held)
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(FOLDER)
 }
 
-fn record(line: &str) -> Option<(&str, ByteRange)> {
-    let mut words = line.strip_suffix('\n')?.split(' ');
-    let sign = words.next().filter(|sign| matches!(*sign, "+" | "-"))?;
-    let (first, end) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    (first <= end && words.next().is_none()).then_some((sign, ByteRange { first, end }))
+fn create_named(folder: &Path, names: Names, identity: &str) -> io::Result<(File, Named)> {
+    let folder = Folder::make_like_parent(folder)?;
+    sweep(&folder);
+    let create = |name: &OsStr| {
+        let _ = folder.remove_file(name); // whatever lies there is not for this file
+        folder.create_file(name, 0o664)
+    };
+    let (bytes, journal) = (create(&names.bytes)?, create(&names.journal)?);
+    let journal = Journal::begin(journal, identity)?;
+    Ok((bytes, Named { folder, names, journal }))
+}
+
+fn open_own(folder: &Folder, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    let file = folder.open_file(name, OFlags::RDWR | flags)?;
+    let metadata = file.metadata()?;
+    let own = metadata.uid() == geteuid().as_raw() && metadata.nlink() == 1;
+    if own { Ok(file) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+fn remove(folder: &Folder, names: &Names, file: &Path) {
+    for name in [&names.bytes, &names.journal, &names.draft] {
+        let _ = folder.remove_file(name);
+    }
+    let _ = fs::remove_dir(folder_of(file));
 }
 
 /// Removes side files that nobody wants any longer.
 #[expect(clippy::disallowed_methods, reason = "the age of files counts from now")]
-fn sweep(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let ours = path.extension().is_some_and(|e| e == "ahead" || e == "journal");
-        let modified = entry.metadata().and_then(|m| m.modified());
-        let age = modified.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        if ours && age.is_some_and(|age| age > KEEP) {
-            let _ = fs::remove_file(path);
+fn sweep(folder: &Folder) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    for name in folder.names().unwrap_or_default() {
+        let extension = Path::new(&name).extension().unwrap_or_default();
+        let ours = ["ahead", "journal", "journal-draft"].iter().any(|ours| extension == *ours);
+        if ours && folder.modified(&name).is_ok_and(|at| now.saturating_sub(at) > KEEP) {
+            let _ = folder.remove_file(&name);
         }
     }
 }
@@ -175,21 +199,61 @@ fn sweep(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
+    /// However much was written and given up, the journal stays short, and says what is held.
     #[test]
-    fn a_torn_journal_says_what_it_can() {
-        let text = format!("{HEADER} x\n+ 10 20\n+ 30 40\n- 12 14\n+ 50 6");
-        let held: Vec<ByteRange> = parse(&text, "x").unwrap().iter().collect();
-        assert_eq!(held, [ByteRange::new(10, 12), ByteRange::new(14, 20), ByteRange::new(30, 40)]);
-        assert!(parse(&text, "y").is_none());
+    fn a_long_life_leaves_a_short_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.__download__");
+        let mut ahead = Ahead::create(&file, "x").unwrap();
+        ahead.write(5, b"abc").unwrap();
+        for n in 0..10_000 {
+            ahead.write(1000 + n, b"d").unwrap();
+            ahead.forget(ByteRange::new(1000 + n, 1001 + n)).unwrap();
+        }
+        ahead.write(20_000, b"ef").unwrap();
+        let held = ahead.held().clone();
+        drop(ahead);
+        let journal = fs::metadata(folder.path().join(".racefetch/x.journal")).unwrap();
+        assert!(journal.len() < journal::LONGEST, "{}", journal.len());
+        let ahead = Ahead::take_over(&file, "x").unwrap();
+        assert_eq!(*ahead.held(), held);
+        let mut read = [0; 3];
+        ahead.read(5, &mut read).unwrap();
+        assert_eq!(&read, b"abc");
+        ahead.remove();
+        assert!(!folder.path().join(FOLDER).exists());
     }
 
-    proptest! {
-        #[test]
-        fn any_journal_is_read_without_harm(text in ".*", lines in "([+-] [0-9]{1,20} [0-9]{1,20}\n){0,9}") {
-            let _ = parse(&text, "x");
-            let _ = parse(&format!("{HEADER} x\n{lines}"), "x");
+    #[test]
+    fn side_files_with_a_second_name_are_not_taken_over() {
+        for name in ["x.ahead", "x.journal"] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("x.__download__");
+            let mut ahead = Ahead::create(&file, "x").unwrap();
+            ahead.write(5, b"abc").unwrap();
+            drop(ahead);
+            let second = folder.path().join("second");
+            fs::hard_link(folder.path().join(FOLDER).join(name), &second).unwrap();
+            assert!(Ahead::take_over(&file, "x").is_none(), "{name}");
+            assert!(second.exists() && !folder.path().join(FOLDER).exists(), "{name}");
         }
+    }
+
+    /// A file in the folder's place: the bytes are kept all the same, as long as the process lives.
+    #[test]
+    fn without_a_folder_there_is_a_side_file_without_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FOLDER), "").unwrap();
+        let file = folder.path().join("x.__download__");
+        let mut ahead = Ahead::create(&file, "x").unwrap();
+        ahead.write(5, b"abc").unwrap();
+        let mut read = [0; 3];
+        ahead.read(5, &mut read).unwrap();
+        assert_eq!(&read, b"abc");
+        ahead.forget(ByteRange::new(5, 7)).unwrap();
+        assert_eq!(*ahead.held(), Segments::of(ByteRange::new(7, 8)));
+        ahead.remove();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

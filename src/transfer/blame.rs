@@ -76,18 +76,29 @@ pub fn everything(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) ->
 }
 
 /// Who takes part, in groups that do not contradict themselves: the largest first, then the one with the most
-/// trusted member. `trusted` names everybody, the most trusted first; who has said nothing goes with the first group.
+/// trusted member. `trusted` names everybody, the most trusted first; who has no part in a contradiction goes with
+/// the largest group.
 pub fn camps(opinions: &[Opinion], trusted: &[Origin]) -> Vec<Vec<Origin>> {
+    let contested = |opinion: &Opinion| {
+        opinions.iter().any(|other| other.range == opinion.range && other.bytes != opinion.bytes)
+    };
+    let takes_part = |origin: &Origin| opinions.iter().any(|o| o.by == *origin && contested(o));
+    let (parties, silent): (Vec<Origin>, Vec<Origin>) = trusted.iter().partition(|origin| takes_part(origin));
     let mut camps: Vec<Vec<Origin>> = Vec::new();
-    for origin in trusted {
-        let fits =
-            |camp: &&mut Vec<Origin>| camp.iter().all(|member| !contradict(opinions, *origin, *member));
+    let join = |camps: &mut Vec<Vec<Origin>>, origin: Origin| {
+        let fits = |camp: &&mut Vec<Origin>| camp.iter().all(|member| !contradict(opinions, origin, *member));
         match camps.iter_mut().find(fits) {
-            Some(camp) => camp.push(*origin),
-            None => camps.push(vec![*origin]),
+            Some(camp) => camp.push(origin),
+            None => camps.push(vec![origin]),
         }
+    };
+    for origin in parties {
+        join(&mut camps, origin);
     }
     camps.sort_by_key(|camp| std::cmp::Reverse(camp.len()));
+    for origin in silent {
+        join(&mut camps, origin);
+    }
     camps
 }
 
@@ -163,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_majority_comes_first() {
+    fn what_lay_there_takes_sides_too() {
         let opinions = [
             opinion(Source(0), 0, 9),
             opinion(Source(1), 0, 1),
@@ -175,6 +186,13 @@ mod tests {
         let camps = camps(&opinions, &everybody);
         assert_eq!(camps, [vec![Source(0), Earlier], vec![Source(1), Source(2)]]);
         assert_eq!(opponents(&opinions, &camps[1], &everybody), [Source(0), Earlier]);
+    }
+
+    #[test]
+    fn the_silent_go_with_the_many() {
+        let opinions = [opinion(Source(0), 0, 9), opinion(Source(1), 0, 1), opinion(Source(2), 0, 1)];
+        let everybody = [Source(0), Source(1), Source(2), Source(3)];
+        assert_eq!(camps(&opinions, &everybody), [vec![Source(1), Source(2), Source(3)], vec![Source(0)]]);
     }
 
     #[test]
@@ -194,7 +212,9 @@ mod tests {
             assert!(shares[&sample.origin].gaps(sample.range).is_empty());
         }
         let mut covered = Segments::new();
-        everything(&shares, &[0, 1]).iter().for_each(|sample| covered.insert(sample.range));
+        for sample in everything(&shares, &[0, 1]) {
+            covered.insert(sample.range);
+        }
         assert!(covered.gaps(ByteRange::new(0, 3_000_000)).is_empty());
         assert!(samples(&shares, &[]).is_empty());
     }

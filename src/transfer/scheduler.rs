@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use super::segments::Segments;
-use super::sharing::PER_SOURCE;
-use super::source::{Source, State};
+use super::sharing::{CRAWL, PER_SOURCE};
+use super::source::{PROGRESS, STALL, Source, State};
 use crate::http::{ByteRange, Failure};
 
 /// A point on the transfer's clock: the time since it began.
@@ -71,18 +71,15 @@ pub struct Opened {
 
 /// How often it is looked for those who are late.
 const PULSE: Duration = Duration::from_millis(50);
-/// A source that sent nothing for so long, while others deliver, loses its claim.
-const STALL: Duration = Duration::from_secs(1);
 /// "While others deliver": something came from somebody within this time.
 const LIVELY: Duration = Duration::from_millis(600);
-/// Nothing from a source for so long: another one is asked, even if nobody delivers.
-const SILENT: Duration = Duration::from_secs(3);
+/// A silence of less is a matter of how content comes in lumps.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Nothing from anybody for so long: the source is given up.
 const DEAD: Duration = Duration::from_secs(15);
-/// A source slower than this part of the average is not counted as being at work.
+/// A source slower than this part of what another one promises is not counted as being at work.
 const HOPELESS: f64 = 0.1;
-/// A tier that is slower than this, in bytes per second, has failed.
-const CRAWL: f64 = 100_000.0;
+
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     pub(super) size: Option<u64>,
@@ -120,7 +117,6 @@ impl Scheduler {
     /// The answer of a source is there; its content follows.
     pub fn opened(&mut self, id: SourceId, opened: Opened, now: Time) {
         let State::Opening { since, asked, .. } = self.sources[id].state else { return };
-        self.last_arrival = now;
         if let Some(total) = opened.complete_length {
             self.learn_size(total);
         }
@@ -134,18 +130,16 @@ impl Scheduler {
         match claim {
             Some(claim) => {
                 let content_end = opened.content_end;
-                let shortened = claim.end < asked.end.min(self.size.unwrap_or(u64::MAX));
-                if shortened {
-                    self.actions.push(Action::Shorten { source: id, end: claim.end });
+                // Content that ends before what was asked for does so with a word.
+                let mut stop = content_end.map_or(u64::MAX, |end| end.max(asked.end));
+                let end = content_end.unwrap_or(u64::MAX).min(self.size.unwrap_or(u64::MAX));
+                if claim.end < asked.end.min(end) {
+                    stop = claim.end;
+                    self.actions.push(Action::Shorten { source: id, end: stop });
                 }
-                self.sources[id].state = State::Receiving {
-                    claim,
-                    content_end,
-                    first_pos: opened.first_pos,
-                    shortened,
-                    since: now,
-                    last: now,
-                };
+                let first_pos = opened.first_pos;
+                self.sources[id].state =
+                    State::Receiving { claim, content_end, first_pos, stop, since: now, last: now };
             }
             None => self.close(id, now),
         }
@@ -159,19 +153,23 @@ impl Scheduler {
         if self.sources[id].claim().is_some_and(|claim| claim.len() <= len) {
             self.extend(id, now);
         }
-        let State::Receiving { claim, content_end, last, shortened, .. } = &mut self.sources[id].state else {
+        let State::Receiving { claim, content_end, last, stop, .. } = &mut self.sources[id].state else {
             return None;
         };
         *last = now;
         let kept = ByteRange::new(claim.first, claim.first + len.min(claim.len()));
         claim.first = kept.end;
-        let (claim, whole, shortened) = (*claim, *content_end == Some(claim.end), *shortened);
+        let (claim, whole, stops) = (*claim, *content_end == Some(claim.end), *stop == claim.end);
         self.sources[id].delivered(kept.len(), now);
         if claim.is_empty() {
-            if !whole && !shortened {
+            if !whole && !stops {
                 self.actions.push(Action::Close { source: id });
             }
-            self.sources[id].finish(State::Idle, whole, now);
+            if kept.is_empty() {
+                self.sources[id].lose(now);
+            } else {
+                self.sources[id].finish(State::Idle, whole, now);
+            }
             self.schedule(now);
         }
         if now >= self.ticked + PULSE {
@@ -187,8 +185,8 @@ impl Scheduler {
         if self.size.is_none() && content_end.is_none() {
             self.learn_size(claim.first);
             self.sources[id].finish(State::Idle, false, now);
-        } else if claim.first == first_pos && !claim.is_empty() {
-            // Nothing came at all: asking again at once might go on for ever.
+        } else if claim.first - first_pos < PROGRESS && self.size.is_none_or(|size| claim.first < size) {
+            // As little as that may come of every further request, too.
             self.fail(id, Failure::Truncated, now);
         } else {
             self.release(claim);
@@ -282,30 +280,32 @@ impl Scheduler {
         if let Some(claim) = self.sources[id].claim() {
             self.release(claim);
         }
-        self.sources[id].finish(State::Idle, false, now);
+        self.sources[id].lose(now);
         self.actions.push(Action::Close { source: id });
     }
 
     /// Where a claim ends, but neither the content nor what is to be done, no new request is needed.
     fn extend(&mut self, id: SourceId, now: Time) {
         self.unclaim_overdue(now);
-        let State::Receiving { claim, content_end, shortened: false, .. } = &mut self.sources[id].state
-        else {
-            return;
-        };
-        let Some(next) = self.todo.range_at(claim.end) else { return };
-        let end = content_end.map_or(next.end, |content_end| next.end.min(content_end));
-        if end <= claim.end {
-            return;
+        let State::Receiving { claim, stop, .. } = self.sources[id].state else { return };
+        let beyond = ByteRange { first: claim.end, end: stop.max(claim.end) };
+        // One whose claim is empty lost it because nothing came.
+        let more = if claim.is_empty() { self.reclaim(id, beyond) } else { self.take_free(beyond) };
+        if let (Some(more), State::Receiving { claim, .. }) = (more, &mut self.sources[id].state) {
+            claim.end = more.end;
         }
-        self.todo.remove(ByteRange::new(claim.end, end));
-        claim.end = end;
     }
 
-    /// What of `wanted`, from its first byte on, nobody has, or somebody who never sent a byte.
+    /// What of `wanted`, from its first byte on, nobody has.
+    fn take_free(&mut self, wanted: ByteRange) -> Option<ByteRange> {
+        let free = self.todo.range_at(wanted.first)?.intersection(wanted)?;
+        self.todo.remove(free);
+        Some(free)
+    }
+
+    /// The same, or what somebody has who never sent a byte.
     fn reclaim(&mut self, id: SourceId, wanted: ByteRange) -> Option<ByteRange> {
-        if let Some(free) = self.todo.range_at(wanted.first).and_then(|free| free.intersection(wanted)) {
-            self.todo.remove(free);
+        if let Some(free) = self.take_free(wanted) {
             return Some(free);
         }
         let rivals = self.sources.iter_mut().enumerate().filter(|(_, source)| source.is_new());
@@ -331,6 +331,7 @@ impl Scheduler {
         }
         if let Failure::RangeNotSatisfiable { complete_length: Some(total) } = failure
             && asked.is_some_and(|asked| asked.first >= total)
+            && self.size.is_none_or(|size| size == total)
         {
             // It was asked beyond the end before the end was known.
             self.learn_size(total);
@@ -347,7 +348,9 @@ impl Scheduler {
                 State::Resting { until } if until <= now => self.sources[id].state = State::Idle,
                 State::Receiving { last, .. } => {
                     let silence = now.saturating_sub(last);
-                    if silence > DEAD || silence > STALL && self.lively_without(id, now) {
+                    // What came from anybody within that time came from others.
+                    let lively = now.saturating_sub(self.last_arrival) < LIVELY;
+                    if silence > DEAD || silence > STALL && lively {
                         self.actions.push(Action::Close { source: id });
                         self.fail(id, Failure::Stalled(silence), now);
                     }
@@ -365,19 +368,12 @@ impl Scheduler {
         }
     }
 
-    /// Somebody else is delivering.
-    fn lively_without(&self, id: SourceId, now: Time) -> bool {
-        self.sources.iter().enumerate().any(|(other, s)| match s.state {
-            State::Receiving { last, .. } => other != id && now.saturating_sub(last) < LIVELY,
-            _ => false,
-        })
-    }
-
     // Who is asked.
 
     /// Gives work to those who have none, one tier after another.
     fn schedule(&mut self, now: Time) {
         if self.is_complete() {
+            self.expire(now);
             for id in 0..self.sources.len() {
                 if self.sources[id].is_active() {
                     self.close(id, now);
@@ -438,13 +434,13 @@ impl Scheduler {
 
     /// Whether one more source should be at work, and whether it may be this one.
     fn may_ask(&self, id: SourceId, now: Time) -> bool {
-        let average = self.average_rate(now).unwrap_or(0.0);
+        let least = self.sources[id].rate(now).unwrap_or(self.promise(now)) * HOPELESS;
+        let slow = |s: &Source| {
+            s.is_settled(now) && s.rate(now).is_some_and(|rate| rate < least) && !self.pauses(s, now)
+        };
         let working = |s: &&Source| match s.state {
             State::Opening { .. } => !s.is_overdue(now),
-            State::Receiving { last, .. } if now.saturating_sub(last) > SILENT => false,
-            State::Receiving { .. } => {
-                !s.is_settled(now) || s.rate(now).is_none_or(|rate| rate >= average * HOPELESS)
-            }
+            State::Receiving { .. } => !s.is_overdue(now) && !slow(s),
             State::Idle | State::Resting { .. } | State::Out => false,
         };
         let busy = self.sources.iter().filter(working).count();
@@ -454,17 +450,24 @@ impl Scheduler {
         if busy == 0 || !self.sources[id].is_new() {
             return true;
         }
-        // In place of those who do not answer others are asked one by one: it may be the link that is slow.
-        let overdue = self.sources.iter().filter(|s| s.is_overdue(now)).count();
+        // In place of those who are of no use others are asked one by one: it may be the link that is slow.
+        let active = self.sources.iter().filter(|s| s.is_active()).count();
         let hedged =
             self.sources.iter().any(|s| matches!(s.state, State::Opening { .. }) && !s.is_overdue(now));
-        if overdue + busy >= self.parallel && overdue > 0 && hedged {
+        if active >= self.parallel && active > busy && hedged {
             return false;
         }
         if self.size.is_none() {
             return true;
         }
         busy < self.hands() || self.takes_long(now)
+    }
+
+    /// Whether it is silent and nothing has come from anybody since: it may be the link, and says nothing of its
+    /// rate.
+    pub(super) fn pauses(&self, source: &Source, now: Time) -> bool {
+        let State::Receiving { last, .. } = source.state else { return false };
+        self.last_arrival <= last && (PAUSE..STALL).contains(&now.saturating_sub(last))
     }
 
     // What it is asked for.
@@ -497,34 +500,35 @@ impl Scheduler {
         let hope = self.sources.iter().enumerate().any(|(other, s)| match s.state {
             _ if other == id => false,
             State::Idle => !s.sequential,
-            State::Opening { .. } => !s.is_overdue(now),
-            State::Receiving { .. } => true,
+            State::Opening { .. } | State::Receiving { .. } => !s.is_overdue(now),
             State::Resting { .. } | State::Out => false,
         });
         self.todo.first().filter(|front| front.first == 0 || !hope)
     }
 
     /// Stops a source at `end`; what lies behind is free again.
-    pub(super) fn shorten(&mut self, id: SourceId, end: u64, now: Time) {
-        let State::Receiving { claim, last, shortened, .. } = &mut self.sources[id].state else { return };
+    pub(super) fn shorten(&mut self, id: SourceId, end: u64) {
+        let State::Receiving { claim, stop, .. } = &mut self.sources[id].state else { return };
         if end == claim.first {
-            let silence = now.saturating_sub(*last);
-            self.actions.push(Action::Close { source: id });
-            return self.fail(id, Failure::Stalled(silence), now);
+            return self.unclaim(id);
         }
         let tail = ByteRange::new(end, claim.end);
         claim.end = end;
-        *shortened = true;
+        *stop = end;
         self.release(tail);
         self.actions.push(Action::Shorten { source: id, end });
     }
 
-    /// Takes what a source was asked for and has not begun to send. If it does while nobody else has, it gets it
-    /// back.
+    /// Takes what a source was asked for and does not send. If it does while nobody else has it, it gets it back.
     pub(super) fn unclaim(&mut self, id: SourceId) {
-        if let State::Opening { claim, .. } = &mut self.sources[id].state
-            && let Some(claim) = claim.take()
-        {
+        let taken = match &mut self.sources[id].state {
+            State::Opening { claim, .. } => claim.take(),
+            State::Receiving { claim, .. } => {
+                Some(std::mem::replace(claim, ByteRange::new(claim.first, claim.first)))
+            }
+            State::Idle | State::Resting { .. } | State::Out => None,
+        };
+        if let Some(claim) = taken {
             self.release(claim);
         }
     }
@@ -550,107 +554,5 @@ impl Scheduler {
         let size = self.size.unwrap_or(u64::MAX);
         assert_eq!(all, Segments::of(ByteRange::new(0, size)), "a byte is nowhere");
         assert_eq!(places, u128::from(size), "a byte is in two places");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: fn(u64) -> Duration = Duration::from_millis;
-
-    fn scheduler(size: Option<u64>, sources: usize) -> Scheduler {
-        let sources = vec![Expectation::default(); sources];
-        let mut scheduler =
-            Scheduler::new(Plan { size, present: Segments::new(), sources, parallel: 4, retries: 0 });
-        scheduler.tick(Time::ZERO);
-        scheduler
-    }
-
-    fn asked(scheduler: &mut Scheduler) -> Vec<(SourceId, ByteRange)> {
-        let opened = |action| match action {
-            Action::Open { source, range, .. } => Some((source, range)),
-            Action::Shorten { .. } | Action::Close { .. } => None,
-        };
-        scheduler.take_actions().into_iter().filter_map(opened).collect()
-    }
-
-    fn whole(end: u64) -> Opened {
-        Opened { first_pos: 0, content_end: Some(end), complete_length: Some(end), reused: false }
-    }
-
-    #[test]
-    fn a_source_that_refuses_a_range_of_its_own_file_is_not_asked_for_ever() {
-        let mut scheduler = scheduler(Some(100), 1);
-        assert_eq!(asked(&mut scheduler), [(0, ByteRange::new(0, 100))]);
-        scheduler.failed(0, Failure::RangeNotSatisfiable { complete_length: Some(100) }, MS(1));
-        assert!(asked(&mut scheduler).is_empty());
-        assert!(scheduler.is_stuck());
-    }
-
-    #[test]
-    fn content_that_ends_before_it_begins_is_not_asked_for_for_ever() {
-        let mut scheduler = scheduler(Some(100), 1);
-        let mut requests = 0;
-        for second in 1..60 {
-            scheduler.tick(MS(second * 1000));
-            requests += asked(&mut scheduler).len();
-            scheduler.opened(0, whole(100), MS(second * 1000 + 1));
-            scheduler.ended(0, MS(second * 1000 + 2));
-        }
-        requests += asked(&mut scheduler).len();
-        assert!(scheduler.is_stuck());
-        assert_eq!(requests, 3);
-    }
-
-    #[test]
-    fn a_late_answer_gets_its_claim_back() {
-        let mut scheduler = scheduler(Some(100), 2);
-        assert_eq!(asked(&mut scheduler), [(0, ByteRange::new(0, 100))]);
-        scheduler.tick(MS(400));
-        assert_eq!(asked(&mut scheduler), [(1, ByteRange::new(0, 100))]);
-        scheduler.opened(0, whole(100), MS(410));
-        assert_eq!(scheduler.received(0, 100, MS(420)), Some(ByteRange::new(0, 100)));
-        assert!(scheduler.is_complete());
-        assert_eq!(scheduler.take_actions(), [Action::Close { source: 1 }]);
-    }
-
-    #[test]
-    fn bytes_past_the_claim_are_kept_when_nobody_has_them() {
-        let mut scheduler = scheduler(None, 2);
-        assert_eq!(asked(&mut scheduler)[0], (0, ByteRange::new(0, PER_SOURCE)));
-        let opened = Opened { first_pos: 0, content_end: None, complete_length: None, reused: false };
-        scheduler.opened(0, opened, MS(10));
-        scheduler.failed(1, Failure::Status { code: 404, retry_after: None }, MS(11));
-        let kept = scheduler.received(0, PER_SOURCE + 5, MS(20));
-        assert_eq!(kept, Some(ByteRange::new(0, PER_SOURCE + 5)));
-        scheduler.ended(0, MS(30));
-        assert!(scheduler.is_complete());
-        assert_eq!(scheduler.size(), Some(PER_SOURCE + 5));
-    }
-
-    #[test]
-    fn an_empty_file_of_unknown_size_is_complete() {
-        let mut scheduler = scheduler(None, 2);
-        let opened = Opened { first_pos: 0, content_end: None, complete_length: None, reused: false };
-        scheduler.opened(0, opened, MS(10));
-        scheduler.ended(0, MS(20));
-        assert!(scheduler.is_complete());
-        assert_eq!(scheduler.size(), Some(0));
-    }
-
-    #[test]
-    fn a_silent_source_is_noticed_by_those_who_deliver() {
-        let mut scheduler = scheduler(Some(10 * PER_SOURCE), 2);
-        let requests = asked(&mut scheduler);
-        for (id, range) in requests {
-            let opened =
-                Opened { first_pos: range.first, content_end: Some(range.end), ..whole(10 * PER_SOURCE) };
-            scheduler.opened(id, opened, MS(10));
-        }
-        for ms in (20..1100).step_by(10) {
-            scheduler.received(1, 10, MS(ms));
-        }
-        assert!(matches!(scheduler.failure(0), Some(Failure::Stalled(_))));
     }
 }

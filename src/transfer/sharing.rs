@@ -13,6 +13,9 @@ use crate::http::ByteRange;
 pub(super) const PER_SOURCE: u64 = 1024 * 1024;
 /// With so many seconds to go, another source is asked however small the file is.
 const TOO_LONG: f64 = 1.0;
+/// A tier that is slower than this, in bytes per second, has failed; nobody of whom nothing is known is thought to be
+/// slower.
+pub(super) const CRAWL: f64 = 100_000.0;
 /// Claim of a source while rates are unknown, at least and at most, in bytes.
 const FIRST_CLAIM: (u64, u64) = (128 * 1024, 4 * 1024 * 1024);
 /// The smallest claim that pays for a request, in bytes.
@@ -48,11 +51,12 @@ impl Scheduler {
         let source = &self.sources[id];
         let (gap, known, tier) = (source.gap(), source.rate(now), source.expectation.tier);
         let average = self.average_rate(now);
-        let Some(rate) = known.or(average).filter(|rate| *rate > 0.0) else {
+        if known.is_none() && average.is_none() {
             let front = self.todo.first()?;
             return Some(ByteRange::new(front.first, front.first + self.first_claim().min(front.len())));
-        };
-        let assumed = average.unwrap_or(rate);
+        }
+        let assumed = self.promise(now);
+        let rate = known.unwrap_or(assumed);
         let (mut workers, left) = self.outlook(assumed, now);
         let at_work = !workers.is_empty();
         workers.push(Worker { free: 0.0, gap, rate });
@@ -94,7 +98,7 @@ impl Scheduler {
     pub(super) fn takes_long(&self, now: Time) -> bool {
         let mut active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
         let (workers, left) = self.outlook(0.0, now);
-        active.all(|s| s.is_settled(now)) && common_finish(&workers, left) > TOO_LONG
+        active.all(|s| s.is_settled(now) && !self.pauses(s, now)) && common_finish(&workers, left) > TOO_LONG
     }
 
     /// How many should share what is left: small files are not worth many requests.
@@ -104,10 +108,15 @@ impl Scheduler {
         usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))
     }
 
+    /// Bytes per second that are expected of a source of unknown rate.
+    pub(super) fn promise(&self, now: Time) -> f64 {
+        self.average_rate(now).unwrap_or(0.0).max(CRAWL)
+    }
+
     /// Bytes per second of those at work, on average.
     pub(super) fn average_rate(&self, now: Time) -> Option<f64> {
-        let rates: Vec<f64> =
-            self.sources.iter().filter(|s| s.is_active()).filter_map(|s| s.rate(now)).collect();
+        let at_work = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
+        let rates: Vec<f64> = at_work.filter_map(|s| s.rate(now)).collect();
         (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
     }
 
@@ -169,6 +178,9 @@ impl Scheduler {
         for victim in (0..self.sources.len()).filter(|victim| *victim != id) {
             let source = &self.sources[victim];
             let Some(claim) = source.claim().filter(|claim| !claim.is_empty()) else { continue };
+            if self.pauses(source, now) {
+                continue;
+            }
             let rate = source.best_rate(claim.len(), assumed, now);
             let late = source.delay(now) + claim.len() as f64 / rate.max(1.0) - finish;
             // One that is cut needs a new connection before it can help with the rest.
@@ -186,7 +198,7 @@ impl Scheduler {
                     let allowed = self.size.unwrap_or(0) as f64 * most_cut.min(WASTE_ALLOWED * gain);
                     if cut == 0.0 || self.cut + cut <= allowed {
                         self.cut += cut;
-                        self.shorten(victim, end, now);
+                        self.shorten(victim, end);
                     }
                 }
                 _ => {}

@@ -9,6 +9,8 @@ use crate::http::{ByteRange, Failure};
 
 /// An answer that takes longer than this is overdue.
 const OVERDUE: Duration = Duration::from_millis(300);
+/// A source that sends nothing for so long loses its claim; while others deliver, it is given up.
+pub(super) const STALL: Duration = Duration::from_secs(1);
 /// What the time until an answer varies by.
 const TOLERANCE: Duration = Duration::from_millis(30);
 /// First-byte time of a source that was never asked.
@@ -17,8 +19,11 @@ const UNKNOWN_FIRST_BYTE: Duration = Duration::from_millis(100);
 const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 /// Broken connections in a row, without progress worth naming, after which a source is given up.
 const MOST_BREAKS: u32 = 3;
+/// Requests whose claim went to another source meanwhile, without progress worth naming, after which a source is
+/// given up: one that is always too late is of no use.
+const MOST_LOST: u32 = 16;
 /// Progress worth naming, in bytes.
-const PROGRESS: u64 = 64 * 1024;
+pub(super) const PROGRESS: u64 = 64 * 1024;
 /// The longest time that a source may ask us to wait.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
@@ -31,14 +36,14 @@ pub(super) enum State {
         claim: Option<ByteRange>,
         asked: ByteRange,
     },
-    /// The claim begins at the next byte that will come. `content_end` lies behind its end when the answer is
-    /// longer than what is wanted of it. When it was `shortened`, the source stops by itself where the claim
-    /// ends; else it goes on until it is told.
+    /// The claim begins at the next byte that will come; it is empty when it was given to others because nothing
+    /// came. `content_end` lies behind its end when the answer is longer than what is wanted of it. The source
+    /// stops at `stop` without a word; before, it goes on until it is told.
     Receiving {
         claim: ByteRange,
         content_end: Option<u64>,
         first_pos: u64,
-        shortened: bool,
+        stop: u64,
         since: Time,
         last: Time,
     },
@@ -63,9 +68,10 @@ pub(super) struct Source {
     first_byte_cold: Option<Duration>,
     first_byte_warm: Option<Duration>,
     delivered: u64,
-    /// Failures without progress worth naming between them: broken connections, and other ones.
+    /// Without progress worth naming between them: broken connections, other failures, claims lost to others.
     breaks: u32,
     strikes: u32,
+    losses: u32,
     delivered_since_failure: u64,
 }
 
@@ -86,6 +92,7 @@ impl Source {
             delivered: 0,
             breaks: 0,
             strikes: 0,
+            losses: 0,
             delivered_since_failure: 0,
         }
     }
@@ -179,9 +186,13 @@ impl Source {
         self.meter.is_steady(now, (round_trip * 2).max(SHORTEST_LOOK))
     }
 
-    /// Whether an answer has been due for so long that somebody else should be asked, too.
+    /// Whether an answer or content has been due for so long that somebody else should be asked, too.
     pub fn is_overdue(&self, now: Time) -> bool {
-        let State::Opening { since, .. } = self.state else { return false };
+        let since = match self.state {
+            State::Opening { since, .. } => since,
+            State::Receiving { last, .. } => return now.saturating_sub(last) > STALL,
+            State::Idle | State::Resting { .. } | State::Out => return false,
+        };
         let usual = Duration::from_secs_f64(self.gap());
         let measured = self.first_byte_cold.is_some() || self.first_byte_warm.is_some();
         let patience = match self.expectation.first_byte {
@@ -208,7 +219,7 @@ impl Source {
         self.delivered += bytes;
         self.delivered_since_failure += bytes;
         if self.delivered_since_failure >= PROGRESS {
-            (self.breaks, self.strikes) = (0, 0);
+            (self.breaks, self.strikes, self.losses) = (0, 0, 0);
         }
     }
 
@@ -219,10 +230,16 @@ impl Source {
         self.warm = warm;
     }
 
+    /// Others send what it was asked for.
+    pub fn lose(&mut self, now: Time) {
+        self.losses += 1;
+        let state = if self.losses < MOST_LOST { State::Idle } else { State::Out };
+        self.finish(state, false, now);
+    }
+
     /// Its request failed. `retries` is curl's `--retry`.
     pub fn fail(&mut self, failure: Failure, retries: u32, now: Time) {
         let state = match failure.advice() {
-            _ if failure == Failure::Cancelled => State::Idle,
             _ if failure == Failure::RangeIgnored && !self.sequential => {
                 self.sequential = true;
                 State::Idle

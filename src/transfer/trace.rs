@@ -33,7 +33,7 @@
 
 use serde::Serialize;
 
-use super::scheduler::{SourceId, Time};
+use super::scheduler::{Action, SourceId, Time};
 use super::segments::Segments;
 use crate::http::{ByteRange, Failure};
 
@@ -108,12 +108,13 @@ impl Recorder {
         recording.prefix_is(prefix, 0, Time::ZERO);
     }
 
-    pub fn asked(&mut self, source: SourceId, range: ByteRange, at: Time) {
-        let Some(recording) = &mut self.0 else { return };
-        let taken_from = recording.take(source, range);
-        recording.requests[source] = Some(Request { left: range, asked: micros(at), last: None });
-        let end = Some(range.end).filter(|end| *end != u64::MAX);
-        recording.push(Some(source), at, What::Asked { first: range.first, end, taken_from });
+    /// What the scheduler wanted is being done; its sources are those of `ids`.
+    pub fn performed(&mut self, action: &Action, ids: &[SourceId], at: Time) {
+        match *action {
+            Action::Open { source, range, .. } => self.asked(ids[source], range, at),
+            Action::Shorten { source, end } => self.shortened(ids[source], end, at),
+            Action::Close { source } => self.closed(ids[source], at),
+        }
     }
 
     pub fn opened(&mut self, source: SourceId, reused: bool, at: Time) {
@@ -143,23 +144,6 @@ impl Recorder {
     pub fn wasted(&mut self, source: SourceId, bytes: u64, at: Time) {
         let Some(recording) = self.0.as_mut().filter(|_| bytes > 0) else { return };
         recording.push(Some(source), at, What::Wasted { bytes });
-    }
-
-    pub fn shortened(&mut self, source: SourceId, end: u64, at: Time) {
-        let Some(recording) = &mut self.0 else { return };
-        if let Some(request) = &mut recording.requests[source] {
-            let rest = ByteRange { first: end.max(request.left.first), end: request.left.end };
-            request.left.end = end.max(request.left.first);
-            recording.left_over[source] = Some(rest).filter(|rest| rest.first < rest.end);
-        }
-        recording.push(Some(source), at, What::Shortened { end });
-    }
-
-    pub fn closed(&mut self, source: SourceId, at: Time) {
-        let Some(recording) = &mut self.0 else { return };
-        if recording.is_over(source, at) {
-            recording.push(Some(source), at, What::Closed);
-        }
     }
 
     /// The content came to its end.
@@ -202,6 +186,31 @@ impl Recorder {
         trace.size = size;
         trace.elapsed_us = micros(elapsed);
         Some(trace)
+    }
+
+    fn asked(&mut self, source: SourceId, range: ByteRange, at: Time) {
+        let Some(recording) = &mut self.0 else { return };
+        let taken_from = recording.take(source, range);
+        recording.requests[source] = Some(Request { left: range, asked: micros(at), last: None });
+        let end = Some(range.end).filter(|end| *end != u64::MAX);
+        recording.push(Some(source), at, What::Asked { first: range.first, end, taken_from });
+    }
+
+    fn shortened(&mut self, source: SourceId, end: u64, at: Time) {
+        let Some(recording) = &mut self.0 else { return };
+        if let Some(request) = &mut recording.requests[source] {
+            let rest = ByteRange { first: end.max(request.left.first), end: request.left.end };
+            request.left.end = end.max(request.left.first);
+            recording.left_over[source] = Some(rest).filter(|rest| rest.first < rest.end);
+        }
+        recording.push(Some(source), at, What::Shortened { end });
+    }
+
+    fn closed(&mut self, source: SourceId, at: Time) {
+        let Some(recording) = &mut self.0 else { return };
+        if recording.is_over(source, at) {
+            recording.push(Some(source), at, What::Closed);
+        }
     }
 }
 

@@ -315,11 +315,10 @@ fn a_locked_output_can_be_waited_for_but_not_for_ever() {
     let mirror = Mirror::start();
     mirror.on("/x").serve(&bytes).always();
     let mut running = place.racefetch().args(file.arguments()).arg(mirror.url("/x")).start();
-    let waits = format!("/proc/{}/wchan", running.id());
-    let blocked = format!("/proc/{}/stat", running.id());
+    let opened = PathBuf::from(format!("/proc/{}/fd", running.id()));
     running.wait_until("the fetch waiting", || {
-        let asleep = fs::read_to_string(&blocked).is_ok_and(|stat| stat.contains(" S "));
-        asleep && fs::read_to_string(&waits).is_ok_and(|at| at.contains("lock") || at == "0")
+        let files = fs::read_dir(&opened).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == output)
     });
     running.signal(Signal::TERM);
     assert_eq!(running.wait().code, 143);

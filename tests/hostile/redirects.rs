@@ -174,6 +174,7 @@ fn secrets_stay_with_the_mirror_that_they_are_for() {
         }
         let (home, away) = (Mirror::start(), Mirror::start());
         home.on("/distfiles/x-1.tar").status(404).always();
+        home.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").at_most(1);
         away.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
         away.on("/distfiles/x-1.tar").serve("x").times(1);
         let place = Place::new();

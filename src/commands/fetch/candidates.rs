@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
 use super::{Context, Target};
+use crate::commands::environment::read_text as read_file;
 use crate::commands::mirrors::{configured, key, named};
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::mirror::{MirrorKey, State};
@@ -60,7 +61,7 @@ pub(super) fn candidates(
     let Some((base, rest)) = split(asked, &mirrors) else {
         return third_party(context, url, asked, tiers);
     };
-    let cache = std::fs::read_to_string(folder.join(".mirror-cache.json")).unwrap_or_default();
+    let cache = read_file(&folder.join(".mirror-cache.json")).unwrap_or_default();
     let cache = read_mirror_cache(&cache).unwrap_or_default();
     let asked_path = String::from_utf8_lossy(&uri::unquote(rest)).into_owned();
     let usual = LayoutConf::parse(USUAL_LAYOUT).ok().map(|layout| path_by(&layout, target));
@@ -170,7 +171,7 @@ fn candidate(key: MirrorKey, url: Url, local: bool, tiers: &Tiers) -> Candidate 
 fn third_party(context: &Context, url: &Url, asked: &str, tiers: &Tiers) -> Vec<Candidate> {
     let mut candidates = vec![candidate(origin(url), url.clone(), is_local(url.host()), tiers)];
     let Some(repository) = context.call.repository() else { return candidates };
-    let text = std::fs::read_to_string(repository.join("profiles/thirdpartymirrors")).unwrap_or_default();
+    let text = read_file(&repository.join("profiles/thirdpartymirrors")).unwrap_or_default();
     for line in text.lines() {
         let members: Vec<&str> = line.split_whitespace().skip(1).collect();
         let path = members.iter().find_map(|member| asked.strip_prefix(member));

@@ -98,6 +98,7 @@ fn stale(path: &Path, known: Option<&Dated<String>>, now: u64, why: &str, show: 
 
 fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::time::Duration>) {
     let (connect, all) = LAYOUT_BUDGET;
+    let all = context.options.limits.max_time.map_or(all, |limit| limit.min(all));
     let settings = context.client.settings();
     let settings = Settings {
         connect_timeout: settings.connect_timeout.min(connect),

@@ -12,7 +12,7 @@ use super::places::{Hosts, Upstream, file_key, is_there};
 use super::record::batch_deltas;
 use super::show::Show;
 use super::{Context, Target, plain};
-use crate::commands::environment::{read_config, unix_now};
+use crate::commands::environment::{read_config, read_text, unix_now};
 use crate::commands::mirrors::tiers;
 use crate::mirror::{Delta, Store};
 use crate::portage::distlock::{DistLocks, are_enabled};
@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         return;
     }
     let (learned, layouts) = mpsc::channel();
-    let names: Vec<String> = hosts.hosts.iter().map(|host| host.name.clone()).collect();
+    let names: Vec<String> = hosts.list.iter().map(|host| host.name.clone()).collect();
     show.begin(Path::new(&format!("{} more of this package", items.len())), names.clone());
     let batch = Batch {
         folder,
@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         lock: locks(context, folder),
         limits: Limits { parallel: PARALLEL, ..plain::limits(context.options) },
         client: &context.client,
-        hosts: hosts.hosts.clone(),
+        hosts: hosts.list.clone(),
         items,
     };
     drop(learned);
@@ -91,10 +91,9 @@ fn siblings(context: &Context, target: &Target, folder: &Path) -> Vec<DistEntry>
     if names.is_empty() {
         return Vec::new();
     }
-    let Some(text) = context.call.manifest().and_then(|path| std::fs::read(path).ok()) else {
+    let Some(text) = context.call.manifest().and_then(|path| read_text(&path).ok()) else {
         return Vec::new();
     };
-    let text = String::from_utf8_lossy(&text);
     manifest::entries(&text)
         .filter_map(Result::ok)
         .filter(|entry| names.contains(entry.name.as_str()) && entry.size > 0 && !entry.digests.is_empty())

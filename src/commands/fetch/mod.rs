@@ -17,11 +17,13 @@ mod status;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::environment::read_text;
 use super::{Environment, Interrupt};
 use crate::cli::options::{FetchOptions, Output, remote_name};
 use crate::cli::{ExitStatus, options};
 use crate::http::Client;
 use crate::http::url::{Url, UrlError};
+use crate::portage::uri;
 use crate::portage::{Digests, DistEntry, Distfile, DownloadName, PortageCall, manifest};
 use show::Show;
 
@@ -136,22 +138,16 @@ impl Context<'_> {
     }
 
     fn url(&self, text: &str) -> Result<Url, Ended> {
-        let shown = crate::http::url::redact(text);
-        let with_scheme = match self.options.request.default_scheme {
-            Some(options::Scheme::Https) if !text.contains("://") => format!("https://{text}"),
-            _ => text.to_owned(),
-        };
-        let parse = if self.options.request.path_as_is { Url::parse_as_is } else { Url::parse };
-        let url = parse(&with_scheme).map_err(|error| {
+        let url = settings::parse_url(self.options, text).map_err(|error| {
             let status = match error {
                 UrlError::Scheme(_) => ExitStatus::UnsupportedProtocol,
                 UrlError::Malformed(_) => ExitStatus::UrlMalformat,
             };
-            Ended::failed(status, format!("{shown}: {error}"))
+            Ended::failed(status, format!("{}: {error}", uri::redact(text)))
         })?;
         let scheme = settings::scheme(url.scheme);
         if !self.options.request.schemes.contains(scheme) {
-            let error = format!("{shown}: protocol {} is switched off (--proto)", url.scheme.name());
+            let error = format!("{url}: protocol {} is switched off (--proto)", url.scheme.name());
             return Err(Ended::failed(ExitStatus::UnsupportedProtocol, error));
         }
         Ok(url)
@@ -211,8 +207,8 @@ impl Context<'_> {
 
     fn in_manifest(&self, name: &Distfile, show: &mut Show) -> Option<DistEntry> {
         let path = self.call.manifest()?;
-        let text = std::fs::read(&path).ok()?;
-        match manifest::find(&String::from_utf8_lossy(&text), name) {
+        let text = read_text(&path).ok()?;
+        match manifest::find(&text, name) {
             // A size of 0 means no digests to Portage.
             Ok(entry) => entry.filter(|entry| entry.size > 0),
             Err(error) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Context;
 use super::candidates::{LearnedLayout, USUAL_LAYOUT, ask_layout, origin, stored_layout};
-use crate::commands::environment::read_config;
+use crate::commands::environment::{read_config, read_text};
 use crate::commands::mirrors::key;
 use crate::http::Url;
 use crate::mirror::{self, FileKey, MirrorKey, State, rank};
@@ -60,8 +60,7 @@ impl Upstream {
         let variable = context.environment.text("PORTAGE_REPOSITORIES");
         let repositories = Repositories::of_system(system, variable.as_deref(), &read_config);
         let mut custom = MirrorGroups::default();
-        custom
-            .read(&std::fs::read_to_string(call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+        custom.read(&read_text(&call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
         Some(Self {
             src_uri: metadata.src_uri().ok()?,
             restrict,
@@ -80,7 +79,7 @@ impl Upstream {
 pub(super) struct Hosts<'s> {
     state: &'s State,
     now: u64,
-    pub(super) hosts: Vec<Host>,
+    pub(super) list: Vec<Host>,
     pub(super) keys: Vec<MirrorKey>,
     mirrors: Vec<MirrorBase>,
 }
@@ -97,7 +96,7 @@ impl<'s> Hosts<'s> {
                 tier: tiers.of(mirror.as_str(), base.is_local()),
             })
             .collect();
-        let mut hosts = Self { state, now, hosts: Vec::new(), keys: Vec::new(), mirrors: Vec::new() };
+        let mut hosts = Self { state, now, list: Vec::new(), keys: Vec::new(), mirrors: Vec::new() };
         for ranked in rank(&candidates, state, Some(size), now).into_iter().take(MIRRORS) {
             let tier = MIRROR + ranked.tier * 2 + u8::from(!ranked.cool_down_left.is_zero());
             let base = mirrors[ranked.candidate].clone();
@@ -118,13 +117,13 @@ impl<'s> Hosts<'s> {
             rate: known.and_then(|m| m.bytes_per_second.mean()).map(|rate| rate as f64),
             tier,
         };
-        self.hosts.push(Host {
+        self.list.push(Host {
             name,
             connections: connections.min(cap.unwrap_or(connections)).max(1),
             expectation,
         });
         self.keys.push(key);
-        self.hosts.len() - 1
+        self.list.len() - 1
     }
 
     /// A file with all its places; none when nobody is left who could be asked.
@@ -137,7 +136,7 @@ impl<'s> Hosts<'s> {
         if upstream.is_none_or(|places| places.mirrors) {
             for host in 0..self.mirrors.len() {
                 if !self.state.lacks(&self.keys[host], &file, self.now) {
-                    places.push(ItemPlace { host, tier: self.hosts[host].expectation.tier, url: None });
+                    places.push(ItemPlace { host, tier: self.list[host].expectation.tier, url: None });
                 }
             }
         }

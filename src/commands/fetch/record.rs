@@ -134,6 +134,7 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
         Failure::Stalled(_) | Failure::TooSlow { .. } | Failure::TimeUp(_) => FailureKind::Stall,
         Failure::NotHttp
         | Failure::BadHead(_)
+        | Failure::BadLocation(_)
         | Failure::HeadTooLarge
         | Failure::TransferCoding(_)
         | Failure::ContentEncoding(_)

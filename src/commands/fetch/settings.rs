@@ -15,7 +15,7 @@ use crate::http::settings::{
     Credentials, Family, FieldEdit, Interface, Override, Proxy, ProxyKind, Redirects, Settings, Tls,
     TlsVersion,
 };
-use crate::http::url::{Scheme, Url};
+use crate::http::url::{Scheme, Url, UrlError};
 
 /// The settings that hold for all transfers of the call.
 pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result<Settings, Ended> {
@@ -27,6 +27,7 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
     let speed_time = options.limits.speed.map(|speed| speed.time);
     Ok(Settings {
         user_agent: request.user_agent.clone().unwrap_or(defaults.user_agent),
+        home: options.transfers.iter().filter_map(|t| parse_url(options, &t.url).ok()).collect(),
         fields: request.headers.iter().map(field).collect(),
         referer: request.referer.clone(),
         user: request.credentials.as_ref().map(credentials),
@@ -63,6 +64,15 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
             newest: options.tls.max.map(tls_version),
         },
     })
+}
+
+/// A URL of the command line.
+pub(super) fn parse_url(options: &FetchOptions, text: &str) -> Result<Url, UrlError> {
+    let parse = if options.request.path_as_is { Url::parse_as_is } else { Url::parse };
+    match options.request.default_scheme {
+        Some(options::Scheme::Https) if !Url::has_scheme(text) => parse(&format!("https://{text}")),
+        _ => parse(text),
+    }
 }
 
 /// Whether the proxy that a URL would go through can be used at all.

@@ -18,6 +18,7 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
         Failure::Send(_) => ExitStatus::SendError,
         Failure::EmptyReply => ExitStatus::GotNothing,
         Failure::NotHttp | Failure::RedirectRefused(_) => ExitStatus::UnsupportedProtocol,
+        Failure::BadLocation(_) => ExitStatus::UrlMalformat,
         Failure::BadHead(_) => ExitStatus::WeirdServerReply,
         Failure::TransferCoding(_) | Failure::ContentEncoding(_) => ExitStatus::BadContentEncoding,
         Failure::Status { .. } => ExitStatus::HttpReturnedError,
@@ -84,6 +85,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         | Failure::EmptyReply
         | Failure::NotHttp
         | Failure::BadHead(_)
+        | Failure::BadLocation(_)
         | Failure::HeadTooLarge
         | Failure::TransferCoding(_)
         | Failure::ContentEncoding(_)

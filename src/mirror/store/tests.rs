@@ -37,6 +37,10 @@ fn attempts(store: &Store) -> u64 {
     state.mirror(&key()).map_or(0, |mirror| mirror.attempts)
 }
 
+fn beside(store: &Store, suffix: &str) -> PathBuf {
+    store.folder().join(store.with_suffix(suffix))
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
@@ -58,7 +62,7 @@ fn what_is_applied_is_loaded() {
     assert_eq!(attempts(&store), 2);
     assert_eq!(names(folder.path()), ["mirrors.json", "mirrors.json.lock"]);
     assert_eq!(mode(store.file()), 0o664);
-    assert_eq!(mode(&store.beside(".lock")), 0o664);
+    assert_eq!(mode(&beside(&store, ".lock")), 0o664);
 }
 
 #[test]
@@ -161,10 +165,10 @@ fn a_symbolic_link_in_the_locks_place_is_refused() {
     let (folder, store) = in_folder();
     for target in ["elsewhere", "missing"] {
         fs::write(folder.path().join("elsewhere"), "secret").unwrap();
-        symlink(folder.path().join(target), store.beside(".lock")).unwrap();
+        symlink(folder.path().join(target), beside(&store, ".lock")).unwrap();
         let error = store.apply(&success(), NOW).unwrap_err();
         assert!(error.to_string().contains("symbolic link"), "{error}");
-        fs::remove_file(store.beside(".lock")).unwrap();
+        fs::remove_file(beside(&store, ".lock")).unwrap();
     }
     assert_eq!(names(folder.path()), ["elsewhere"]);
     assert_eq!(fs::read_to_string(folder.path().join("elsewhere")).unwrap(), "secret");
@@ -175,7 +179,7 @@ fn a_symbolic_link_in_the_temporary_files_place_is_not_followed() {
     let (folder, store) = in_folder();
     let elsewhere = folder.path().join("elsewhere");
     fs::write(&elsewhere, "secret").unwrap();
-    symlink(&elsewhere, store.beside(&format!(".tmp-{}-0", std::process::id()))).unwrap();
+    symlink(&elsewhere, beside(&store, &format!(".tmp-{}-0", std::process::id()))).unwrap();
     store.apply(&success(), NOW).unwrap();
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "secret");
     assert_eq!(attempts(&store), 1);
@@ -184,7 +188,7 @@ fn a_symbolic_link_in_the_temporary_files_place_is_not_followed() {
 #[test]
 fn what_a_killed_process_left_is_removed() {
     let (folder, store) = in_folder();
-    fs::write(store.beside(".tmp-1-0"), "half a sta").unwrap();
+    fs::write(beside(&store, ".tmp-1-0"), "half a sta").unwrap();
     fs::write(folder.path().join("other.json.tmp-1-0"), "not ours").unwrap();
     store.apply(&success(), NOW).unwrap();
     assert_eq!(names(folder.path()), ["mirrors.json", "mirrors.json.lock", "other.json.tmp-1-0"]);
@@ -218,12 +222,12 @@ fn a_lock_that_is_released_is_taken_at_once() {
 #[test]
 fn a_lock_on_a_removed_side_car_is_none() {
     let (_folder, store) = in_folder();
-    let path = store.beside(".lock");
+    let path = beside(&store, ".lock");
     let held = store.lock(Duration::ZERO).unwrap();
     fs::remove_file(&path).unwrap();
-    assert!(!is_at(&held, &path));
+    assert!(!held.is_current());
     let successor = store.lock(Duration::ZERO).unwrap();
-    assert!(is_at(&successor, &path) && !is_at(&held, &path));
+    assert!(successor.is_current() && !held.is_current());
 }
 
 #[test]
@@ -255,12 +259,32 @@ fn a_folder_is_only_made_where_it_is_ours() {
 }
 
 #[test]
+fn a_link_in_the_folders_place_is_only_followed_where_it_was_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let elsewhere = parent.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let link = parent.path().join("link");
+    symlink(&elsewhere, &link).unwrap();
+    let store = |folder| Store::new(Location { file: link.join("mirrors.json"), folder });
+
+    let beside_distfiles = store(Folder::LikeParent);
+    let error = beside_distfiles.apply(&success(), NOW).unwrap_err();
+    assert!(error.to_string().contains("symbolic link"), "{error}");
+    let (_, warnings) = beside_distfiles.load();
+    assert!(matches!(&warnings[..], [Warning::Unreadable { .. }]), "{warnings:?}");
+    assert_eq!(names(&elsewhere), [""; 0]);
+
+    store(Folder::MustExist).apply(&success(), NOW).unwrap();
+    assert_eq!(names(&elsewhere), ["mirrors.json", "mirrors.json.lock"]);
+}
+
+#[test]
 fn a_path_that_names_no_file_is_an_error() {
     for path in ["/", "..", "", "/proc/self/mirrors.json", "/dev/null/mirrors.json"] {
         let store = Store::new(Location { file: path.into(), folder: Folder::MustExist });
         let _ = store.load();
         assert!(store.apply(&success(), NOW).is_err(), "{path}");
-        assert!(!store.beside(".lock").exists(), "{path}");
+        assert!(!beside(&store, ".lock").exists(), "{path}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection to one host, and the thread that fetches small files over it.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use super::{
@@ -81,7 +82,8 @@ impl<'a> Lane<'a> {
         let url = url.or_else(|| (self.batch.locate)(self.host, item, &mut self.agent));
         let url = url.ok_or(Miss::Host(Failure::Status { code: 404, retry_after: None }))?;
         let part = part_of(&place);
-        let mut sink = Sink::open(&part, true, "")?;
+        let opened = Sink::open(&part, true, "", Some(wanted.size), |_| ControlFlow::Break(()))?;
+        let ControlFlow::Continue(mut sink) = opened else { return Ok(ItemEnd::Locked) };
         loop {
             if sink.prefix() > wanted.size {
                 sink.clear()?;
@@ -136,7 +138,7 @@ impl<'a> Lane<'a> {
             sink.write(sink.prefix(), bytes)?;
             self.note_progress(item, bytes.len() as u64, (n - bytes.len()) as u64);
         }
-        let _ = answer.content.read(&mut [0; 1]); // its end gives the connection back
+        answer.content.drain();
         let mut state = self.shared.lock();
         state.tallies[self.host].receiving += now().saturating_duration_since(opened);
         Ok(())

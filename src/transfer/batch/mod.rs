@@ -131,7 +131,9 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
         }
         let races = move || race::race_large(batch, shared, signalled);
         let large = std::thread::Builder::new().spawn_scoped(scope, races);
-        shared.watch(batch, observer, signalled, || large.as_ref().map_or(true, |large| large.is_finished()));
+        shared.watch(batch, observer, signalled, || {
+            large.as_ref().map_or(true, std::thread::ScopedJoinHandle::is_finished)
+        });
     });
     let state = shared.into_inner();
     let elapsed = state.elapsed(now());

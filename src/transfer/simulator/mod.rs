@@ -4,9 +4,11 @@
 //! TCP and HTTP do in the large: a round trip to connect, one more for TLS, one for each request, slow start, a
 //! queue at the bottleneck. Each promise is checked after each event.
 
+mod adversary;
 mod mirror;
 mod properties;
 mod scenarios;
+mod stories;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -11,7 +11,7 @@ use super::{Outcome, Setup, run};
 const MB: f64 = 1e6;
 
 /// No test depends on luck.
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     let given = ProptestConfig::default();
     let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { given.rng_seed };
     ProptestConfig { rng_seed, ..given }

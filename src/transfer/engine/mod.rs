@@ -1,12 +1,15 @@
-//! A transfer from many sources: threads and disk around the scheduler, verification, blame and repair.
+//! A transfer from many sources: threads and disk around the scheduler, and verification; [`repair`] when the file
+//! turns out to be wrong.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod repair;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::audit::audit;
-use super::blame::{self, Opinion, Origin, camps, confirmed, opponents, samples};
+use super::blame::{Opinion, Origin};
 use super::hashing::{Hashing, digests_of};
 use super::limiter::Limiter;
 pub use super::observer::{Observer, Snapshot, Stage};
@@ -18,6 +21,7 @@ use super::worker::{Buffers, Place, Report, Worker};
 use crate::http::failure::plain;
 use crate::http::{ByteRange, Client, Failure};
 use crate::portage::{Algorithm, Digest, Digests};
+use repair::Audit;
 
 /// Reports that may wait to be dealt with: a slow disk slows the sources down.
 const REPORTS: usize = 64;
@@ -175,6 +179,7 @@ pub fn run(
         camp: None,
         alone: Vec::new(),
         audited: Audit::Nothing,
+        earlier_dropped: false,
         began_anew: false,
         slow_since: None,
     };
@@ -226,6 +231,8 @@ struct Transfer<'a> {
     /// Who sent a whole file that was wrong, and its digests.
     alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
+    /// What lay there was fetched again, on suspicion.
+    earlier_dropped: bool,
     /// The file was fetched from the beginning once more.
     began_anew: bool,
     /// Since when the transfer has been slower than allowed, and what had come by then.
@@ -235,7 +242,12 @@ struct Transfer<'a> {
 impl Transfer<'_> {
     fn fetch(&mut self, path: &Path) -> Result<Outcome, SinkError> {
         let identity = self.wanted.digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let mut sink = Sink::open(path, self.wanted.resume, &identity)?;
+        let opened =
+            Sink::open(path, self.wanted.resume, &identity, self.wanted.size, |time| self.wait_idle(time))?;
+        let mut sink = match opened {
+            ControlFlow::Continue(sink) => sink,
+            ControlFlow::Break(outcome) => return Ok(outcome),
+        };
         if self.wanted.size.is_some_and(|size| sink.prefix() > size) {
             sink.clear()?;
         }
@@ -281,7 +293,7 @@ impl Transfer<'_> {
             self.tell(Stage::Verifying, &sink, size, None);
             let digests = hashing.finish(total).map_err(|e| SinkError::new(path, &e))?;
             if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
-                self.record(None, What::Verified);
+                self.trace.note(None, What::Verified, self.clock(now()));
                 self.convict();
                 sink.finish()?;
                 return Ok(Outcome::Verified { size: total, fetched });
@@ -295,154 +307,16 @@ impl Transfer<'_> {
         }
     }
 
-    /// The file is complete and wrong. Finds out what can be tried next, and gives up what is to be fetched again;
-    /// an outcome when there is nothing.
-    fn repair(&mut self, sink: &mut Sink, digests: Vec<Digest>) -> Result<Option<Outcome>, SinkError> {
-        self.tell(Stage::Repairing, sink, None, None);
-        self.record(None, What::Mismatch);
-        if self.next_camp(sink)? {
-            return Ok(None);
+    /// Waits, while no source is asked, unless that ends the transfer.
+    fn wait_idle(&self, time: Duration) -> ControlFlow<Outcome> {
+        let elapsed = now().saturating_duration_since(self.began);
+        if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
+            return ControlFlow::Break(Outcome::TimeUp(limit));
         }
-        if let Some(outcome) = self.ask_the_others(sink, digests)? {
-            return Ok(outcome);
-        }
-        for stage in [Audit::Samples, Audit::Everything] {
-            if self.audited >= stage {
-                continue;
-            }
-            self.audited = stage;
-            self.camp = None;
-            let checkers = self.usable();
-            let wanted = match stage {
-                Audit::Everything => blame::everything(&self.shares, &checkers),
-                Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
-            };
-            let until_found = stage == Audit::Everything;
-            let found = audit(
-                wanted,
-                until_found,
-                &checkers,
-                &mut self.workers,
-                &self.reports,
-                sink,
-                self.signalled,
-            )?;
-            for (source, bytes) in found.cost {
-                self.tallies[source].wasted += bytes;
-                self.record(Some(source), What::Sampled { bytes });
-            }
-            if let Some(signal) = (self.signalled)() {
-                return Ok(Some(Outcome::Signal(signal)));
-            }
-            self.opinions.extend(found.opinions);
-            let camps = camps(&self.opinions, &self.everybody());
-            if camps.len() > 1 {
-                self.camps = camps.into();
-            }
-            if self.next_camp(sink)? {
-                return Ok(None);
-            }
-        }
-        let witnesses: BTreeSet<Origin> = self.opinions.iter().map(|opinion| opinion.by).collect();
-        if witnesses.len() < 2 && !self.began_anew && (self.answers() > 1 || self.resumed > 0) {
-            // Nobody else can be asked. The file may have changed between two answers: once more, in one piece.
-            self.began_anew = true;
-            self.give_up(sink, &everything())?;
-            return Ok(None);
-        }
-        Ok(Some(Outcome::Mismatch { agreed: self.camp.is_none() && witnesses.len() > 1 }))
-    }
-
-    /// When one source sent the whole file there is nothing to compare: the others are asked for all of it. `Some(None)`
-    /// when they are, an outcome when two have sent the same.
-    fn ask_the_others(
-        &mut self,
-        sink: &mut Sink,
-        digests: Vec<Digest>,
-    ) -> Result<Option<Option<Outcome>>, SinkError> {
-        let mut origins = self.shares.keys();
-        let (Some(Origin::Source(only)), None) = (origins.next().copied(), origins.next()) else {
-            return Ok(None);
-        };
-        if self.alone.iter().any(|(other, wrong)| *other != only && *wrong == digests) {
-            return Ok(Some(Some(Outcome::Mismatch { agreed: true })));
-        }
-        self.alone.push((only, digests));
-        let tried = |id: &SourceId| self.alone.iter().any(|(source, _)| source == id);
-        let others: Vec<SourceId> = self.usable().into_iter().filter(|id| !tried(id)).collect();
-        if others.is_empty() {
-            return Ok(None);
-        }
-        self.camp = Some(others.into_iter().map(Origin::Source).collect());
-        self.give_up(sink, &everything())?;
-        Ok(Some(None))
-    }
-
-    /// Lets the next camp complete the file: what others sent is fetched again. False when no camp is left.
-    fn next_camp(&mut self, sink: &mut Sink) -> Result<bool, SinkError> {
-        let can_send = |camp: &Vec<Origin>| camp.iter().any(|origin| *origin != Origin::Earlier);
-        while let Some(camp) = self.camps.pop_front() {
-            if !can_send(&camp) {
-                continue;
-            }
-            let mut wrong = Segments::new();
-            for (origin, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
-                let confirmed = confirmed(&self.opinions, *origin, &camp);
-                for range in share.iter().flat_map(|range| confirmed.gaps(range).iter().collect::<Vec<_>>()) {
-                    wrong.insert(range);
-                }
-            }
-            self.camp = Some(camp);
-            self.give_up(sink, &wrong)?;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// All who take part, the most trusted first: those without failures, in their order; then what lay there.
-    fn everybody(&self) -> Vec<Origin> {
-        let mut sources = self.usable();
-        sources.extend((0..self.workers.len()).filter(|id| !sources.contains(id)).collect::<Vec<_>>());
-        let earlier = self.shares.contains_key(&Origin::Earlier).then_some(Origin::Earlier);
-        sources.into_iter().map(Origin::Source).chain(earlier).collect()
-    }
-
-    /// The sources that may still send something, the most trusted first.
-    fn usable(&self) -> Vec<SourceId> {
-        let mut usable: Vec<SourceId> =
-            (0..self.workers.len()).filter(|id| is_of_use(&self.tallies[*id])).collect();
-        usable.sort_by_key(|id| self.tallies[*id].failures.len());
-        usable
-    }
-
-    /// How many requests brought the file that is there.
-    fn answers(&self) -> u32 {
-        self.tallies.iter().filter(|tally| tally.kept > 0).map(|tally| tally.requests).sum()
-    }
-
-    /// The digests match: whoever said something else than those who sent this file was wrong.
-    fn convict(&mut self) {
-        let Some(camp) = self.camp.take() else { return };
-        let mut everybody = self.everybody();
-        everybody.push(Origin::Earlier);
-        let mut wrong = opponents(&self.opinions, &camp, &everybody);
-        let alone = self.alone.iter().map(|(source, _)| Origin::Source(*source));
-        wrong.extend(alone.filter(|origin| !camp.contains(origin)).collect::<Vec<_>>());
-        wrong.sort_unstable();
-        wrong.dedup();
-        for origin in wrong {
-            self.record(origin.source(), What::Convicted);
-            match origin {
-                Origin::Earlier => {
-                    self.observer.note("the partial file was wrong: its bytes were fetched again")
-                }
-                Origin::Source(source) => {
-                    self.tallies[source].corrupt = true;
-                    let line =
-                        format!("{} sent wrong bytes: they were fetched elsewhere", self.names[source]);
-                    self.observer.note(&line);
-                }
-            }
+        let _ = self.reports.recv_timeout(time); // nobody was asked, so this is a pause
+        match (self.signalled)() {
+            Some(number) => ControlFlow::Break(Outcome::Signal(number)),
+            None => ControlFlow::Continue(()),
         }
     }
 
@@ -506,22 +380,17 @@ impl Transfer<'_> {
     }
 
     fn perform(&mut self, action: &Action, ids: &[SourceId]) {
-        let at = self.clock(now());
+        self.trace.performed(action, ids, self.clock(now()));
         match *action {
             Action::Open { source, range, skip } => {
                 let id = ids[source];
-                self.trace.asked(id, range, at);
                 self.workers[id].open(range, skip);
                 self.tallies[id].requests += 1;
                 self.current[id] = Current { asked: Some(now()), opened: None };
             }
-            Action::Shorten { source, end } => {
-                self.trace.shortened(ids[source], end, at);
-                self.workers[ids[source]].shorten(end);
-            }
+            Action::Shorten { source, end } => self.workers[ids[source]].shorten(end),
             Action::Close { source } => {
                 let id = ids[source];
-                self.trace.closed(id, at);
                 self.workers[id].close();
                 self.settle(id, now());
             }
@@ -649,10 +518,6 @@ impl Transfer<'_> {
         sink.retract(wrong)
     }
 
-    fn record(&mut self, source: Option<SourceId>, what: What) {
-        self.trace.note(source, what, self.clock(now()));
-    }
-
     fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Instant) -> Option<Outcome> {
         if let Some(number) = (self.signalled)() {
             return Some(Outcome::Signal(number));
@@ -703,14 +568,6 @@ impl Transfer<'_> {
     }
 }
 
-/// How closely the sources have been compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Audit {
-    Nothing,
-    Samples,
-    Everything,
-}
-
 enum RoundEnd {
     /// The file's size.
     Complete(u64),
@@ -721,7 +578,7 @@ enum RoundEnd {
 
 /// Salvage: whether a file that lies there complete has the digests wanted.
 pub fn is_right(path: &Path, wanted: &Digests, size: u64) -> bool {
-    let Ok(file) = std::fs::File::open(path) else { return false };
+    let Ok(file) = crate::files::open(path) else { return false };
     let algorithms = wanted.iter().map(|d| d.algorithm).collect();
     digests_of(&file.into(), size, algorithms).is_ok_and(|digests| matches(wanted, &digests))
 }
@@ -732,14 +589,6 @@ fn matches(wanted: &Digests, computed: &[Digest]) -> bool {
 
 fn everything() -> Segments {
     Segments::of(ByteRange::new(0, u64::MAX))
-}
-
-/// Whether a source may still send something.
-fn is_of_use(tally: &Tally) -> bool {
-    use crate::http::failure::Advice;
-    let final_for =
-        |failure: &Failure| failure.advice() == Advice::NextSource && *failure != Failure::RangeIgnored;
-    tally.kept > 0 || !tally.failures.iter().any(final_for)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the engine is where the scheduler's clock is read")]

@@ -1,0 +1,82 @@
+//! Files and folders where others may have put something else: a link, a pipe, a device.
+//!
+//! Nothing here waits for a pipe's other end, reads without a limit, or trusts a path to lead twice to the same
+//! place.
+
+mod folder;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+pub use folder::Folder;
+
+/// Reads a file of at most `largest` bytes. Symbolic links to it are followed.
+pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    read_all(&open(path)?, largest)
+}
+
+/// Opens a regular file for reading. Symbolic links to it are followed.
+pub fn open(path: &Path) -> io::Result<File> {
+    regular(rustix::fs::open(path, OFlags::RDONLY | CALM, Mode::empty())?.into())
+}
+
+/// What an open file holds, unless that is more than `largest` bytes.
+pub fn read_all(file: &File, largest: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let size = file.metadata()?.len();
+    if size <= largest {
+        content.reserve_exact(usize::try_from(size).unwrap_or_default() + 1);
+        file.take(largest.saturating_add(1)).read_to_end(&mut content)?;
+    }
+    if size.max(content.len() as u64) > largest {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {} KiB", largest >> 10)));
+    }
+    Ok(content)
+}
+
+/// Opening a pipe or a terminal with these neither waits nor makes the terminal ours.
+const CALM: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+fn regular(file: File) -> io::Result<File> {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_bearable_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let kind = |result: io::Result<Vec<u8>>| result.unwrap_err().kind();
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert_eq!(kind(read(&path, 4)), io::ErrorKind::FileTooLarge);
+        let link = folder.path().join("link");
+        symlink("f", &link).unwrap();
+        assert_eq!(read(&link, 5).unwrap(), b"12345");
+        assert_eq!(kind(read(folder.path(), 5)), io::ErrorKind::IsADirectory);
+        assert_eq!(kind(read(&folder.path().join("missing"), 5)), io::ErrorKind::NotFound);
+        assert_eq!(kind(read(Path::new("/dev/zero"), 5)), io::ErrorKind::Other);
+        let pipe = folder.path().join("pipe");
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(kind(read(&pipe, 5)), io::ErrorKind::Other);
+    }
+}

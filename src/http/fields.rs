@@ -1,0 +1,149 @@
+//! The header section of a request, and who is told which secret.
+//!
+//! The secrets of the command line are for the servers named there ([`Settings::home`]), those in a URL for its
+//! own origin, those of `.netrc` for the host that they are filed under.
+
+use super::proxy_handshake::basic;
+use super::settings::{FieldEdit, ProxyKind, Settings};
+use super::url::{Scheme, Url};
+use super::{Ask, Credentials};
+
+/// Where a request stands in a chain of redirects.
+pub(super) struct Hop<'a> {
+    /// The URL that was asked for.
+    pub(super) first: &'a Url,
+    pub(super) current: &'a Url,
+    /// The URL that led here.
+    pub(super) before: Option<&'a Url>,
+}
+
+impl Hop<'_> {
+    /// Whether the secrets that are for `origin` may be told here.
+    fn may_tell(&self, origin: &Url, trusted: bool) -> bool {
+        origin.same_origin(self.current) || trusted && origin.same_origin(self.first)
+    }
+
+    /// Whether the secrets of the command line may be told here.
+    fn is_home(&self, settings: &Settings) -> bool {
+        settings.home.iter().any(|home| self.may_tell(home, settings.redirects.trusted))
+    }
+
+    /// What the URL asked for says of its user, if that may be told here.
+    fn credentials(&self, settings: &Settings) -> Option<&Credentials> {
+        let told = self.may_tell(self.first, settings.redirects.trusted);
+        self.first.credentials.as_ref().filter(|_| told)
+    }
+}
+
+/// Names in lower case, and values. `Host` is only among them when it is not the URL's.
+pub(super) fn fields(settings: &Settings, hop: &Hop, ask: &Ask) -> Vec<(String, String)> {
+    let url = hop.current;
+    let mut fields: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| fields.push((name.to_owned(), value));
+    let is_home = hop.is_home(settings);
+    if let Some(authorization) = authorization(settings, hop, is_home) {
+        add("authorization", authorization);
+    }
+    if !settings.user_agent.is_empty() {
+        add("user-agent", settings.user_agent.clone());
+    }
+    add("accept", "*/*".to_owned());
+    match hop.before {
+        Some(before) if settings.redirects.auto_referer => add("referer", before.to_string()),
+        _ => {
+            if let Some(referer) = &settings.referer {
+                add("referer", referer.clone());
+            }
+        }
+    }
+    for (name, value) in [("range", &ask.range), ("if-range", &ask.if_range)] {
+        if let Some(value) = value {
+            add(name, value.clone());
+        }
+    }
+    if let Some((name, value)) = &ask.condition {
+        add(name, value.clone());
+    }
+    if let Some(proxy) =
+        (settings.proxy)(url).filter(|p| p.kind == ProxyKind::Http && url.scheme == Scheme::Http)
+    {
+        if let Some(credentials) = proxy.credentials.as_ref().filter(|_| !proxy.tunnel) {
+            add("proxy-authorization", basic(credentials));
+        }
+        add("proxy-connection", "Keep-Alive".to_owned());
+    }
+    edit(&mut fields, &settings.fields, is_home);
+    fields
+}
+
+/// The user's own fields replace or remove ours.
+fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], is_home: bool) {
+    let edits = || edits.iter().filter(|edit| is_home || !is_for_home(edit.name()));
+    fields.retain(|(name, _)| !edits().any(|edit| edit.name().eq_ignore_ascii_case(name)));
+    fields.extend(edits().filter_map(|edit| match edit {
+        FieldEdit::Set(name, value) => Some((name.to_ascii_lowercase(), value.clone())),
+        FieldEdit::Remove(_) => None,
+    }));
+}
+
+/// Secrets, and the name of a server that is not another one's.
+fn is_for_home(name: &str) -> bool {
+    ["authorization", "cookie", "host"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+fn authorization(settings: &Settings, hop: &Hop, is_home: bool) -> Option<String> {
+    if let Some(token) = settings.bearer.as_ref().filter(|_| is_home) {
+        return Some(format!("Bearer {token}"));
+    }
+    let given = settings.user.as_ref().filter(|_| is_home).or_else(|| hop.credentials(settings));
+    match given {
+        Some(credentials) => Some(basic(credentials)),
+        None => (settings.netrc)(hop.current).as_ref().map(basic),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    /// What is sent on the way from `first` to `current`, with every kind of secret on the command line.
+    fn sent(first: &str, current: &str, trusted: bool) -> String {
+        let set = |name: &str| FieldEdit::Set(name.to_owned(), "told".to_owned());
+        let mut settings = Settings {
+            home: vec![url("http://home.test/x"), url("https://home.test/x")],
+            fields: vec![set("COOKIE"), set("Host"), set("X-Other")],
+            user: Some(Credentials { user: "me".to_owned(), password: "pw".to_owned() }),
+            ..Settings::default()
+        };
+        settings.redirects.trusted = trusted;
+        let (first, current) = (url(first), url(current));
+        let hop = Hop { first: &first, current: &current, before: None };
+        let fields = fields(&settings, &hop, &Ask::default());
+        let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        names.retain(|name| ["authorization", "cookie", "host", "x-other"].contains(name));
+        names.join(" ")
+    }
+
+    #[test]
+    fn secrets_of_the_command_line_stay_at_home() {
+        let all = "authorization cookie host x-other";
+        for (first, current, trusted, want) in [
+            ("http://home.test/x", "http://home.test/x", false, all),
+            ("http://home.test/x", "https://home.test/y", false, all),
+            ("http://home.test/x", "http://home.test:81/x", false, "x-other"),
+            ("http://home.test/x", "http://away.test/x", false, "x-other"),
+            ("http://home.test/x", "http://away.test/x", true, all),
+            ("http://away.test/x", "http://away.test/x", false, "x-other"),
+            ("http://away.test/x", "http://away.test/x", true, "x-other"),
+            ("http://away.test/x", "http://home.test/x", false, all),
+            ("http://me:pw@away.test/x", "http://away.test/x", false, "authorization x-other"),
+            ("http://me:pw@away.test/x", "http://third.test/x", false, "x-other"),
+        ] {
+            assert_eq!(sent(first, current, trusted), want, "{first} {current} {trusted}");
+        }
+    }
+}

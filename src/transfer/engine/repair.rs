@@ -1,0 +1,208 @@
+//! What to do about a file that is complete and wrong.
+
+use std::collections::BTreeSet;
+
+use super::{Outcome, Stage, Tally, Transfer, everything, now};
+use crate::http::Failure;
+use crate::http::failure::Advice;
+use crate::portage::Digest;
+use crate::transfer::audit::audit;
+use crate::transfer::blame::{self, Origin, camps, confirmed, opponents, samples};
+use crate::transfer::scheduler::SourceId;
+use crate::transfer::segments::Segments;
+use crate::transfer::sink::{Sink, SinkError};
+use crate::transfer::trace::What;
+
+/// How closely the sources have been compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Audit {
+    Nothing,
+    Samples,
+    Everything,
+}
+
+/// Whether other sources can send the whole file.
+enum Others {
+    Asked,
+    /// Two have sent the same.
+    Agree,
+    OfNoUse,
+}
+
+impl Transfer<'_> {
+    /// The file is complete and wrong. Finds out what can be tried next, and gives up what is to be fetched again;
+    /// an outcome when there is nothing.
+    pub(super) fn repair(
+        &mut self,
+        sink: &mut Sink,
+        digests: Vec<Digest>,
+    ) -> Result<Option<Outcome>, SinkError> {
+        self.tell(Stage::Repairing, sink, None, None);
+        self.record(None, What::Mismatch);
+        // When several agree and are wrong all the same, somebody among them has a fault that no sample showed.
+        let look_closer =
+            self.camp.as_ref().is_some_and(|camp| camp.len() > 1) && self.audited < Audit::Everything;
+        if !look_closer && self.next_camp(sink)? {
+            return Ok(None);
+        }
+        match self.ask_the_others(sink, digests)? {
+            Others::Asked => return Ok(None),
+            Others::Agree => return Ok(Some(Outcome::Mismatch { agreed: true })),
+            Others::OfNoUse => {}
+        }
+        for stage in [Audit::Samples, Audit::Everything] {
+            if self.audited >= stage {
+                continue;
+            }
+            self.audited = stage;
+            self.camp = None;
+            let checkers = self.usable();
+            let wanted = match stage {
+                Audit::Everything => blame::everything(&self.shares, &checkers),
+                Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
+            };
+            let until_found = stage == Audit::Everything;
+            let found = audit(
+                wanted,
+                until_found,
+                &checkers,
+                &mut self.workers,
+                &self.reports,
+                sink,
+                self.signalled,
+            )?;
+            for (source, bytes) in found.cost {
+                self.tallies[source].wasted += bytes;
+                self.record(Some(source), What::Sampled { bytes });
+            }
+            if let Some(signal) = (self.signalled)() {
+                return Ok(Some(Outcome::Signal(signal)));
+            }
+            self.opinions.extend(found.opinions);
+            let camps = camps(&self.opinions, &self.everybody());
+            if camps.len() > 1 {
+                self.camps = camps.into();
+            }
+            if self.next_camp(sink)? {
+                return Ok(None);
+            }
+            if let Some(earlier) =
+                self.shares.get(&Origin::Earlier).filter(|share| !share.is_empty()).cloned()
+            {
+                // The sources do not contradict each other: what lay there, from nobody knows where, is the first
+                // suspect. To compare it would cost as much as to fetch it.
+                self.earlier_dropped = true;
+                self.give_up(sink, &earlier)?;
+                return Ok(None);
+            }
+        }
+        let witnesses: BTreeSet<Origin> = self.opinions.iter().map(|opinion| opinion.by).collect();
+        if witnesses.len() < 2 && !self.began_anew && (self.answers() > 1 || self.resumed > 0) {
+            // Nobody else can be asked. The file may have changed between two answers: once more, in one piece.
+            self.began_anew = true;
+            self.give_up(sink, &everything())?;
+            return Ok(None);
+        }
+        Ok(Some(Outcome::Mismatch { agreed: self.camp.is_none() && witnesses.len() > 1 }))
+    }
+
+    /// When one source sent the whole file there is nothing to compare: the others are asked for all of it.
+    fn ask_the_others(&mut self, sink: &mut Sink, digests: Vec<Digest>) -> Result<Others, SinkError> {
+        let mut origins = self.shares.keys();
+        let (Some(Origin::Source(only)), None) = (origins.next().copied(), origins.next()) else {
+            return Ok(Others::OfNoUse);
+        };
+        if self.alone.iter().any(|(other, wrong)| *other != only && *wrong == digests) {
+            return Ok(Others::Agree);
+        }
+        self.alone.push((only, digests));
+        let tried = |id: &SourceId| self.alone.iter().any(|(source, _)| source == id);
+        let others: Vec<SourceId> = self.usable().into_iter().filter(|id| !tried(id)).collect();
+        if others.is_empty() {
+            return Ok(Others::OfNoUse);
+        }
+        self.camp = Some(others.into_iter().map(Origin::Source).collect());
+        self.give_up(sink, &everything())?;
+        Ok(Others::Asked)
+    }
+
+    /// Lets the next camp complete the file: what others sent is fetched again. False when no camp is left.
+    pub(super) fn next_camp(&mut self, sink: &mut Sink) -> Result<bool, SinkError> {
+        let can_send = |camp: &Vec<Origin>| camp.iter().any(|origin| *origin != Origin::Earlier);
+        while let Some(camp) = self.camps.pop_front() {
+            if !can_send(&camp) {
+                continue;
+            }
+            let mut wrong = Segments::new();
+            for (origin, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
+                let confirmed = confirmed(&self.opinions, *origin, &camp);
+                for range in share.iter().flat_map(|range| confirmed.gaps(range).iter().collect::<Vec<_>>()) {
+                    wrong.insert(range);
+                }
+            }
+            self.camp = Some(camp);
+            self.give_up(sink, &wrong)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// All who take part, the most trusted first: those without failures, in their order; then what lay there.
+    fn everybody(&self) -> Vec<Origin> {
+        let mut sources = self.usable();
+        sources.extend((0..self.workers.len()).filter(|id| !sources.contains(id)).collect::<Vec<_>>());
+        let earlier = self.shares.contains_key(&Origin::Earlier).then_some(Origin::Earlier);
+        sources.into_iter().map(Origin::Source).chain(earlier).collect()
+    }
+
+    /// The sources that may still send something, the most trusted first.
+    fn usable(&self) -> Vec<SourceId> {
+        let mut usable: Vec<SourceId> =
+            (0..self.workers.len()).filter(|id| is_of_use(&self.tallies[*id])).collect();
+        usable.sort_by_key(|id| self.tallies[*id].failures.len());
+        usable
+    }
+
+    /// How many requests brought the file that is there.
+    fn answers(&self) -> u32 {
+        self.tallies.iter().filter(|tally| tally.kept > 0).map(|tally| tally.requests).sum()
+    }
+
+    /// The digests match: whoever said something else than those who sent this file was wrong.
+    pub(super) fn convict(&mut self) {
+        let dropped = self.earlier_dropped.then_some(Origin::Earlier);
+        let camp = self.camp.take().unwrap_or_default();
+        let mut everybody = self.everybody();
+        everybody.push(Origin::Earlier);
+        let mut wrong = opponents(&self.opinions, &camp, &everybody);
+        let alone = self.alone.iter().map(|(source, _)| Origin::Source(*source));
+        wrong.extend(alone.filter(|origin| !camp.contains(origin)).chain(dropped).collect::<Vec<_>>());
+        wrong.sort_unstable();
+        wrong.dedup();
+        for origin in wrong {
+            self.record(origin.source(), What::Convicted);
+            match origin {
+                Origin::Earlier => {
+                    self.observer.note("the partial file was wrong: its bytes were fetched again");
+                }
+                Origin::Source(source) => {
+                    self.tallies[source].corrupt = true;
+                    let line =
+                        format!("{} sent wrong bytes: they were fetched elsewhere", self.names[source]);
+                    self.observer.note(&line);
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, source: Option<SourceId>, what: What) {
+        self.trace.note(source, what, self.clock(now()));
+    }
+}
+
+/// Whether a source may still send something.
+fn is_of_use(tally: &Tally) -> bool {
+    let final_for =
+        |failure: &Failure| failure.advice() == Advice::NextSource && *failure != Failure::RangeIgnored;
+    tally.kept > 0 || !tally.failures.iter().any(final_for)
+}
