@@ -87,7 +87,7 @@ impl Sink {
             ahead,
             identity: identity.to_owned(),
         };
-        sink.advance()?;
+        while sink.advance()? {}
         Ok(ControlFlow::Continue(sink))
     }
 
@@ -112,12 +112,12 @@ impl Sink {
         present
     }
 
-    /// Stores bytes that begin at `first`: at the end of FILE, or ahead of it.
+    /// Stores bytes that begin at `first`: at the end of FILE, or ahead of it. Then [`Self::advance`] is due.
     pub fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), SinkError> {
         if first == self.prefix {
             self.file.write_all_at(bytes, first).map_err(|e| SinkError::new(&self.path, &e))?;
             self.prefix += bytes.len() as u64;
-            return self.advance();
+            return Ok(());
         }
         let ahead = match &mut self.ahead {
             Some(ahead) => ahead,
@@ -186,19 +186,19 @@ impl Sink {
         Ok(())
     }
 
-    /// Moves over what the prefix has reached.
-    fn advance(&mut self) -> Result<(), SinkError> {
-        let Some(ahead) = &mut self.ahead else { return Ok(()) };
-        let Some(range) = ahead.held().range_at(self.prefix) else { return Ok(()) };
+    /// Moves over a piece of what the prefix has reached; false when there is nothing. The hashers can be at work on
+    /// one piece while the next one is moved.
+    pub fn advance(&mut self) -> Result<bool, SinkError> {
+        let Some(ahead) = &mut self.ahead else { return Ok(false) };
+        let Some(range) = ahead.held().range_at(self.prefix) else { return Ok(false) };
         let mut buffer = vec![0; MOVE];
         let from = self.prefix;
-        while self.prefix < range.end {
-            let piece = piece(&mut buffer, range.end - self.prefix);
-            ahead.read(self.prefix, piece)?;
-            self.file.write_all_at(piece, self.prefix).map_err(|e| SinkError::new(&self.path, &e))?;
-            self.prefix += piece.len() as u64;
-        }
-        ahead.forget(ByteRange::new(from, self.prefix))
+        let piece = piece(&mut buffer, range.end - from);
+        ahead.read(from, piece)?;
+        self.file.write_all_at(piece, from).map_err(|e| SinkError::new(&self.path, &e))?;
+        self.prefix += piece.len() as u64;
+        ahead.forget(ByteRange::new(from, self.prefix))?;
+        Ok(true)
     }
 }
 

@@ -431,6 +431,9 @@ impl Transfer<'_> {
                 if kept_len > 0 {
                     sink.write(kept.first, &bytes[..kept_len])?;
                     hashing.committed(sink.prefix());
+                    while sink.advance()? {
+                        hashing.committed(sink.prefix());
+                    }
                     self.shares.entry(Origin::Source(source)).or_default().insert(kept);
                 }
                 self.trace.received(source, kept, len - kept.len(), sink.prefix(), self.clock(at));
