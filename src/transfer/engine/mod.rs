@@ -466,16 +466,10 @@ impl Transfer<'_> {
                 }
                 self.settle(source, at);
                 self.trace.failed(source, &failure, self.clock(at));
-                if let Some(place) = place(source) {
-                    scheduler.failed(place, failure.clone(), self.clock(at));
-                }
-                let beyond = match failure {
-                    Failure::RangeNotSatisfiable { complete_length } => complete_length,
-                    _ => None,
-                };
+                let Some(place) = place(source) else { return Ok(()) };
+                scheduler.failed(place, failure.clone(), self.clock(at));
                 // Whoever was asked beyond the end of the file, before that was known, did not fail.
-                let taught = beyond.is_some() && beyond == scheduler.size();
-                if failure != Failure::Cancelled && !taught {
+                if failure != Failure::Cancelled && scheduler.failure(place) == Some(&failure) {
                     self.tallies[source].failures.push(failure);
                 }
             }
@@ -494,7 +488,8 @@ impl Transfer<'_> {
     /// Failures that the scheduler has found itself, because nothing came.
     fn note_failures(&mut self, scheduler: &Scheduler, ids: &[SourceId]) {
         for (at, id) in ids.iter().enumerate() {
-            if let Some(failure @ Failure::Stalled(_)) = scheduler.failure(at)
+            if let Some(failure) = scheduler.failure(at)
+                && *failure != Failure::Cancelled
                 && self.tallies[*id].failures.last() != Some(failure)
             {
                 self.tallies[*id].failures.push(failure.clone());

@@ -157,8 +157,9 @@ impl Transfer<'_> {
 
     /// The sources that may still send something, the most trusted first.
     fn usable(&self) -> Vec<SourceId> {
-        let mut usable: Vec<SourceId> =
-            (0..self.workers.len()).filter(|id| is_of_use(&self.tallies[*id])).collect();
+        let mut usable: Vec<SourceId> = (0..self.workers.len())
+            .filter(|id| is_of_use(&self.tallies[*id], self.wanted.size.is_some()))
+            .collect();
         usable.sort_by_key(|id| self.tallies[*id].failures.len());
         usable
     }
@@ -200,9 +201,13 @@ impl Transfer<'_> {
     }
 }
 
-/// Whether a source may still send something.
-fn is_of_use(tally: &Tally) -> bool {
-    let final_for =
-        |failure: &Failure| failure.advice() == Advice::NextSource && *failure != Failure::RangeIgnored;
+/// Whether a source may still send something. That a file of another size is there counts only when the size was
+/// known: a learned one may have been the wrong one.
+fn is_of_use(tally: &Tally, size_known: bool) -> bool {
+    let final_for = |failure: &Failure| match failure {
+        Failure::RangeIgnored => false,
+        Failure::WrongSize { .. } | Failure::RangeNotSatisfiable { .. } => size_known,
+        other => other.advice() == Advice::NextSource,
+    };
     tally.kept > 0 || !tally.failures.iter().any(final_for)
 }
