@@ -5,6 +5,7 @@ mod distlock;
 mod fetch;
 mod hostile;
 mod layering;
+mod look_ahead;
 mod real_portage;
 mod state;
 mod support;

@@ -1,0 +1,127 @@
+//! The rest of a package's distfiles, brought along by the call for one of them, under an unmodified Portage.
+
+use crate::support::content::content;
+use crate::support::lab::{Dist, Lab, Layout};
+use crate::support::mirror::Mirror;
+
+const LAYOUT: Layout = Layout::FilenameHash;
+
+fn crates(count: usize) -> Vec<Dist> {
+    let size = |i: usize| 5_000 + i * 3_001;
+    (0..count).map(|i| Dist::new(&format!("crate-{i}.crate"), &content(i as u64, size(i)))).collect()
+}
+
+fn path(dist: &Dist) -> String {
+    format!("/gentoo/distfiles/{}", LAYOUT.path(dist))
+}
+
+/// A mirror with its layout and, as rules that may be used once at most, these files.
+fn hosting<'d>(dists: impl IntoIterator<Item = &'d Dist>) -> Mirror {
+    let mirror = Mirror::start();
+    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    for dist in dists {
+        mirror.on(&path(dist)).serve(&dist.content).at_most(1);
+    }
+    mirror
+}
+
+fn lab(mirrors: &[&Mirror], dists: &[Dist]) -> Lab {
+    let bases: Vec<String> = mirrors.iter().map(|mirror| mirror.url("/gentoo")).collect();
+    let lab = Lab::new(env!("CARGO_BIN_EXE_racefetch")).unwrap_or_else(|e| panic!("{e}"));
+    lab.mirrors(&bases).package("app-misc/foo-1", &dists.iter().collect::<Vec<_>>())
+}
+
+/// emerge has all files, and nothing else is left in DISTDIR.
+fn fetch_all(lab: &Lab, dists: &[Dist]) -> usize {
+    let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    for dist in dists {
+        assert!(lab.distfile(&dist.name).is_some_and(|bytes| bytes == dist.content), "{}\n{run}", dist.name);
+    }
+    let others: Vec<String> = lab
+        .distfiles()
+        .into_iter()
+        .filter(|name| name.contains("crate-") && !dists.iter().any(|dist| dist.name == **name))
+        .collect();
+    assert!(others.is_empty(), "left behind: {others:?}\n{run}");
+    lab.calls().into_iter().filter(|call| !call.is_layout()).count()
+}
+
+#[test]
+fn one_call_brings_the_whole_package_and_no_byte_twice() {
+    let dists = crates(40);
+    let mirrors = [hosting(&dists), hosting(&dists)];
+    let lab = lab(&[&mirrors[0], &mirrors[1]], &dists);
+    assert_eq!(fetch_all(&lab, &dists), 1, "{:#?}", lab.calls());
+    let sent: u64 = mirrors.iter().map(Mirror::body_bytes_sent).sum();
+    let wanted: u64 = dists.iter().map(|dist| dist.content.len() as u64).sum();
+    assert!(sent <= wanted + 2_000, "{sent} bytes for {wanted}: layouts are small");
+    for mirror in &mirrors {
+        assert!(mirror.connections() <= 5, "{} connections", mirror.connections());
+    }
+}
+
+#[test]
+fn what_one_mirror_lacks_or_spoils_comes_from_the_other() {
+    let dists = crates(12);
+    let first = hosting(&dists[6..]);
+    for dist in &dists[..3] {
+        first.on(&path(dist)).status(404).at_most(1);
+    }
+    for dist in &dists[3..6] {
+        first.on(&path(dist)).serve(&dist.content).corrupted_at(100).at_most(1);
+    }
+    let second = hosting(&dists);
+    let lab = lab(&[&first, &second], &dists);
+    assert_eq!(fetch_all(&lab, &dists), 1, "{:#?}", lab.calls());
+}
+
+#[test]
+fn upstream_is_asked_for_what_the_mirrors_lack() {
+    let upstream = Mirror::start();
+    let dists: Vec<Dist> = crates(8)
+        .into_iter()
+        .map(|dist| {
+            let uri = upstream.url(&format!("/src/{}", dist.name));
+            dist.uri(&uri)
+        })
+        .collect();
+    for dist in &dists[4..] {
+        upstream.on(&format!("/src/{}", dist.name)).serve(&dist.content).times(1);
+    }
+    let mirror = hosting(&dists[..4]);
+    for dist in &dists[4..] {
+        mirror.on(&path(dist)).status(404).at_most(1);
+    }
+    let lab = lab(&[&mirror], &dists);
+    assert_eq!(fetch_all(&lab, &dists), 1, "{:#?}", lab.calls());
+}
+
+#[test]
+fn a_file_that_another_process_has_locked_is_left_alone() {
+    let dists = crates(4);
+    let mirror = hosting(&dists);
+    let lab = lab(&[&mirror], &dists);
+    let lock = lab.distdir().join(format!(".{}.portage_lockfile", dists[2].name));
+    std::fs::create_dir_all(lab.distdir()).unwrap();
+    let file = std::fs::File::create(&lock).unwrap();
+    rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    drop(file);
+    // Portage itself does not wait for it either, and says that it is being fetched elsewhere.
+    assert!(run.success(), "{run}");
+    assert!(lab.distfile(&dists[2].name).is_none(), "{run}");
+    assert!([0, 1, 3].iter().all(|i| lab.distfile(&dists[*i].name).is_some()), "{run}");
+    assert!(mirror.requests_for(&path(&dists[2])).is_empty());
+}
+
+#[test]
+fn it_can_be_switched_off() {
+    let dists = crates(3);
+    let mirror = hosting(&dists);
+    let lab = lab(&[&mirror], &dists);
+    let conf =
+        "FETCHCOMMAND=\"racefetch --no-look-ahead -f -o \\\"\\${DISTDIR}/\\${FILE}\\\" \\\"\\${URI}\\\"\"";
+    let lab = lab.make_conf(conf);
+    assert_eq!(fetch_all(&lab, &dists), dists.len(), "{:#?}", lab.calls());
+}
