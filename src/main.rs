@@ -11,6 +11,9 @@ use racefetch::commands::{Environment, Interrupt, fetch, stats, verify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+/// How often it is looked whether Portage is still there.
+const PARENT_CHECK: std::time::Duration = std::time::Duration::from_millis(250);
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let environment = Environment::new(std::env::vars_os(), std::io::stderr().is_terminal());
@@ -18,6 +21,9 @@ fn main() -> ExitCode {
         Ok(Command::Fetch(options)) => {
             let interrupt = Arc::new(Interrupt::default());
             heed_signals(&interrupt);
+            if environment.portage_call().is_fetch_phase() {
+                heed_parent(&interrupt);
+            }
             fetch::run(&options, &environment, &interrupt).into()
         }
         Ok(Command::Stats(arguments)) => {
@@ -83,5 +89,19 @@ fn heed_signals(interrupt: &Arc<Interrupt>) {
         for number in signals.forever() {
             interrupt.raise(number);
         }
+    });
+}
+
+/// Portage waits for its fetch command. When it has gone, nobody wants the files any longer.
+#[expect(clippy::disallowed_methods, reason = "nothing tells when a parent ends")]
+fn heed_parent(interrupt: &Arc<Interrupt>) {
+    let parent = rustix::process::getppid();
+    let interrupt = interrupt.clone();
+    // Without a thread the transfer ends by itself.
+    let _ = std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
+        while rustix::process::getppid() == parent {
+            std::thread::sleep(PARENT_CHECK);
+        }
+        interrupt.raise(SIGTERM);
     });
 }

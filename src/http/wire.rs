@@ -124,7 +124,7 @@ pub(super) struct Wire {
 
 /// How long bytes may gather in the kernel while much is under way, and how many are worth no wait. Every packet
 /// for itself would wake this thread and the one that writes thousands of times a second.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(3);
 const ENOUGH: usize = 64 * 1024;
 
 struct AbsoluteForm {

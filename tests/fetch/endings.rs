@@ -230,3 +230,45 @@ fn a_failed_call_leaves_nothing_but_the_prefix() {
     let all = before + sent(&mirrors);
     assert!(all as f64 <= right.len() as f64 * 1.02, "{all} bytes: {ended}");
 }
+
+/// Who kills emerge, with SIGKILL, does not want its downloads to go on.
+#[test]
+fn a_fetch_ends_when_portage_has_gone() {
+    let right: Content = content(1, 8 * MIB).into();
+    let mirrors = limited(1, 100_000, &right);
+    let distdir = Distdir::new();
+    let command = format!(
+        "EBUILD_PHASE=fetch '{}' --state '{}' -o '{}' '{}' & echo $!; wait",
+        env!("CARGO_BIN_EXE_racefetch"),
+        distdir.path("mirrors.json").display(),
+        distdir.file().display(),
+        mirrors[0].url(PATH),
+    );
+    let mut portage = std::process::Command::new("sh")
+        .args(["-c", &command])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(portage.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let fetch = format!("/proc/{}/stat", line.trim());
+    wait_until("the download is under way", || length(&distdir) > 0);
+    portage.kill().unwrap();
+    portage.wait().unwrap();
+    // Gone, or a zombie that whoever inherited it has not looked at yet.
+    wait_until("the fetch has ended", || {
+        fs::read_to_string(&fetch).map_or(true, |stat| stat.contains(") Z "))
+    });
+    distdir.assert_prefix(&right, &"after it has ended");
+}
+
+#[expect(clippy::disallowed_methods, reason = "what never comes is a failure")]
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !condition() {
+        assert!(began.elapsed().as_secs() < 10, "not within 10 s: {what}");
+        std::thread::yield_now();
+    }
+}
