@@ -69,14 +69,13 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     for warning in warnings {
         show.warn(&warning);
     }
-    let all = candidates(context, url, asked.unwrap_or_default(), target, folder, &state, &tiers);
-    let count = all.len();
-    let (places, lacking): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| !state.lacks(&c.key, &file, now));
+    let mut places = candidates(context, url, asked.unwrap_or_default(), target, folder, &state, &tiers);
+    let count = places.len();
+    places.retain(|place| !state.lacks(&place.key, &file, now));
     if places.is_empty() {
         let error = format!("{name}: none of {count} mirrors has it (asked within the last 2 minutes)");
         return Ended::failed(ExitStatus::HttpReturnedError, error);
     }
-    let _ = lacking;
     let (learned, layouts) = mpsc::channel();
     let (sources, keys, names) = sources(places, &state, target, now, &learned);
     drop(learned);
@@ -107,7 +106,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     }
     // After a failure that was the link's, the others would fail, too.
     let answered = transferred.tallies.iter().any(|tally| tally.first_byte.is_some() || tally.kept > 0);
-    if answered || ended.status.is_success() {
+    let interrupted = context.interrupt.number().is_some();
+    if (answered || ended.status.is_success()) && !interrupted {
         look_ahead::run(context, asked.unwrap_or_default(), target, folder, show);
     }
     ended
