@@ -61,6 +61,11 @@ impl Mirror {
         Self::listen(Ipv4Addr::LOCALHOST.into(), None)
     }
 
+    /// Plain HTTP on an address of the loopback network: some clients count connections by address.
+    pub fn start_at(address: Ipv4Addr) -> Self {
+        Self::listen(address.into(), None)
+    }
+
     /// Plain HTTP on `[::1]`.
     pub fn start_ipv6() -> Self {
         Self::listen(Ipv6Addr::LOCALHOST.into(), None)
