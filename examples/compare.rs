@@ -4,16 +4,15 @@
 //! next mirror after a failure, the next mirror after a wrong file, resumption where bytes were kept. The mirrors
 //! are on the loopback address, with limited rates and ailments; nothing needs special rights.
 
-use std::env;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use racefetch::portage::{Algorithm, Digest};
-use sha2::{Digest as _, Sha512};
+use support::build;
 use support::content::{Content, content};
 use support::lab::Layout;
 use support::mirror::Mirror;
@@ -159,7 +158,10 @@ fn main() -> ExitCode {
 }
 
 fn compare() -> Result<(), String> {
-    let racefetch = build()?;
+    if cfg!(debug_assertions) {
+        return Err("figures are those of a release build: cargo run --release --example compare".to_owned());
+    }
+    let racefetch = build::racefetch()?;
     let installed = |fetcher: &&Fetcher| fetcher.name == "racefetch" || which(fetcher.name);
     let fetchers: Vec<&Fetcher> = FETCHERS.iter().filter(installed).collect();
     let names: Vec<&str> = fetchers.iter().map(|fetcher| fetcher.name).collect();
@@ -205,8 +207,8 @@ fn measure(
     let mirrors = (scenario.mirrors)(file);
     let bases: Vec<String> = mirrors.iter().map(|mirror| format!("http://{}", mirror.address())).collect();
     let uris: Vec<String> = bases.iter().map(|base| format!("{base}/distfiles/{NAME}")).collect();
-    let wanted = Sha512::digest(&file[..]);
-    let digests = format!("sha512:{}", Digest::from_bytes(Algorithm::Sha512, &wanted).hex());
+    let wanted = Digest::of(Algorithm::Sha512, file);
+    let digests = format!("sha512:{}", wanted.hex());
     let start = Instant::now();
     let mut seconds = None;
     for number in 0..uris.len() {
@@ -236,7 +238,7 @@ fn measure(
         }
         let status = command.status().map_err(|e| format!("timeout could not be started: {e}"))?;
         let came = fs::read(&out).unwrap_or_default();
-        if came.len() == file.len() && Sha512::digest(&came) == wanted {
+        if came.len() == file.len() && Digest::of(Algorithm::Sha512, &came) == wanted {
             seconds = Some(start.elapsed().as_secs_f64());
             break;
         }
@@ -255,22 +257,4 @@ fn measure(
 fn which(program: &str) -> bool {
     let mut command = Command::new(program);
     command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-/// A fresh build, as it would be installed.
-fn build() -> Result<PathBuf, String> {
-    #[expect(clippy::disallowed_methods, reason = "the entry point of a program")]
-    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    let status = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--bin", "racefetch"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .map_err(|e| format!("cargo could not be started: {e}"))?;
-    let example = env::current_exe().map_err(|e| format!("cannot find the target folder: {e}"))?;
-    let target = example.ancestors().nth(3).ok_or("cannot find the target folder")?;
-    if status.success() {
-        Ok(target.join("release/racefetch"))
-    } else {
-        Err(format!("cargo failed ({status})"))
-    }
 }

@@ -4,14 +4,11 @@
 //! distfiles of a package through a fresh build, and shows what became of them. Needs Python 3 with its venv
 //! module, and the Python package index once; `./x demo` sees to that.
 
-use std::env;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use racefetch::portage::{Algorithm, Digest};
-use sha2::{Digest as _, Sha512};
+use support::build;
 use support::content::content;
 use support::lab::{Dist, Lab, Layout};
 use support::mirror::Mirror;
@@ -33,7 +30,7 @@ fn main() -> ExitCode {
 
 /// True when everything went as it should.
 fn demonstrate() -> Result<bool, String> {
-    let binary = build()?;
+    let binary = build::racefetch()?;
     let dists = [
         Dist::new("demo-1.0.tar.xz", &content(1, 5_000_000)),
         Dist::new("demo-1.0-docs.tar.xz", &content(2, 700_000)),
@@ -71,7 +68,7 @@ fn demonstrate() -> Result<bool, String> {
         let &["DIST", name, size, "BLAKE2B", _, "SHA512", sha512] = &fields[..] else {
             return Err(format!("not a line of a Manifest: {entry}"));
         };
-        let found = lab.distfile(name).map(|bytes| sha512_of(&bytes));
+        let found = lab.distfile(name).map(|bytes| Digest::of(Algorithm::Sha512, &bytes).hex());
         let verdict = match found {
             Some(found) if found == sha512 => "SHA512 ok",
             Some(_) => "SHA512 WRONG",
@@ -87,35 +84,6 @@ fn demonstrate() -> Result<bool, String> {
     Ok(all_right && stats.success())
 }
 
-fn sha512_of(bytes: &[u8]) -> String {
-    Digest::from_bytes(Algorithm::Sha512, &Sha512::digest(bytes)).hex()
-}
-
 fn heading(text: &str) {
     println!("\n=== {text}");
-}
-
-/// Builds the program in the profile of this example: `cargo run --example` builds examples only.
-fn build() -> Result<PathBuf, String> {
-    let (cargo, folder) = environment().map_err(|e| format!("cannot find the target folder: {e}"))?;
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bin", "racefetch"]);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let status = command.status().map_err(|e| format!("cargo could not be started: {e}"))?;
-    if !status.success() {
-        return Err(format!("cargo build failed ({status})"));
-    }
-    Ok(folder.join("racefetch"))
-}
-
-/// The cargo that runs this, and the profile folder that examples lie below.
-fn environment() -> io::Result<(PathBuf, PathBuf)> {
-    #[expect(clippy::disallowed_methods, reason = "the entry point of a program")]
-    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    let example = env::current_exe()?;
-    let folder = example.ancestors().nth(2).map(Path::to_path_buf);
-    Ok((cargo, folder.ok_or(io::ErrorKind::NotFound)?))
 }

@@ -3,14 +3,12 @@
 //! Starts five mirrors on the loopback address, each with an ailment or none, fetches one file from them, and has the
 //! program draw what happened.
 
-use std::env;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use racefetch::portage::{Algorithm, Digest};
-use sha2::{Digest as _, Sha512};
+use support::build;
 use support::content::{Content, content};
 use support::lab::Layout;
 use support::mirror::Mirror;
@@ -50,9 +48,7 @@ fn draw() -> Result<PathBuf, String> {
     let bases: Vec<String> = mirrors.iter().map(url).collect();
     let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/timeline.svg");
     let folder = tempfile::tempdir().map_err(|e| format!("cannot make a temporary folder: {e}"))?;
-    let (cargo, binary) = environment().map_err(|e| format!("cannot find the target folder: {e}"))?;
-    run(Command::new(cargo).args(["build", "--quiet", "--bin", "racefetch"]))?;
-    let mut command = Command::new(binary);
+    let mut command = Command::new(build::racefetch()?);
     command.arg("--timeline").arg(&picture).arg("-o").arg(folder.path().join(NAME));
     command.arg("--state").arg(folder.path().join("mirrors.json"));
     command.args(["--size", &SIZE.to_string(), "--parallel-mirrors", "5", "--mirrors", &bases.join(" ")]);
@@ -82,7 +78,7 @@ fn mirror(name: &str, rate: u64, first_byte: u64, answers: Vec<Rule>) -> (&str, 
 }
 
 fn digest(file: &Content) -> String {
-    format!("sha512:{}", Digest::from_bytes(Algorithm::Sha512, &Sha512::digest(&file[..])).hex())
+    format!("sha512:{}", Digest::of(Algorithm::Sha512, file).hex())
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
@@ -92,13 +88,4 @@ fn run(command: &mut Command) -> Result<(), String> {
         .status()
         .map_err(|e| format!("{program} could not be started: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("{program} failed ({status})")) }
-}
-
-/// The cargo that runs this, and the program beside this example.
-fn environment() -> io::Result<(PathBuf, PathBuf)> {
-    #[expect(clippy::disallowed_methods, reason = "the entry point of a program")]
-    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    let example = env::current_exe()?;
-    let folder = example.ancestors().nth(2).ok_or(io::ErrorKind::NotFound)?;
-    Ok((cargo, folder.join("racefetch")))
 }

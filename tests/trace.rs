@@ -6,7 +6,6 @@ use std::process::{Command, Output};
 
 use racefetch::portage::{Algorithm, Digest};
 use serde_json::Value;
-use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
 
 use super::support::content::{Content, content};
@@ -181,7 +180,7 @@ impl Place {
     /// The file from those mirrors; Portage asks the first one.
     fn fetch(&self, mirrors: &[&Mirror]) -> Command {
         let bases: Vec<String> = mirrors.iter().map(|mirror| mirror.url("")).collect();
-        let sha512 = Digest::from_bytes(Algorithm::Sha512, &Sha512::digest(&self.content[..])).hex();
+        let sha512 = Digest::of(Algorithm::Sha512, &self.content).hex();
         let mut command = self.program();
         command.args(["-f", "-L", "--state", "mirrors.json", "--size", &self.content.len().to_string()]);
         command.args(["--digests", &format!("sha512:{sha512}"), "--mirrors", &bases.join(" ")]);

@@ -1,10 +1,11 @@
 //! What the tests stand on: a fault-injecting mirror and a Portage laboratory.
 //!
 //! Read [`mirror`] first: it is what most tests talk to. [`proxy`], [`tls`] and [`ports`] are what may stand
-//! in front of it, [`server`] is the listening socket below all of them.
+//! in front of it, [`server`] is the listening socket below all of them. [`build`] is for the examples.
 
 #![allow(dead_code, reason = "shared between the tests and the examples, and each needs its own part")]
 
+pub mod build;
 pub mod content;
 pub mod lab;
 pub mod mirror;

@@ -1,0 +1,31 @@
+//! The program that the examples show, built afresh: `cargo run --example` builds examples only.
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds the program in the profile of the example that asks, and says where it lies.
+pub fn racefetch() -> Result<PathBuf, String> {
+    let (cargo, folder) = environment().map_err(|e| format!("cannot find the target folder: {e}"))?;
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--bin", "racefetch"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let status = command.status().map_err(|e| format!("cargo could not be started: {e}"))?;
+    if !status.success() {
+        return Err(format!("cargo build failed ({status})"));
+    }
+    Ok(folder.join("racefetch"))
+}
+
+/// The cargo that runs the example, and the profile folder that examples lie below.
+fn environment() -> io::Result<(PathBuf, PathBuf)> {
+    #[expect(clippy::disallowed_methods, reason = "for the entry point of a program")]
+    let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+    let example = env::current_exe()?;
+    let folder = example.ancestors().nth(2).map(Path::to_path_buf);
+    Ok((cargo, folder.ok_or(io::ErrorKind::NotFound)?))
+}
