@@ -4,6 +4,7 @@
 use super::headers::HeaderEdit;
 use super::proxy::ProxyOptions;
 use super::write_out::Template;
+pub use crate::portage::uri::Scheme;
 use crate::portage::{Digests, Tiers};
 use std::fmt;
 use std::net::IpAddr;
@@ -138,12 +139,6 @@ pub enum ConditionTime {
     At(i64),
     /// The modification time of this file. When it does not exist there is no condition, and a warning.
     OfFile(PathBuf),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    Http,
-    Https,
 }
 
 /// Which schemes may be used.
