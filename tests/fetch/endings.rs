@@ -28,6 +28,13 @@ fn ahead(distdir: &Distdir) -> u64 {
     fs::metadata(side_file).map_or(0, |file| file.blocks() * 512)
 }
 
+/// Starts a call and kills it once more than so many bytes lie in the side file.
+#[track_caller]
+fn kill_with_ahead(bytes: usize, distdir: &Distdir, right: &Content, mirrors: &[Mirror]) {
+    let ended = start(distdir, right, mirrors).signal_when(Signal::KILL, || ahead(distdir) > bytes as u64);
+    assert_eq!(ended.code, None, "{ended}");
+}
+
 #[test]
 fn file_is_a_prefix_at_every_instant() {
     let right: Content = content(1, 8 * MIB).into();
@@ -76,9 +83,7 @@ fn what_lay_ahead_is_used_even_when_portage_deleted_file() {
     let right: Content = content(1, 12 * MIB).into();
     let mirrors = limited(4, RATE, &right);
     let distdir = Distdir::new();
-    let ended =
-        start(&distdir, &right, &mirrors).signal_when(Signal::KILL, || ahead(&distdir) > 3 * MIB as u64);
-    assert_eq!(ended.code, None, "{ended}");
+    kill_with_ahead(3 * MIB, &distdir, &right, &mirrors);
     let (kept, before) = (ahead(&distdir), sent(&mirrors));
     fs::remove_file(distdir.file()).unwrap();
     let call = distdir.call().target(&right).mirrors(&bases(&mirrors));
@@ -95,8 +100,7 @@ fn a_side_file_of_another_version_is_not_taken_over() {
     let (old, new) = (Content::from(content(1, 8 * MIB)), Content::from(content(2, 8 * MIB)));
     let distdir = Distdir::new();
     let before = limited(4, RATE, &old);
-    let ended = start(&distdir, &old, &before).signal_when(Signal::KILL, || ahead(&distdir) > 2 * MIB as u64);
-    assert_eq!(ended.code, None, "{ended}");
+    kill_with_ahead(2 * MIB, &distdir, &old, &before);
     let mirrors = limited(4, RATE, &new);
     let ended = start(&distdir, &new, &mirrors).finish();
     ended.assert_success();
@@ -135,9 +139,7 @@ fn a_damaged_side_file_does_no_harm() {
     for (story, damage) in damages {
         let mirrors = limited(4, RATE, &right);
         let distdir = Distdir::new();
-        let ended =
-            start(&distdir, &right, &mirrors).signal_when(Signal::KILL, || ahead(&distdir) > 2 * MIB as u64);
-        assert_eq!(ended.code, None, "{story}: {ended}");
+        kill_with_ahead(2 * MIB, &distdir, &right, &mirrors);
         damage(&distdir);
         let ended = start(&distdir, &right, &mirrors).finish();
         assert!(ended.success(), "{story}: {ended}");

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::run::{Distfile, Peer, Place, each};
+use super::run::{Distfile, Peer, Place, another_sends, each};
 use crate::support::content::content;
-use crate::support::mirror::Mirror;
+use crate::support::mirror::{Mirror, Rule};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -179,17 +179,8 @@ fn a_content_a_byte_at_a_time_runs_into_the_speed_limit() {
 /// The mirror that was asked for sends a byte now and then; the other one sends the file.
 #[test]
 fn a_dripping_mirror_loses_its_part() {
-    let (slow, good) = (Mirror::start(), Mirror::start());
     let bytes = content(1, 3 << 19);
-    let file = Distfile { name: "x-1.tar", content: &bytes };
-    slow.on("*").serve(&bytes).rate(20).always();
-    good.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
-    good.on("/distfiles/x-1.tar").serve(&bytes).always();
-    let place = Place::new();
-    let mirrors = format!("{} {}", slow.url(""), good.url(""));
-    let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
-    run.arg(slow.url("/distfiles/x-1.tar")).succeeds();
-    assert!(place.read("x-1.tar.__download__") == bytes);
+    another_sends(&bytes, Rule::serve(&bytes).rate(20));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Heads of answers: bombs, endless ones, slow ones, and numbers that no counter can hold.
 
-use super::run::{Distfile, Peer, Place, each};
+use super::run::{Distfile, Peer, Place, another_sends, each};
 use crate::support::content::content;
-use crate::support::mirror::Mirror;
+use crate::support::mirror::{Mirror, Rule};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,17 +65,8 @@ fn a_head_a_byte_at_a_time_runs_into_the_time_limits() {
 /// The URI's own mirror dawdles; another one has the file.
 #[test]
 fn a_slow_mirror_does_not_keep_the_others_from_sending() {
-    let (slow, good) = (Mirror::start(), Mirror::start());
     let bytes = content(1, 3 << 20);
-    let file = Distfile { name: "x-1.tar", content: &bytes };
-    slow.on("*").serve(&bytes).head_pace(Duration::from_millis(300)).always();
-    good.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
-    good.on("/distfiles/x-1.tar").serve(&bytes).always();
-    let place = Place::new();
-    let mirrors = format!("{} {}", slow.url(""), good.url(""));
-    let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
-    run.arg(slow.url("/distfiles/x-1.tar")).succeeds();
-    assert!(place.read("x-1.tar.__download__") == bytes);
+    another_sends(&bytes, Rule::serve(&bytes).head_pace(Duration::from_millis(300)));
 }
 
 const NUMBERS: [&str; 18] = [

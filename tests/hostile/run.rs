@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
+use crate::support::mirror::{Mirror, Rule};
 use crate::support::server::{Server, Socket};
 
 /// No run may take longer, whatever is done to it.
@@ -111,6 +112,21 @@ impl Distfile<'_> {
             .map(OsString::from)
             .collect()
     }
+}
+
+/// The mirror that is asked for answers everything by `slow`; another one has the file, and it arrives.
+#[track_caller]
+pub fn another_sends(bytes: &[u8], slow: Rule) {
+    let (first, good) = (Mirror::start(), Mirror::start());
+    let file = Distfile { name: "x-1.tar", content: bytes };
+    first.on("*").add(slow.always());
+    good.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    good.on("/distfiles/x-1.tar").serve(bytes).always();
+    let place = Place::new();
+    let mirrors = format!("{} {}", first.url(""), good.url(""));
+    let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
+    run.arg(first.url("/distfiles/x-1.tar")).succeeds();
+    assert!(place.read("x-1.tar.__download__") == bytes);
 }
 
 /// One run of the program, yet to be started.

@@ -32,6 +32,25 @@ fn ends(story: &str, start: impl Fn() -> Racefetch, there: impl Fn() -> bool) {
     });
 }
 
+/// Requests that a peer counts, and how many of them the runs before had sent.
+#[derive(Default)]
+struct Asked {
+    count: Arc<AtomicUsize>,
+    before: AtomicUsize,
+}
+
+impl Asked {
+    /// Those that came until now are another run's.
+    fn forget(&self) {
+        self.before.store(self.count.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Whether one came since.
+    fn again(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > self.before.load(Ordering::SeqCst)
+    }
+}
+
 /// Whether the process has a handler for signal 2.
 fn catches_sigint(status: &str) -> bool {
     let text = fs::read_to_string(status).unwrap_or_default();
@@ -65,19 +84,19 @@ fn while_connecting() {
 fn while_waiting_for_an_answer() {
     for which in 0..2 {
         let place = Place::new();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+        let asked = Asked::default();
+        let count = asked.count.clone();
         let peer = Peer::start(move |client, _| {
             count.fetch_add(1, Ordering::SeqCst);
             client.wait_for_close();
             Ok(false)
         });
         let start = || {
-            seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            asked.forget();
             let [plain, file] = both(&place, &peer.url("/x"));
             if which == 0 { plain } else { file }
         };
-        ends("the request", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+        ends("the request", start, || asked.again());
     }
 }
 
@@ -112,8 +131,8 @@ fn in_the_middle_of_the_content() {
 fn while_waiting_for_another_attempt() {
     let place = Place::new();
     for which in 0..2 {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+        let asked = Asked::default();
+        let count = asked.count.clone();
         let peer = Peer::start(move |client, _| {
             use std::io::Write;
             client.write_all(b"HTTP/1.1 503 S\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n")?;
@@ -121,37 +140,37 @@ fn while_waiting_for_another_attempt() {
             Ok(true)
         });
         let start = || {
-            seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            asked.forget();
             let [plain, file] = both(&place, &peer.url("/x"));
             (if which == 0 { plain } else { file }).args(["--retry", "5"])
         };
-        ends("the answer", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+        ends("the answer", start, || asked.again());
     }
 }
 
 #[test]
 fn while_a_layout_is_asked_for() {
     let place = Place::new();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+    let asked = Asked::default();
+    let count = asked.count.clone();
     let peer = Peer::start(move |client, _| {
         count.fetch_add(1, Ordering::SeqCst);
         client.wait_for_close();
         Ok(false)
     });
     let start = || {
-        seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+        asked.forget();
         let output = ".layout.conf.127.0.0.1.__download__";
         place.racefetch().args(["-f", "-o", output, &peer.url("/distfiles/layout.conf")])
     };
-    ends("the request", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+    ends("the request", start, || asked.again());
 }
 
 /// A proxy that hears what is asked of it and says nothing.
 #[test]
 fn while_a_proxy_says_nothing() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let (count, seen) = (Arc::clone(&asked), AtomicUsize::new(0));
+    let asked = Asked::default();
+    let count = asked.count.clone();
     let server = Server::start(Ipv4Addr::LOCALHOST.into(), move |mut socket, _, _| {
         if socket.read(&mut [0; 1]).is_ok_and(|read| read > 0) {
             count.fetch_add(1, Ordering::SeqCst);
@@ -161,11 +180,11 @@ fn while_a_proxy_says_nothing() {
     let place = Place::new();
     each(["http", "socks5h"], |scheme| {
         let start = || {
-            seen.store(asked.load(Ordering::SeqCst), Ordering::SeqCst);
+            asked.forget();
             let proxy = format!("{scheme}://{}", server.address());
             place.racefetch().args(["-p", "-x", &proxy, "-f", "-o", "x", "http://h.test/x"])
         };
-        ends("the handshake", start, || asked.load(Ordering::SeqCst) > seen.load(Ordering::SeqCst));
+        ends("the handshake", start, || asked.again());
     });
 }
 
