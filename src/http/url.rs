@@ -132,12 +132,6 @@ impl Url {
         &self.target
     }
 
-    /// The path's last segment, still percent-encoded.
-    pub fn last_segment(&self) -> &str {
-        let path = self.target.split('?').next().unwrap_or_default();
-        path.rsplit('/').next().unwrap_or_default()
-    }
-
     /// `host`, or `host:port` when the port is not the scheme's own.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };

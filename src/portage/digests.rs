@@ -1,6 +1,5 @@
 //! Digests as Portage names them, and the words in which they reach a fetch command.
 
-use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::str::FromStr;
 
@@ -159,32 +158,6 @@ impl Digests {
         Ok(digests)
     }
 
-    /// Takes the digests out of a command line, and returns the arguments that are left.
-    ///
-    /// `${DIGESTS}` arrives as one argument when it is quoted, as several when it is not, and then as none
-    /// when it is empty, so that an option before it would take the next argument for its value. Therefore
-    /// words `ALGORITHM:HEX` are recognised wherever they stand, when an algorithm among them is one that
-    /// Portage knows; and `--digests` goes with the words that follow it, which may be none.
-    pub fn take_from(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<(Self, Vec<OsString>), DigestError> {
-        let mut words = String::new();
-        let mut left = Vec::new();
-        let mut in_option = false;
-        for argument in arguments {
-            if let Some(taken) = digest_words(&argument, in_option) {
-                words.push(' ');
-                words.push_str(taken);
-                continue;
-            }
-            in_option = argument == DIGESTS_OPTION;
-            if !in_option {
-                left.push(argument);
-            }
-        }
-        Ok((Self::parse(&words)?, left))
-    }
-
     /// Adds a digest, in place of an earlier one of the same algorithm.
     pub fn insert(&mut self, digest: Digest) {
         self.known.retain(|d| d.algorithm != digest.algorithm);
@@ -213,34 +186,6 @@ impl Digests {
     pub fn unknown_algorithms(&self) -> &[String] {
         &self.unknown
     }
-}
-
-/// The option before `${DIGESTS}`.
-const DIGESTS_OPTION: &str = "--digests";
-
-/// Every algorithm that Portage computes (its `checksum.py`).
-const PORTAGE_ALGORITHMS: [&str; 10] =
-    ["BLAKE2B", "BLAKE2S", "MD5", "RMD160", "SHA1", "SHA256", "SHA3_256", "SHA3_512", "SHA512", "WHIRLPOOL"];
-
-/// The words of an argument that has digests and nothing else: `blake2b:HEX sha512:HEX`, or the same
-/// behind `--digests=`. Outside the option one algorithm must be known, since `USER:PASSWORD` and
-/// `HOST:PORT` may look like a digest; within it there may be no word at all.
-fn digest_words(argument: &OsStr, in_option: bool) -> Option<&str> {
-    let text = argument.to_str()?;
-    if let Some(value) = text.strip_prefix(DIGESTS_OPTION).and_then(|rest| rest.strip_prefix('=')) {
-        return Some(value);
-    }
-    let is_known = |word: &str| {
-        let name = word.split_once(':').map_or("", |(name, _)| name);
-        PORTAGE_ALGORITHMS.iter().any(|known| known.eq_ignore_ascii_case(name))
-    };
-    let is_digest = |word: &str| {
-        let digits = word.split_once(':').map_or("", |(_, digits)| digits);
-        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-    };
-    let mut words = text.split_whitespace();
-    let expected = in_option || words.clone().any(is_known);
-    (expected && words.all(|word| is_known(word) || is_digest(word))).then_some(text)
 }
 
 #[cfg(test)]
@@ -289,56 +234,7 @@ mod tests {
         }
     }
 
-    fn take(arguments: &[&str]) -> Result<(Vec<String>, Vec<String>), DigestError> {
-        let (digests, left) = Digests::take_from(arguments.iter().map(OsString::from))?;
-        let taken = digests.iter().map(ToString::to_string).chain(digests.unknown.clone()).collect();
-        Ok((taken, left.into_iter().map(|argument| argument.into_string().unwrap()).collect()))
-    }
-
-    #[test]
-    fn digests_anywhere_among_the_arguments() {
-        let blake2b = format!("blake2b:{}", "ab".repeat(64));
-        let sha512 = format!("sha512:{}", "cd".repeat(64));
-        let (blake2b, sha512) = (blake2b.as_str(), sha512.as_str());
-        let both = format!("{blake2b} {sha512}");
-        let with_equals = format!("--digests={both}");
-        let upper = blake2b.to_uppercase();
-        let two: &[&str] = &[blake2b, sha512];
-        for (arguments, taken, left) in [
-            (&["-f", both.as_str(), "URI"] as &[&str], two, &["-f", "URI"] as &[&str]),
-            (&["-f", blake2b, sha512, "URI"], two, &["-f", "URI"]),
-            (&["-o", "x", "URI", sha512, "-f", &upper], two, &["-o", "x", "URI", "-f"]),
-            (&["--digests", &both, "URI"], two, &["URI"]),
-            (&["--digests", blake2b, sha512, "-o", "x"], two, &["-o", "x"]),
-            (&[&with_equals, "URI"], two, &["URI"]),
-            (&["--digests", "-o", "x"], &[], &["-o", "x"]),
-            (&["--digests", "", "-o", ""], &[], &["-o", ""]),
-            (&["--digests=", "URI"], &[], &["URI"]),
-            (&["sha3_512:00 rmd160:11"], &["sha3_512", "rmd160"], &[]),
-            (&["--digests=blake3:00"], &["blake3"], &[]),
-            (&["--digests", "blake3:00", "blake4:11", "URI"], &["blake3", "blake4"], &["URI"]),
-            (&["blake3:00 md5:11"], &["blake3", "md5"], &[]),
-            (&["--digests", "-x", "proxy:8080"], &[], &["-x", "proxy:8080"]),
-            (
-                &["-u", "me:abcdef01", "-x", "proxy:8080", "", " ", "http://h/sha256:x", "x sha256:y"],
-                &[],
-                &["-u", "me:abcdef01", "-x", "proxy:8080", "", " ", "http://h/sha256:x", "x sha256:y"],
-            ),
-        ] {
-            let strings = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-            assert_eq!(take(arguments), Ok((strings(taken), strings(left))), "{arguments:?}");
-        }
-        assert_eq!(take(&["blake2b:ab"]), Err(DigestError::NotHex(Algorithm::Blake2b, 128)));
-        assert_eq!(take(&["--digests=x"]), Err(DigestError::NoColon("x".to_owned())));
-    }
-
     proptest! {
-        #[test]
-        fn what_is_no_digest_is_left(arguments in prop::collection::vec("[^-:][^:]{0,8}", 0..6)) {
-            let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            prop_assert_eq!(take(&words), Ok((vec![], arguments.clone())));
-        }
-
         #[test]
         fn hexadecimal_digits_round_trip(bytes: [u8; 32]) {
             let digest = Digest::from_bytes(Algorithm::Sha256, &bytes);

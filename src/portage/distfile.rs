@@ -3,8 +3,6 @@
 use std::fmt;
 use std::path::Path;
 
-use super::uri;
-
 /// The name of a distfile: one component of a path that stays where it is joined.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Distfile(String);
@@ -18,8 +16,6 @@ pub enum DistfileError {
     Folder(String),
     #[error("{0:?} has a slash or a NUL, which the name of a distfile cannot have")]
     Character(String),
-    #[error("the name of the distfile is not UTF-8")]
-    NotUtf8,
 }
 
 impl Distfile {
@@ -31,18 +27,6 @@ impl Distfile {
             _ if name.contains(['/', '\0']) => Err(DistfileError::Character(name.to_owned())),
             _ => Ok(Self(name.to_owned())),
         }
-    }
-
-    /// The last segment of a URI's path, percent-decoded: what a `SRC_URI` without `->` is called (PMS,
-    /// "URI arrows").
-    pub fn from_uri(uri: &str) -> Result<Self, DistfileError> {
-        let path = uri::without_query(uri);
-        let segment = match path.split_once("://") {
-            Some((_, hierarchical)) => hierarchical.rsplit_once('/').map_or("", |(_, last)| last),
-            None => path.rsplit('/').next().unwrap_or_default(),
-        };
-        let name = String::from_utf8(uri::unquote(segment)).map_err(|_| DistfileError::NotUtf8)?;
-        Self::new(&name)
     }
 
     pub fn as_str(&self) -> &str {
@@ -122,25 +106,6 @@ mod tests {
     }
 
     #[test]
-    fn last_segment_of_a_uri() {
-        for (uri, name) in [
-            ("https://h/distfiles/ab/foo-1.tar.gz", "foo-1.tar.gz"),
-            ("https://h/foo%2B1.tar.gz", "foo+1.tar.gz"),
-            ("https://h/foo.zip?a=/b#c/d", "foo.zip"),
-            ("https://h/100%.zip", "100%.zip"),
-            ("https://h/na%C3%AFve", "naïve"),
-            ("foo", "foo"),
-        ] {
-            assert_eq!(Distfile::from_uri(uri), Ok(distfile(name)), "{uri}");
-        }
-        for uri in
-            ["https://host", "https://host/", "https://h/a%2Fb", "https://h/%2e%2e", "https://h/%ff", ""]
-        {
-            assert!(Distfile::from_uri(uri).is_err(), "{uri}");
-        }
-    }
-
-    #[test]
     fn what_file_stands_for() {
         let layout = |host: &str| DownloadName::LayoutConf { host: host.to_owned() };
         for (file, expected) in [
@@ -168,13 +133,6 @@ mod tests {
                 prop_assert_eq!(joined.parent(), Some(Path::new("/distdir")));
                 prop_assert_eq!(joined.file_name(), Some(std::ffi::OsStr::new(name.as_str())));
             }
-        }
-
-        #[test]
-        fn a_quoted_name_comes_back(name in "[^/\0]{1,20}") {
-            prop_assume!(name != "." && name != "..");
-            let uri = format!("https://h/distfiles/{}", uri::quote(&name));
-            prop_assert_eq!(Distfile::from_uri(&uri), Ok(distfile(&name)));
         }
 
         #[test]
