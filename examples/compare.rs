@@ -185,7 +185,7 @@ fn compare() -> Result<(), String> {
 
 fn cell(mut figures: Vec<Figure>) -> String {
     if let Some(failed) = figures.iter().find(|figure| figure.seconds.is_none()) {
-        return format!("no file in {} s, ×{:.2}", PATIENCE.as_secs(), failed.sent);
+        return format!("no file, ×{:.2}", failed.sent);
     }
     figures.sort_by(|a, b| a.seconds.partial_cmp(&b.seconds).unwrap_or(std::cmp::Ordering::Equal));
     let Some(Figure { seconds: Some(seconds), sent }) = figures.get(figures.len() / 2) else {
