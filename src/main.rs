@@ -27,12 +27,7 @@ fn main() -> ExitCode {
             fetch::run(&options, &environment, &interrupt).into()
         }
         Ok(Command::Stats(arguments)) => {
-            let store = environment.store_to_read(arguments.state.as_deref());
-            let arguments = stats::StatsArgs {
-                json: arguments.json,
-                explain: arguments.explain.map(|size| stats::Explain::new(size, &arguments, &environment)),
-                store,
-            };
+            let arguments = stats::StatsArgs::new(&arguments, &environment);
             match stats::run(&arguments, &mut std::io::stdout().lock(), unix_now()) {
                 Ok(warnings) => {
                     for warning in warnings {

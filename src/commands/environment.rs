@@ -35,7 +35,14 @@ impl Environment {
     }
 
     pub fn portage_call(&self) -> PortageCall {
-        PortageCall::from_env(|name| self.get(name).map(OsStr::to_owned))
+        self.portage_call_with(|_| None)
+    }
+
+    /// The same, where our own variables that are not set here are as make.conf has them.
+    pub fn portage_call_with<'c>(&self, configured: impl Fn(&str) -> Option<&'c str>) -> PortageCall {
+        let ours =
+            |name: &str| configured(name).filter(|_| name.starts_with("RACEFETCH_")).map(OsString::from);
+        PortageCall::from_env(|name| self.get(name).map(OsStr::to_owned).or_else(|| ours(name)))
     }
 
     /// Where the figures of mirrors are kept. `given` is `--state`, `distdir` the output's folder.
@@ -53,8 +60,7 @@ impl Environment {
     }
 
     /// As [`Self::store`], for looking at the figures: there is always a place to look.
-    pub fn store_to_read(&self, given: Option<&Path>) -> Store {
-        let call = self.portage_call();
+    pub fn store_to_read(&self, call: &PortageCall, given: Option<&Path>, distdir: Option<&Path>) -> Store {
         let variable = |name: &str| self.get(name).map(Path::new);
         let wish = Wish {
             given: given.or(call.state.as_deref()),
@@ -62,7 +68,7 @@ impl Environment {
             portage_call: false,
             xdg_state_home: variable("XDG_STATE_HOME"),
             home: variable("HOME"),
-            distdir: variable("DISTDIR"),
+            distdir,
         };
         let system =
             || Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::MustExist };

@@ -4,11 +4,36 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
+use super::configuration::Configuration;
+use super::environment::read_config;
 use crate::portage::ManifestIndex;
+
+/// What the Manifests of all repositories say of the distfiles whose names are wanted; none when there are no
+/// Manifests. `warn` is told what could not be read.
+pub(super) fn manifest_index(
+    configuration: &Configuration<'_>,
+    wanted: &(dyn Fn(&str) -> bool + Sync),
+    warn: &dyn Fn(&str),
+) -> Option<ManifestIndex> {
+    let repositories = configuration.repositories();
+    let categories = repositories.categories(configuration.system().configroot, &read_config);
+    let manifests = repositories.manifests(&categories, &read_config);
+    for problem in repositories.problems() {
+        warn(&problem.to_string());
+    }
+    if manifests.is_empty() {
+        return None;
+    }
+    let index = read_manifests(&manifests, wanted);
+    for problem in index.problems() {
+        warn(problem);
+    }
+    Some(index)
+}
 
 /// What the Manifests say of the distfiles whose names are wanted. Paths where no Manifest is are passed
 /// over; a Manifest that is there and cannot be read is noted in [`ManifestIndex::problems`].
-pub fn read_manifests(manifests: &[PathBuf], wanted: &(dyn Fn(&str) -> bool + Sync)) -> ManifestIndex {
+fn read_manifests(manifests: &[PathBuf], wanted: &(dyn Fn(&str) -> bool + Sync)) -> ManifestIndex {
     let share = manifests.len().div_ceil(READERS).max(1);
     let mut whole = ManifestIndex::default();
     thread::scope(|scope| {

@@ -2,9 +2,12 @@
 
 use std::str::FromStr;
 
-use super::environment::{read_config, read_text};
-use crate::mirror::MirrorKey;
-use crate::portage::{MakeConf, MirrorBase, MirrorGroups, PortageCall, Tiers, mirror_groups};
+use super::Environment;
+use super::configuration::Configuration;
+use crate::http::Url;
+use crate::mirror::{FileKey, MirrorKey};
+use crate::portage::mirror_uri::split;
+use crate::portage::{Algorithm, Digest, Digests, Distfile, MirrorBase, PortageCall, Tiers, mirror_groups};
 
 /// `given` (`--mirrors`), else `RACEFETCH_MIRRORS`.
 pub(super) fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorBase> {
@@ -14,13 +17,26 @@ pub(super) fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorB
 }
 
 /// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of make.conf and make.globals.
-pub(super) fn configured(call: &PortageCall) -> Vec<MirrorBase> {
-    let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
-    let mut groups = MirrorGroups::default();
-    groups.read(&read_text(&call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
-    let mut mirrors = groups.mirrors(mirror_groups::LOCAL).to_vec();
-    mirrors.extend(conf.gentoo_mirrors());
+pub(super) fn configured(configuration: &Configuration<'_>) -> Vec<MirrorBase> {
+    let mut mirrors = configuration.mirror_groups().mirrors(mirror_groups::LOCAL).to_vec();
+    mirrors.extend(configuration.conf.gentoo_mirrors());
     parse(&mirrors)
+}
+
+/// The mirrors: those named, unless the URI lies under none of them and there are others in the configuration.
+pub(super) fn mirrors_for(
+    asked: &str,
+    given: Option<&[String]>,
+    environment: &Environment,
+    call: &PortageCall,
+) -> Vec<MirrorBase> {
+    let named = named(given, call);
+    if split(asked, &named).is_some() {
+        return named;
+    }
+    // A list was expanded too early, or there is none.
+    let configured = configured(&Configuration::read(environment));
+    if configured.is_empty() { named } else { configured }
 }
 
 /// `RACEFETCH_TIERS`, and `given` (`--tier`), which goes before it; and what of the former makes no sense, a line
@@ -34,6 +50,17 @@ pub(super) fn tiers(given: &Tiers, call: &PortageCall) -> (Tiers, Vec<String>) {
 /// Under which a mirror's figures are kept.
 pub(super) fn key(mirror: &MirrorBase) -> MirrorKey {
     MirrorKey::new(&mirror.to_string())
+}
+
+/// The key of a place that is no mirror: its scheme and host.
+pub(super) fn origin(url: &Url) -> MirrorKey {
+    MirrorKey::new(&format!("{}://{}", url.scheme.name(), url.authority()))
+}
+
+/// The key under which notes about a file are kept.
+pub(super) fn file_key(name: &Distfile, digests: &Digests) -> FileKey {
+    let digest = Algorithm::ALL.into_iter().find_map(|algorithm| digests.get(algorithm));
+    FileKey::new(name.as_str(), digest.map(Digest::hex).as_deref())
 }
 
 /// Words that are no mirrors of ours (ftp, rsync) are passed over.

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
+use super::configuration::Configuration;
 use super::explain::{self, Explained};
 use super::{Environment, mirrors};
 use crate::cli;
@@ -32,16 +33,28 @@ pub struct Explain {
     warnings: Vec<String>,
 }
 
+impl StatsArgs {
+    pub fn new(line: &cli::StatsArgs, environment: &Environment) -> Self {
+        let configuration = Configuration::read(environment);
+        let distdir = configuration.distdir();
+        Self {
+            json: line.json,
+            explain: line.explain.map(|size| Explain::new(size, line, &configuration)),
+            store: environment.store_to_read(&configuration.call, line.state.as_deref(), distdir.as_deref()),
+        }
+    }
+}
+
 impl Explain {
     /// The mirrors that a fetch would know: those of `--mirrors`, else of `RACEFETCH_MIRRORS`, else Portage's.
-    pub fn new(size: u64, line: &cli::StatsArgs, environment: &Environment) -> Self {
-        let call = environment.portage_call();
+    fn new(size: u64, line: &cli::StatsArgs, configuration: &Configuration<'_>) -> Self {
+        let call = &configuration.call;
         let given: Option<Vec<String>> =
             line.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
-        let named = mirrors::named(given.as_deref(), &call);
-        let mirrors = if named.is_empty() { mirrors::configured(&call) } else { named };
+        let named = mirrors::named(given.as_deref(), call);
+        let mirrors = if named.is_empty() { mirrors::configured(configuration) } else { named };
         let given = line.tiers.iter().fold(Tiers::default(), Tiers::overridden_by);
-        let (tiers, warnings) = mirrors::tiers(&given, &call);
+        let (tiers, warnings) = mirrors::tiers(&given, call);
         Self { size, mirrors, tiers, warnings }
     }
 

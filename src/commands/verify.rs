@@ -16,12 +16,11 @@ use check::{Identity, Job};
 use report::{Report, State, Summary};
 
 use super::Environment;
-use super::environment::read_config;
-use super::manifests::read_manifests;
+use super::configuration::Configuration;
+use super::manifests::manifest_index;
 use crate::cli::{ExitStatus, VerifyArgs};
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
-use crate::portage::repos_conf::System;
-use crate::portage::{DistLocks, Distfile, MakeConf, ManifestIndex, Repositories, distlock};
+use crate::portage::{DistLocks, Distfile, ManifestIndex};
 use crate::progress::{Bar, Circumstances, Kind, Phase, Progress, Silent, Snapshot, choose, terminal_width};
 
 /// How it ended, the worst that was met.
@@ -65,18 +64,16 @@ pub fn run(
     out: &mut dyn Write,
     warn: &dyn Fn(&str),
 ) -> Result<Verdict, VerifyError> {
-    let call = environment.portage_call();
-    let configroot = environment.text("PORTAGE_CONFIGROOT").map_or(call.eprefix.clone(), PathBuf::from);
-    let system = System { eprefix: &call.eprefix, configroot: &configroot };
-    let conf = MakeConf::of_system(system.eprefix, system.configroot, &read_config);
-    for problem in conf.problems() {
+    let configuration = Configuration::read(environment);
+    for problem in configuration.conf.problems() {
         warn(&problem.to_string());
     }
-    let distdir = arguments.distdir.clone().or_else(|| conf.get("DISTDIR").map(PathBuf::from));
-    let distdir = distdir.filter(|path| !path.as_os_str().is_empty()).ok_or(VerifyError::NoDistdir)?;
+    let distdir = arguments.distdir.clone().or_else(|| configuration.distdir());
+    let distdir = distdir.ok_or(VerifyError::NoDistdir)?;
 
     let names = list(&distdir).map_err(|error| VerifyError::Unreadable { path: distdir.clone(), error })?;
-    let index = index(&names, system, environment, warn)?;
+    let index = manifest_index(&configuration, &|name| names.contains(name), warn);
+    let index = index.ok_or(VerifyError::NoManifests)?;
     let (mut reports, pending) = sort_out(&distdir, &names, &index);
     let (indices, jobs): (Vec<usize>, Vec<Job<'_>>) = pending.into_iter().unzip();
     let bytes = jobs.iter().map(|job| job.size).sum();
@@ -84,10 +81,7 @@ pub fn run(
         reports[index].state = state;
     }
     if arguments.move_aside {
-        let features =
-            [conf.get("FEATURES").unwrap_or_default(), &environment.text("FEATURES").unwrap_or_default()]
-                .join(" ");
-        let locks = DistLocks::new(&distdir, distlock::are_enabled(&features));
+        let locks = configuration.locks(&distdir);
         for report in &mut reports {
             move_aside(report, &distdir, &locks, warn);
         }
@@ -112,30 +106,6 @@ fn list(distdir: &Path) -> io::Result<BTreeSet<String>> {
         }
     }
     Ok(names)
-}
-
-/// What all Manifests say of these names.
-fn index(
-    names: &BTreeSet<String>,
-    system: System<'_>,
-    environment: &Environment,
-    warn: &dyn Fn(&str),
-) -> Result<ManifestIndex, VerifyError> {
-    let variable = environment.text("PORTAGE_REPOSITORIES");
-    let repositories = Repositories::of_system(system, variable.as_deref(), &read_config);
-    let categories = repositories.categories(system.configroot, &read_config);
-    let manifests = repositories.manifests(&categories, &read_config);
-    for problem in repositories.problems() {
-        warn(&problem.to_string());
-    }
-    if manifests.is_empty() {
-        return Err(VerifyError::NoManifests);
-    }
-    let index = read_manifests(&manifests, &|name| names.contains(name));
-    for problem in index.problems() {
-        warn(problem);
-    }
-    Ok(index)
 }
 
 /// What can be said without reading a file, and the jobs for the others, each with the index of its report.

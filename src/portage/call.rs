@@ -32,7 +32,7 @@ pub struct PortageCall {
     pub quiet: bool,
     /// `PORTAGE_VERBOSE`.
     pub verbose: bool,
-    /// `PORTAGE_CONFIGROOT`, else `/`.
+    /// `PORTAGE_CONFIGROOT`, else the prefix below.
     pub configroot: PathBuf,
     /// `PORTAGE_OVERRIDE_EPREFIX`, else `/`: the prefix of the Portage that calls. `EPREFIX` is that of the
     /// target, and absent below EAPI 3.
@@ -55,11 +55,12 @@ impl PortageCall {
         let path = |name: &str| any(name).map(PathBuf::from);
         let is_one = |name: &str| any(name).is_some_and(|value| value == "1");
 
+        let eprefix = path("PORTAGE_OVERRIDE_EPREFIX").unwrap_or_else(|| PathBuf::from("/"));
         let mut call = Self {
             quiet: is_one("PORTAGE_QUIET"),
             verbose: is_one("PORTAGE_VERBOSE"),
-            configroot: path("PORTAGE_CONFIGROOT").unwrap_or_else(|| PathBuf::from("/")),
-            eprefix: path("PORTAGE_OVERRIDE_EPREFIX").unwrap_or_else(|| PathBuf::from("/")),
+            configroot: path("PORTAGE_CONFIGROOT").unwrap_or_else(|| eprefix.clone()),
+            eprefix,
             mirrors: text("RACEFETCH_MIRRORS"),
             tiers: text("RACEFETCH_TIERS"),
             state: path("RACEFETCH_STATE"),

@@ -6,18 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use super::{Context, Target};
 use crate::commands::environment::read_text as read_file;
-use crate::commands::mirrors::{configured, key, named};
-use crate::http::{Agent, Ask, Failure, Question, Url};
+use crate::commands::layouts::{
+    LAYOUT_KEPT, LearnedLayout, USUAL_LAYOUT, ask_layout, is_fresh, stored_layout,
+};
+use crate::commands::mirrors::{key, mirrors_for, origin};
+use crate::http::Url;
 use crate::mirror::{MirrorKey, State};
 use crate::portage::mirror_uri::split;
 use crate::portage::uri;
 use crate::portage::{LayoutConf, MirrorBase, Tiers, is_local, read_mirror_cache};
 use crate::transfer::worker::Find;
-
-/// A layout older than this is not relied on, in seconds.
-pub(super) const LAYOUT_KEPT: u64 = 7 * 24 * 3600;
-/// The largest `layout.conf` that is read, in bytes.
-pub(super) const LAYOUT_LARGEST: usize = 64 * 1024;
 
 /// One place where the file may be.
 pub(super) struct Candidate {
@@ -41,12 +39,6 @@ pub(super) enum Guess {
     Nothing,
 }
 
-/// `layout.conf` of the official mirrors, since 2023.
-pub(super) const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
-
-/// A mirror's layout that was read on the way.
-pub(super) type LearnedLayout = (MirrorKey, String);
-
 /// All places, the one that was asked for first.
 pub(super) fn candidates(
     context: &Context,
@@ -57,7 +49,8 @@ pub(super) fn candidates(
     state: &State,
     tiers: &Tiers,
 ) -> Vec<Candidate> {
-    let mirrors = mirrors(context, asked);
+    let given = context.options.distfile.mirrors.as_deref();
+    let mirrors = mirrors_for(asked, given, context.environment, &context.call);
     let Some((base, rest)) = split(asked, &mirrors) else {
         return third_party(context, url, asked, tiers);
     };
@@ -92,16 +85,6 @@ pub(super) fn candidates(
     candidates
 }
 
-/// The mirrors: those named, unless the URI lies under none of them and there are others in the configuration.
-pub(super) fn mirrors(context: &Context, asked: &str) -> Vec<MirrorBase> {
-    let named = named(context.options.distfile.mirrors.as_deref(), &context.call);
-    if split(asked, &named).is_some() {
-        return named;
-    }
-    let configured = configured(&context.call); // a list was expanded too early, or there is none
-    if configured.is_empty() { named } else { configured }
-}
-
 /// Finds out where a mirror has the file: by its layout, which is asked for unless it is known.
 pub(super) fn find(
     mirror: MirrorBase,
@@ -117,49 +100,8 @@ pub(super) fn find(
     })
 }
 
-/// Asks a mirror for its layout.
-pub(super) fn ask_layout(
-    mirror: &MirrorBase,
-    agent: &mut Agent,
-    learned: &Sender<LearnedLayout>,
-) -> Option<LayoutConf> {
-    let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
-    let question = Question { refuse_html: true, ..Question::default() };
-    let (_, answer) = agent.open(&url, &question, &Ask::default()).ok()?;
-    let text = read_text(answer.content, LAYOUT_LARGEST).ok()?;
-    let layout = LayoutConf::parse(&text).ok()?;
-    let _ = learned.send((key(mirror), text)); // the transfer may be over
-    Some(layout)
-}
-
 fn path_by(layout: &LayoutConf, target: &Target) -> String {
     layout.path(target.name.as_str(), &target.digests)
-}
-
-/// A mirror's layout as we have read it ourselves, not too long ago.
-pub(super) fn stored_layout(state: &State, mirror: &MirrorKey) -> Option<LayoutConf> {
-    let layout = state.mirror(mirror)?.layout.as_ref().filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
-    LayoutConf::parse(&layout.value).ok()
-}
-
-/// A short content as text.
-pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match content.read(&mut buffer)? {
-            0 => return String::from_utf8(text).map_err(|_| Failure::HtmlPage),
-            n => text.extend_from_slice(&buffer[..n]),
-        }
-        if text.len() > largest {
-            return Err(Failure::TooLarge { limit: largest as u64 });
-        }
-    }
-}
-
-/// The key of a place that is no mirror: its scheme and host.
-pub(super) fn origin(url: &Url) -> MirrorKey {
-    MirrorKey::new(&format!("{}://{}", url.scheme.name(), url.authority()))
 }
 
 fn candidate(key: MirrorKey, url: Url, local: bool, tiers: &Tiers) -> Candidate {
@@ -185,10 +127,6 @@ fn third_party(context: &Context, url: &Url, asked: &str, tiers: &Tiers) -> Vec<
         break;
     }
     candidates
-}
-
-pub(super) fn is_fresh(at: u64, kept: u64) -> bool {
-    crate::commands::environment::unix_now().saturating_sub(at) < kept
 }
 
 fn unix(time: SystemTime) -> u64 {

@@ -8,14 +8,16 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::candidates::{Candidate, Guess, candidates, find};
-use super::places::file_key;
-use super::record::deltas;
-use super::show::Show;
-use super::{Context, Ended, Target, folder_of, look_ahead, plain, signal_status, status};
+use super::{Context, Target, folder_of, look_ahead, status};
 use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
+use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
-use crate::commands::mirrors::tiers;
+use crate::commands::layouts::LearnedLayout;
+use crate::commands::mirrors::{file_key, tiers};
+use crate::commands::record::deltas;
+use crate::commands::settings;
+use crate::commands::show::Show;
 use crate::http::Url;
 use crate::mirror::{self, Delta, MirrorKey, State, Store, rank};
 use crate::progress::{bytes, duration};
@@ -165,7 +167,7 @@ fn salvage(path: &Path, target: &Target) -> Option<PathBuf> {
 fn limits(context: &Context, size: Option<u64>) -> Limits {
     let usual = if size.is_none_or(|size| size >= LARGE) { PARALLEL_LARGE } else { PARALLEL };
     let asked = context.options.distfile.parallel_mirrors.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    Limits { parallel: asked.unwrap_or(usual), ..plain::limits(context.options) }
+    Limits { parallel: asked.unwrap_or(usual), ..settings::limits(context.options) }
 }
 
 /// The places in the order in which they shall be asked, and what is expected of each.
@@ -174,7 +176,7 @@ fn sources(
     state: &State,
     target: &Target,
     now: u64,
-    learned: &mpsc::Sender<super::candidates::LearnedLayout>,
+    learned: &mpsc::Sender<LearnedLayout>,
 ) -> (Vec<Source>, Vec<MirrorKey>, Vec<String>) {
     let keys: Vec<mirror::Candidate> =
         places.iter().map(|place| mirror::Candidate { mirror: &place.key, tier: place.tier }).collect();

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::candidates::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
-use super::settings::LAYOUT_BUDGET;
-use super::show::Show;
-use super::{Context, Ended, folder_of, signal_status, status};
+use super::{Context, folder_of, status};
 use crate::cli::ExitStatus;
+use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
+use crate::commands::layouts::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
+use crate::commands::settings::LAYOUT_BUDGET;
+use crate::commands::show::Show;
 use crate::http::{Ask, Client, Failure, Question, Settings, Url};
 use crate::mirror::stats::Dated;
 use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
@@ -56,7 +57,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     }
     let outcome = match &fetched {
         Ok(_) => Outcome::Success,
-        Err(failure) => Outcome::Failure { kind: super::record::kind(failure), retry_after: None },
+        Err(failure) => Outcome::Failure { kind: crate::commands::record::kind(failure), retry_after: None },
     };
     let mut deltas = vec![Delta::Attempt(Attempt {
         mirror: key.clone(),

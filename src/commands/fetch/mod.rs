@@ -7,25 +7,22 @@ mod candidates;
 mod distfile;
 mod layout;
 mod look_ahead;
-mod places;
 mod plain;
-mod record;
-mod settings;
-mod show;
 mod status;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::ended::Ended;
 use super::environment::read_text;
-use super::{Environment, Interrupt};
+use super::show::Show;
+use super::{Environment, Interrupt, settings};
 use crate::cli::options::{FetchOptions, Output, remote_name};
 use crate::cli::{ExitStatus, options};
 use crate::http::Client;
 use crate::http::url::{Url, UrlError};
 use crate::portage::uri;
 use crate::portage::{Digests, DistEntry, Distfile, DownloadName, PortageCall, manifest};
-use show::Show;
 
 /// Everything that the transfers of one call share.
 struct Context<'a> {
@@ -44,24 +41,6 @@ struct Target {
     size: Option<u64>,
     /// Not empty.
     digests: Digests,
-}
-
-/// What one transfer came to.
-#[derive(Debug)]
-struct Ended {
-    status: ExitStatus,
-    /// One line, without the program's name.
-    error: Option<String>,
-}
-
-impl Ended {
-    fn ok() -> Self {
-        Self { status: ExitStatus::Ok, error: None }
-    }
-
-    fn failed(status: ExitStatus, error: String) -> Self {
-        Self { status, error: Some(error) }
-    }
 }
 
 /// Runs all transfers, one after another.
@@ -216,15 +195,6 @@ impl Context<'_> {
                 None
             }
         }
-    }
-}
-
-/// The statuses with which a shell reports a process that a signal ended.
-fn signal_status(number: i32) -> ExitStatus {
-    match number {
-        signal_hook::consts::SIGTERM => ExitStatus::Terminated,
-        signal_hook::consts::SIGHUP => ExitStatus::HungUp,
-        _ => ExitStatus::Interrupted,
     }
 }
 

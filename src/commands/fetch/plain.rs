@@ -4,15 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::show::Show;
-use super::{Context, Ended, settings, signal_status, status};
+use super::{Context, status};
 use crate::cli::ExitStatus;
 use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
+use crate::commands::ended::{Ended, signal_status};
+use crate::commands::settings::{self, limits};
+use crate::commands::show::Show;
 use crate::http::{Exchange, Url};
 use crate::progress::{bytes, duration, printable};
-use crate::transfer::engine::Limits;
-use crate::transfer::limiter::Limiter;
 use crate::transfer::single::{
     Caller, Condition, ErrorStatus, FileOutput, Output, Report, Request, Retry, Stop, run as fetch,
 };
@@ -54,18 +54,6 @@ pub(super) fn run(
     show.finish(summary(&report, &ended, resumed, unverified).as_deref());
     write_out(options, number, url, &report, &output, &ended, show);
     ended
-}
-
-/// The limits that hold for any transfer.
-pub(super) fn limits(options: &FetchOptions) -> Limits {
-    Limits {
-        parallel: 1,
-        retries: options.retry.count,
-        limiter: Limiter::new(options.limits.rate),
-        time: options.limits.max_time,
-        largest: options.limits.max_filesize,
-        speed: options.limits.speed.map(|speed| (speed.bytes_per_second, speed.time)),
-    }
 }
 
 fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Ended;
+use super::ended::Ended;
 use crate::cli::headers::HeaderEdit;
 use crate::cli::netrc::NetrcFile;
 use crate::cli::options::{self, AddressFamily, FetchOptions, Netrc, SchemeSet};
@@ -16,6 +16,8 @@ use crate::http::settings::{
     TlsVersion,
 };
 use crate::http::url::{Scheme, Url, UrlError};
+use crate::transfer::engine::Limits;
+use crate::transfer::limiter::Limiter;
 
 /// The settings that hold for all transfers of the call.
 pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result<Settings, Ended> {
@@ -64,6 +66,18 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
             newest: options.tls.max.map(tls_version),
         },
     })
+}
+
+/// The limits that hold for any transfer.
+pub(super) fn limits(options: &FetchOptions) -> Limits {
+    Limits {
+        parallel: 1,
+        retries: options.retry.count,
+        limiter: Limiter::new(options.limits.rate),
+        time: options.limits.max_time,
+        largest: options.limits.max_filesize,
+        speed: options.limits.speed.map(|speed| (speed.bytes_per_second, speed.time)),
+    }
 }
 
 /// A URL of the command line.

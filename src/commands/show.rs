@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use super::Ended;
+use super::ended::Ended;
 use crate::cli::ExitStatus;
 use crate::cli::options::{FetchOptions, Sink};
 use crate::commands::Environment;

@@ -1,24 +1,14 @@
 //! Where the many files of a package may be had: hosts, and the places of each file on them.
 
-use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::Context;
-use super::candidates::{LearnedLayout, USUAL_LAYOUT, ask_layout, origin, stored_layout};
-use crate::commands::environment::{read_config, read_text};
-use crate::commands::mirrors::key;
+use super::layouts::{LearnedLayout, USUAL_LAYOUT, ask_layout, stored_layout};
+use super::mirrors::{file_key, key, origin};
 use crate::http::Url;
-use crate::mirror::{self, FileKey, MirrorKey, State, rank};
-use crate::portage::metadata_cache::{Metadata, MetadataCache, depcachedir};
-use crate::portage::mirror_groups::MirrorGroups;
-use crate::portage::repos_conf::{Repositories, System};
-use crate::portage::restrict::Restrict;
-use crate::portage::src_uri::{Groups, Place, Places, SrcUri};
-use crate::portage::{
-    Algorithm, Digest, DistEntry, Distfile, LayoutConf, MakeConf, MirrorBase, Tiers, is_local,
-};
+use crate::mirror::{self, MirrorKey, State, rank};
+use crate::portage::{DistEntry, LayoutConf, MirrorBase, Place, Places, Tiers, is_local};
 use crate::transfer::batch::{Host, Item, ItemPlace, Locate};
 use crate::transfer::scheduler::Expectation;
 
@@ -33,47 +23,6 @@ const MIRRORS: usize = 6;
 const FIRST: u8 = 0;
 const MIRROR: u8 = 10;
 const LAST: u8 = 220;
-
-/// Upstream's places of one package's files.
-pub(super) struct Upstream {
-    src_uri: SrcUri,
-    restrict: Restrict,
-    custom: MirrorGroups,
-    third_party: MirrorGroups,
-}
-
-impl Upstream {
-    /// Reads the metadata cache for the package that Portage fetches for; none when there is no entry.
-    pub(super) fn of_call(context: &Context) -> Option<Self> {
-        let call = &context.call;
-        let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
-        let depcachedir = depcachedir(conf.get("PORTAGE_DEPCACHEDIR"), &call.eprefix);
-        let cache = MetadataCache { repository: call.repository()?, depcachedir: &depcachedir };
-        let metadata = cache.find(call.category.as_deref()?, call.pf.as_deref()?, &read_config).ok()??;
-        let restrict = Restrict::from_words(call.restrict.iter().map(String::as_str));
-        Self::of(context, &metadata, restrict)
-    }
-
-    fn of(context: &Context, metadata: &Metadata, restrict: Restrict) -> Option<Self> {
-        let call = &context.call;
-        let system = System { eprefix: &call.eprefix, configroot: &call.configroot };
-        let variable = context.environment.text("PORTAGE_REPOSITORIES");
-        let repositories = Repositories::of_system(system, variable.as_deref(), &read_config);
-        let mut custom = MirrorGroups::default();
-        custom.read(&read_text(&call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
-        Some(Self {
-            src_uri: metadata.src_uri().ok()?,
-            restrict,
-            custom,
-            third_party: repositories.third_party_mirrors(&read_config),
-        })
-    }
-
-    pub(super) fn places(&self, name: &Distfile) -> Option<Places> {
-        let groups = Groups { custom: &self.custom, third_party: &self.third_party };
-        self.src_uri.places(name, self.restrict, groups)
-    }
-}
 
 /// The hosts of a batch, as they are needed.
 pub(super) struct Hosts<'s> {
@@ -178,15 +127,4 @@ impl<'s> Hosts<'s> {
             Url::parse(&base.uri(&layout.path(name.as_str(), digests))).ok()
         })
     }
-}
-
-/// The key under which notes about a file are kept.
-pub(super) fn file_key(name: &Distfile, digests: &crate::portage::Digests) -> FileKey {
-    let digest = Algorithm::ALL.into_iter().find_map(|algorithm| digests.get(algorithm));
-    FileKey::new(name.as_str(), digest.map(Digest::hex).as_deref())
-}
-
-/// Whether a file lies in a folder, by its size.
-pub(super) fn is_there(folder: &Path, name: &Distfile, size: u64) -> bool {
-    std::fs::metadata(folder.join(name.as_str())).is_ok_and(|found| found.len() == size)
 }

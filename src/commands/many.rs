@@ -1,0 +1,109 @@
+//! Many distfiles at once, for look-ahead and for `prefetch`: where they are missing, fetching them, and what is
+//! recorded of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+use super::configuration::Configuration;
+use super::environment::unix_now;
+use super::hosts::Hosts;
+use super::mirrors::file_key;
+use super::record::batch_deltas;
+use super::show::Show;
+use crate::http::Client;
+use crate::mirror::{Delta, Store};
+use crate::portage::{DistLocks, Distfile, LayoutConf};
+use crate::transfer::batch::{self, Batch, BatchEnd, Item, Signalled};
+use crate::transfer::engine::Limits;
+
+/// Where Portage looks for distfiles: DISTDIR, and the folders of `PORTAGE_RO_DISTDIRS`, which have a layout.
+pub(super) struct Shelves {
+    distdir: PathBuf,
+    read_only: Vec<(PathBuf, LayoutConf)>,
+}
+
+impl Shelves {
+    pub(super) fn new(distdir: &Path, configuration: &Configuration<'_>) -> Self {
+        let layout = |folder: &Path| {
+            let text = super::environment::read_text(&folder.join("layout.conf")).ok();
+            text.and_then(|text| LayoutConf::parse(&text).ok()).unwrap_or_default()
+        };
+        let folders = configuration.read_only_distdirs().into_iter();
+        let read_only = folders.map(|folder| (folder.clone(), layout(&folder))).collect();
+        Self { distdir: distdir.to_path_buf(), read_only }
+    }
+
+    /// Whether the file is there, by its size: Portage compares the digests when its turn comes.
+    pub(super) fn have(&self, item: &crate::portage::DistEntry) -> bool {
+        let is_it =
+            |path: PathBuf| std::fs::metadata(path).is_ok_and(|f| f.is_file() && f.len() == item.size);
+        let name = item.name.as_str();
+        let mut read_only = self.read_only.iter();
+        is_it(self.distdir.join(name))
+            || read_only.any(|(folder, layout)| is_it(folder.join(layout.path(name, &item.digests))))
+    }
+}
+
+/// What fetching many files needs besides the files.
+pub(super) struct Many<'a> {
+    pub(super) distdir: &'a Path,
+    pub(super) locks: DistLocks,
+    pub(super) limits: Limits,
+    pub(super) client: &'a Client,
+    pub(super) store: Option<&'a Store>,
+    /// What they are, for people.
+    pub(super) title: String,
+}
+
+impl Many<'_> {
+    /// Fetches the files, as far as they can be had, and records how their hosts fared. `line` says what shall be
+    /// shown of it in the end.
+    pub(super) fn fetch(
+        self,
+        hosts: &Hosts<'_>,
+        items: Vec<Item>,
+        show: &mut Show,
+        signalled: &Signalled<'_>,
+        line: impl FnOnce(&[Item], &BatchEnd) -> Option<String>,
+    ) -> (Vec<Item>, BatchEnd) {
+        let now = unix_now();
+        let (learned, layouts) = mpsc::channel();
+        show.begin(Path::new(&self.title), hosts.list.iter().map(|host| host.name.clone()).collect());
+        let batch = Batch {
+            folder: self.distdir,
+            locate: hosts.locate(&items, &learned),
+            lock: lock(self.locks),
+            limits: self.limits,
+            client: self.client,
+            hosts: hosts.list.clone(),
+            items,
+        };
+        drop(learned);
+        let end = batch::run(&batch, show, signalled);
+        let Batch { items, locate, .. } = batch;
+        drop(locate); // and with it the last sender of layouts
+        show.finish(line(&items, &end).as_deref());
+        let keys: Vec<_> = items.iter().map(|item| file_key(&item.name, &item.digests)).collect();
+        let mut events = batch_deltas(&hosts.keys, &end, &keys, now);
+        events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
+        if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {
+            show.warn(&error.to_string());
+        }
+        (items, end)
+    }
+}
+
+/// Whether there is room for all of it. What cannot be found out is left to the disk.
+pub(super) fn fits(distdir: &Path, bytes: u64) -> Result<(), u64> {
+    match fs2::available_space(distdir) {
+        Ok(free) if free <= bytes => Err(free),
+        _ => Ok(()),
+    }
+}
+
+/// Where no lock can be had at all, the file is left to Portage.
+fn lock(locks: DistLocks) -> batch::Lock {
+    Arc::new(move |name: &Distfile| {
+        locks.try_lock(name).ok().flatten().map(|lock| Box::new(lock) as Box<dyn Send>)
+    })
+}
