@@ -5,7 +5,8 @@
 //! which mirror), [`layout`] and [`mirror_cache`] (at which path on it), [`local_network`] and
 //! [`tiers`] (how near that is). Then the configuration: [`config_files`], [`shell_words`], [`make_conf`], [`mirror_groups`],
 //! [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile),
-//! and [`metadata_cache`], [`eapi`], [`restrict`], [`src_uri`] (where upstream keeps those of a package).
+//! and [`metadata_cache`], [`eapi`], [`restrict`], [`src_uri`] (where upstream keeps those of a package);
+//! and what emerge lists of them ([`fetch_list`]).
 //! [`distlock`] is the one file here that is not pure.
 
 pub mod call;
@@ -15,6 +16,7 @@ pub mod digests;
 pub mod distfile;
 pub mod distlock;
 pub mod eapi;
+pub mod fetch_list;
 pub mod layout;
 pub mod local_network;
 pub mod make_conf;
@@ -37,6 +39,7 @@ pub use digests::{Algorithm, Digest, Digests};
 pub use distfile::{Distfile, DownloadName};
 pub use distlock::{DistLock, DistLocks};
 pub use eapi::Eapi;
+pub use fetch_list::ListedFile;
 pub use layout::{LayoutConf, MirrorLayout};
 pub use local_network::is_local;
 pub use make_conf::MakeConf;
