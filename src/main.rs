@@ -7,7 +7,7 @@ use std::sync::Arc;
 use racefetch::cli::{self, Command, ExitStatus};
 use racefetch::commands::environment::{read_argument_file, unix_now};
 use racefetch::commands::verify::Verdict;
-use racefetch::commands::{Environment, Interrupt, fetch, stats, verify};
+use racefetch::commands::{Environment, Interrupt, fetch, prefetch, stats, verify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -47,6 +47,19 @@ fn main() -> ExitCode {
                 Ok(Verdict::Right) => ExitCode::SUCCESS,
                 Ok(Verdict::Corrupt) => ExitCode::FAILURE,
                 Ok(Verdict::Unchecked) => ExitStatus::ReadError.into(),
+                Err(error) => {
+                    complain(&format!("racefetch: {error}"));
+                    error.status().into()
+                }
+            }
+        }
+        Ok(Command::Prefetch(arguments)) => {
+            let interrupt = Arc::new(Interrupt::default());
+            heed_signals(&interrupt);
+            match prefetch::run(&arguments, &environment, &interrupt, &mut std::io::stdout().lock()) {
+                Ok(prefetch::End::Complete) => ExitCode::SUCCESS,
+                Ok(prefetch::End::Incomplete) => ExitCode::FAILURE,
+                Ok(prefetch::End::Interrupted(status)) => status.into(),
                 Err(error) => {
                     complain(&format!("racefetch: {error}"));
                     error.status().into()

@@ -49,6 +49,7 @@ pub fn full() -> String {
 
 const USAGE: &str = "\
 Usage: racefetch [OPTIONS] URL...
+       racefetch prefetch [OPTIONS] EMERGE-ARGUMENT... | -
        racefetch stats [--json] [--explain SIZE] [--state FILE]
        racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 

@@ -37,6 +37,7 @@ pub enum Command {
     Fetch(Box<FetchOptions>),
     Stats(StatsArgs),
     Verify(VerifyArgs),
+    Prefetch(PrefetchArgs),
     /// Print this text to stdout, and nothing else.
     Help(String),
     /// Print [`manual::version`] to stdout, and nothing else.
@@ -80,6 +81,47 @@ pub struct VerifyArgs {
     pub move_aside: bool,
 }
 
+/// `racefetch prefetch`: everything that emerge would fetch, before it starts.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrefetchArgs {
+    /// Files that are fetched at once, at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Show what would be fetched from where, and fetch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// Show nothing but what could not be had
+    #[arg(long)]
+    pub quiet: bool,
+    /// The folder to fetch to instead of DISTDIR
+    #[arg(long, value_name = "FOLDER")]
+    pub distdir: Option<PathBuf>,
+    /// The mirrors in place of the configured ones
+    #[arg(long, value_name = "URLs")]
+    pub mirrors: Option<String>,
+    /// Ask mirrors of this host or URL in tier N: 0 first, else 1
+    #[arg(long = "tier", value_name = "PATTERN=N", value_parser = one_tier)]
+    pub tiers: Vec<Tiers>,
+    /// Bytes per second of all connections together (k, M, G), at most
+    #[arg(long, value_name = "RATE", value_parser = values::size)]
+    pub limit_rate: Option<u64>,
+    /// The file that holds the figures of mirrors
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// What emerge shall fetch for, with its own options; or `-` for what emerge --pretend --fetchonly printed, on
+    /// standard input
+    #[arg(
+        value_name = "EMERGE-ARGUMENT",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub arguments: Vec<OsString>,
+}
+
 fn one_tier(word: &str) -> Result<Tiers, TierError> {
     let mut tiers = Tiers::default();
     tiers.add(word)?;
@@ -106,6 +148,8 @@ enum SubcommandArgs {
     Stats(StatsArgs),
     /// Compare the files in DISTDIR with the Manifests
     Verify(VerifyArgs),
+    /// Fetch everything that emerge would fetch, before it starts
+    Prefetch(PrefetchArgs),
 }
 
 #[derive(Parser)]
@@ -119,6 +163,9 @@ fn subcommand(args: &[OsString]) -> Result<Command, UsageError> {
     match SubcommandLine::try_parse_from(args) {
         Ok(SubcommandLine { subcommand: SubcommandArgs::Stats(stats) }) => Ok(Command::Stats(stats)),
         Ok(SubcommandLine { subcommand: SubcommandArgs::Verify(verify) }) => Ok(Command::Verify(verify)),
+        Ok(SubcommandLine { subcommand: SubcommandArgs::Prefetch(prefetch) }) => {
+            Ok(Command::Prefetch(prefetch))
+        }
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Help(error.to_string())),
         Err(error) => {
             let text = error.to_string();

@@ -34,20 +34,26 @@ pub(super) fn manifest_index(
 /// What the Manifests say of the distfiles whose names are wanted. Paths where no Manifest is are passed
 /// over; a Manifest that is there and cannot be read is noted in [`ManifestIndex::problems`].
 fn read_manifests(manifests: &[PathBuf], wanted: &(dyn Fn(&str) -> bool + Sync)) -> ManifestIndex {
-    let share = manifests.len().div_ceil(READERS).max(1);
     let mut whole = ManifestIndex::default();
-    thread::scope(|scope| {
-        let shares: Vec<_> =
-            manifests.chunks(share).map(|share| scope.spawn(|| read_share(share, wanted))).collect();
-        for share in shares {
-            // In the order of the list, so that the result does not depend on the threads.
-            match share.join() {
-                Ok(index) => whole.merge(index),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-    });
+    // In the order of the list, so that the result does not depend on the threads.
+    for index in in_shares(manifests, |share| read_share(share, wanted)) {
+        whole.merge(index);
+    }
     whole
+}
+
+/// Has many threads work on a share of a list each. What comes of it is in the order of the list.
+pub(super) fn in_shares<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+    let share = list.len().div_ceil(READERS).max(1);
+    thread::scope(|scope| {
+        let work = &work;
+        let shares: Vec<_> = list.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
+        let result = |share: thread::ScopedJoinHandle<'_, R>| match share.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        shares.into_iter().map(result).collect()
+    })
 }
 
 /// Threads that read: more than there are cores, since each of them mostly waits for the disk. With sixteen

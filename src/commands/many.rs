@@ -49,6 +49,8 @@ pub(super) struct Many<'a> {
     pub(super) distdir: &'a Path,
     pub(super) locks: DistLocks,
     pub(super) limits: Limits,
+    /// Files that are fetched at once, at most.
+    pub(super) jobs: usize,
     pub(super) client: &'a Client,
     pub(super) store: Option<&'a Store>,
     /// What they are, for people.
@@ -74,6 +76,7 @@ impl Many<'_> {
             locate: hosts.locate(&items, &learned),
             lock: lock(self.locks),
             limits: self.limits,
+            jobs: self.jobs,
             client: self.client,
             hosts: hosts.list.clone(),
             items,

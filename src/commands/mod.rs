@@ -1,5 +1,6 @@
 //! One file (or folder) for each sub-command, each thin, and what they share.
 
+mod aside;
 mod configuration;
 mod ended;
 pub mod environment;
@@ -10,7 +11,9 @@ pub mod interrupt;
 mod layouts;
 mod manifests;
 mod many;
+mod metadata;
 mod mirrors;
+pub mod prefetch;
 mod record;
 mod settings;
 mod show;

@@ -10,8 +10,8 @@ use crate::cli::ExitStatus;
 use crate::cli::options::{FetchOptions, Sink};
 use crate::commands::Environment;
 use crate::progress::{
-    Bar, Circumstances, Kind, Lines, Phase, Progress, Silent, Snapshot, SourceSnapshot, choose, colours,
-    printable, terminal_width,
+    Bar, Circumstances, Files, Kind, Lines, Phase, Progress, Silent, Snapshot, SourceSnapshot, choose,
+    colours, printable, terminal_width,
 };
 use crate::transfer::engine::{self, Observer, Stage};
 
@@ -140,6 +140,11 @@ impl Observer for Show {
                 Stage::Repairing => Phase::Repairing,
             },
             sources: snapshot.rates.iter().filter_map(source).collect(),
+            files: snapshot.files.as_ref().map(|files| Files {
+                done: files.done,
+                all: files.all,
+                current: files.current.clone(),
+            }),
         };
         self.progress.update(now, &snapshot);
     }

@@ -1,6 +1,5 @@
 //! `racefetch verify`: every file in DISTDIR against the Manifests of all repositories.
 
-mod aside;
 mod check;
 mod report;
 
@@ -12,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use check::{Identity, Job};
+use check::Job;
 use report::{Report, State, Summary};
 
 use super::Environment;
+use super::aside::{self, Identity};
 use super::configuration::Configuration;
 use super::manifests::manifest_index;
 use crate::cli::{ExitStatus, VerifyArgs};

@@ -1,6 +1,7 @@
 //! What `emerge --pretend --fetchonly` prints: for each distfile the URIs at which Portage would ask, in that order.
 
 use super::mirror_uri::{MirrorBase, split};
+use super::src_uri::{Place, PlaceKind, Places};
 use super::uri;
 
 /// One distfile of the list, whose name is not said.
@@ -61,6 +62,23 @@ impl ListedFile {
     /// Whether one of the URIs lies under a mirror.
     pub fn is_at(&self, mirrors: &[MirrorBase]) -> bool {
         self.uris.iter().any(|uri| split(uri, mirrors).is_some())
+    }
+
+    /// Where Portage would ask besides the mirrors: before them with RESTRICT=primaryuri.
+    pub fn places(&self, mirrors: &[MirrorBase]) -> Places {
+        let mut places = Places::default();
+        for uri in &self.uris {
+            let place = || Place { uri: uri.clone(), kind: PlaceKind::Upstream };
+            match split(uri, mirrors) {
+                Some(_) => places.mirrors = true,
+                None if places.mirrors => places.after_mirrors.push(place()),
+                None => places.before_mirrors.push(place()),
+            }
+        }
+        if !places.mirrors {
+            places.after_mirrors = std::mem::take(&mut places.before_mirrors);
+        }
+        places
     }
 }
 
@@ -147,6 +165,13 @@ https://up/c.tar https://up/c.tar
         assert_eq!(names[3], ["c.tar"]);
         let at: Vec<_> = parse(MIXED).iter().map(|file| file.is_at(&mirrors)).collect();
         assert_eq!(at, [true, true, true, false]);
+        let places = parse(MIXED)[1].places(&mirrors);
+        assert!(places.mirrors && places.before_mirrors.is_empty());
+        assert_eq!(places.after_mirrors[0].uri, "https://up/v1.0.tar.xz");
+        let places = parse("https://up/a http://m2/distfiles/a ftp://up/a")[0].places(&mirrors);
+        assert_eq!((places.before_mirrors.len(), places.mirrors, places.after_mirrors.len()), (1, true, 1));
+        let places = parse(MIXED)[3].places(&mirrors);
+        assert_eq!((places.before_mirrors.len(), places.mirrors, places.after_mirrors.len()), (0, false, 1));
     }
 
     proptest! {

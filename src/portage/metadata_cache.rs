@@ -61,7 +61,7 @@ impl MetadataCache<'_> {
             return Ok(None);
         }
         let mut failed = None;
-        for cache in [self.repository.join("metadata/md5-cache"), self.own()] {
+        for cache in self.folders() {
             let path = cache.join(category).join(pf);
             match read_entry(&path, read) {
                 Ok(Some(metadata)) => return Ok(Some(metadata)),
@@ -70,6 +70,11 @@ impl MetadataCache<'_> {
             }
         }
         failed.map_or(Ok(None), Err)
+    }
+
+    /// Where the entries are, as `CATEGORY/PF` below each: the one that counts first.
+    pub fn folders(&self) -> [PathBuf; 2] {
+        [self.repository.join("metadata/md5-cache"), self.own()]
     }
 
     /// The path of the repository is continued below Portage's own cache.

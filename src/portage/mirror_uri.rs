@@ -75,6 +75,11 @@ pub fn split<'m, 'u>(uri: &'u str, mirrors: &'m [MirrorBase]) -> Option<(&'m Mir
     under.min_by_key(|(mirror, _)| Reverse(mirror.path.len()))
 }
 
+/// The mirror on which a URI lies when what follows its `/distfiles/` is this path.
+pub fn base_of(uri: &str, path: &str) -> Option<MirrorBase> {
+    uri.strip_suffix(&uri::quote(path))?.strip_suffix("/distfiles/")?.parse().ok()
+}
+
 impl FromStr for MirrorBase {
     type Err = MirrorError;
 
@@ -175,6 +180,16 @@ mod tests {
         ] {
             let expected = expected.map(|(index, rest)| (&mirrors[index], rest));
             assert_eq!(split(uri, &mirrors), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_path_tells_the_mirror() {
+        let base = |uri: &str| base_of(uri, "ab/x+1").map(|base| base.to_string());
+        assert_eq!(base("http://h/g/distfiles/ab/x%2B1").as_deref(), Some("http://h/g"));
+        for uri in ["http://h/g/distfiles/x%2B1", "http://h/distfilesab/x%2B1", "ftp://h/distfiles/ab/x%2B1"]
+        {
+            assert_eq!(base(uri), None, "{uri}");
         }
     }
 

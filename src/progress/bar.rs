@@ -54,7 +54,8 @@ impl Progress for Bar {
             self.place.reset(); // the next transfer begins
         }
         let width = usize::from(self.screen.width());
-        let line = line(&self.name, snapshot, self.rate.bytes_per_second(), width, self.colours);
+        let name = name(&self.name, snapshot);
+        let line = line(&name, snapshot, self.rate.bytes_per_second(), width, self.colours);
         self.place.set_message(line);
     }
 
@@ -87,6 +88,15 @@ pub fn terminal_width(columns: Option<&str>) -> u16 {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     let columns = columns.and_then(|columns| columns.trim().parse().ok());
     size.map(|size| size.ws_col).filter(|width| *width > 0).or(columns.filter(|c| *c > 0)).unwrap_or(80)
+}
+
+/// Of many files the one that takes longest is named, and how many others there are.
+fn name(name: &str, snapshot: &Snapshot) -> String {
+    match snapshot.files.as_ref().map_or(&[] as &[_], |files| &files.current) {
+        [] => name.to_owned(),
+        [one] => printable(one),
+        [first, others @ ..] => format!("{} +{}", printable(first), others.len()),
+    }
 }
 
 /// Columns of the bar, when there is room.

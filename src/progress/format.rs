@@ -62,6 +62,10 @@ pub fn status(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> String {
         Some(size) => format!("{}% of {}", percent(snapshot.have, size), bytes(size)),
         None => bytes(snapshot.have),
     };
+    let amount = match &snapshot.files {
+        Some(files) => format!("{} of {} files, {amount}", files.done, files.all),
+        None => amount,
+    };
     match snapshot.phase {
         Phase::Connecting if snapshot.have == 0 => return "connecting".to_owned(),
         Phase::Connecting => return format!("{amount}, connecting"),
@@ -92,6 +96,7 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Files;
 
     #[test]
     fn sizes_and_rates() {
@@ -130,6 +135,9 @@ mod tests {
         snapshot.phase = Phase::Receiving;
         assert_eq!(status(&snapshot, Some(1_048_576.0)), "25% of 4.0 MiB, 1.0 MiB/s, 3 s left");
         assert_eq!(status(&snapshot, Some(0.0)), "25% of 4.0 MiB, 0 B/s");
+        snapshot.files = Some(Files { done: 3, all: 20, current: Vec::new() });
+        assert_eq!(status(&snapshot, Some(0.0)), "3 of 20 files, 25% of 4.0 MiB, 0 B/s");
+        snapshot.files = None;
         snapshot.size = None;
         assert_eq!(status(&snapshot, Some(1024.0)), "1.0 MiB, 1.0 KiB/s");
         snapshot.phase = Phase::Verifying;

@@ -29,6 +29,17 @@ pub struct Snapshot {
     pub phase: Phase,
     /// The mirrors at work.
     pub sources: Vec<SourceSnapshot>,
+    /// When many files are fetched at once.
+    pub files: Option<Files>,
+}
+
+/// How far many files are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    pub done: usize,
+    pub all: usize,
+    /// The names of those that are being fetched, the one that takes longest first.
+    pub current: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -20,6 +20,17 @@ pub struct Snapshot {
     pub stage: Stage,
     /// Sources at work, with their rates in bytes per second.
     pub rates: Vec<(SourceId, f64)>,
+    /// When there are many files.
+    pub files: Option<Files>,
+}
+
+/// How many files are done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    pub done: usize,
+    pub all: usize,
+    /// The names of those that are being fetched, the one that takes longest first.
+    pub current: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -480,6 +480,7 @@ impl Attempt<'_> {
             elapsed: now,
             stage: Stage::Receiving,
             rates: rate.map(|rate| (0, rate)).into_iter().collect(),
+            files: None,
         };
         self.observer.progress(self.began + now, &snapshot);
     }

@@ -131,8 +131,18 @@ impl Lab {
 
     /// Runs the program under test itself, with the lab's state.
     pub fn racefetch(&self, args: &[&str]) -> Emerged {
+        self.start_racefetch(args).finish()
+    }
+
+    /// Starts the program under test itself.
+    pub fn start_racefetch(&self, args: &[&str]) -> Running {
         let state = self.state_file();
-        self.start(&self.root().join(prefix::PROGRAM), args, &[("RACEFETCH_STATE", &state)]).finish()
+        self.start(&self.root().join(prefix::PROGRAM), args, &[("RACEFETCH_STATE", &state)])
+    }
+
+    /// Runs a line of shell in which `racefetch` is the program under test; its calls are noted as Portage's are.
+    pub fn shell(&self, line: &str) -> Emerged {
+        self.start(Path::new("/bin/sh"), &["-c", line], &[]).finish()
     }
 
     /// The prefix: `etc/portage`, `var/cache/distfiles` and so on are below it.

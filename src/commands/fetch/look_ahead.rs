@@ -62,6 +62,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         distdir: folder,
         locks: configuration.locks(folder),
         limits: Limits { parallel: PARALLEL, ..settings::limits(context.options) },
+        jobs: usize::MAX,
         client: &context.client,
         store: store.as_ref(),
         title: format!("{} more of this package", items.len()),

@@ -4,10 +4,9 @@
 //! other threads waiting in the end, so that it has a thread for each digest, and is read by each of them.
 
 use std::cmp::Reverse;
-use std::fs::{self, File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::report::State;
+use crate::commands::aside::Identity;
 use crate::portage::{Algorithm, Digest, Listed};
 use crate::transfer::hashing::hasher;
 
@@ -26,33 +26,6 @@ pub(super) struct Job<'i> {
     /// What the Manifests say of a file of that size, where they have a digest that can be computed.
     listed: Vec<&'i Listed>,
     algorithms: Vec<Algorithm>,
-}
-
-/// Tells whether a path still has the file that was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
-    /// Bytes.
-    size: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
-}
-
-impl Identity {
-    /// That of the file at a path, or where the symbolic link there leads. Only a regular file has one.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
-        let file = fs::metadata(path)?;
-        if !file.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        Ok(Self::of(&file))
-    }
-
-    fn of(file: &Metadata) -> Self {
-        let modified = (file.mtime(), file.mtime_nsec());
-        Self { device: file.dev(), inode: file.ino(), size: file.size(), modified }
-    }
 }
 
 impl<'i> Job<'i> {
@@ -179,6 +152,9 @@ impl Task<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::path::Path;
+
     use crate::portage::manifest;
 
     /// What a Manifest at `/PATH` says of a distfile with that content.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::Verdict;
-use super::check::Identity;
+use crate::commands::aside::Identity;
 use crate::progress;
 
 /// What one file in DISTDIR is.

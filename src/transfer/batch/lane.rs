@@ -38,7 +38,7 @@ impl<'a> Lane<'a> {
             if signalled().is_some() || state.failures[self.host] >= MOST_FAILURES {
                 return None;
             }
-            if let Some(item) = state.next(self.batch, self.host) {
+            if let Some(item) = state.next(self.batch, self.host).filter(|_| state.has_room(self.batch)) {
                 let ItemState::Waiting(tried) = &mut state.items[item] else { return None };
                 let tried = std::mem::take(tried);
                 state.items[item] = ItemState::Taken(tried);

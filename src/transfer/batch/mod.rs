@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::engine::{Limits, Observer, Snapshot, Stage, Tally};
+use super::engine::{Files, Limits, Observer, Snapshot, Stage, Tally};
 use super::meter::Meter;
 use super::scheduler::Expectation;
 use super::sink::SinkError;
@@ -84,6 +84,8 @@ pub struct Batch<'a> {
     pub locate: Locate,
     pub lock: Lock,
     pub limits: Limits,
+    /// Files that are fetched at once, at most; at least 1.
+    pub jobs: usize,
     pub client: &'a Client,
 }
 
@@ -188,6 +190,10 @@ struct State {
     have: u64,
     /// Bytes of that one.
     racing: u64,
+    /// That one, while there is one.
+    race: Option<usize>,
+    /// Whether large files may still have to be raced.
+    races_left: bool,
     meters: Vec<Meter>,
     notes: Vec<String>,
     began: Instant,
@@ -214,6 +220,8 @@ impl Shared {
             idle: 0,
             have: 0,
             racing: 0,
+            race: None,
+            races_left: batch.items.iter().any(|item| item.size >= LARGE),
             meters: vec![meter; hosts],
             notes: Vec::new(),
             began: now(),
@@ -251,7 +259,7 @@ impl Shared {
                     work.canceller.cancel();
                 }
             }
-            let snapshot = state.snapshot(at, size);
+            let snapshot = state.snapshot(batch, at, size);
             let notes = std::mem::take(&mut state.notes);
             let over = large_done() && state.at_work.is_empty() && (ending || !state.small_left(batch));
             drop(state);
@@ -282,8 +290,16 @@ impl State {
         items.any(|(item, wanted)| wanted.size < LARGE && self.can_be_had(item, wanted))
     }
 
-    fn snapshot(&self, at: Instant, size: u64) -> Snapshot {
+    /// Whether another lane may begin with a file: races have their place among the jobs, and are not kept waiting.
+    fn has_room(&self, batch: &Batch) -> bool {
+        self.at_work.len() + usize::from(self.races_left) < batch.jobs
+    }
+
+    fn snapshot(&self, batch: &Batch, at: Instant, size: u64) -> Snapshot {
         let elapsed = self.elapsed(at);
+        let mut at_work: Vec<&Work> = self.at_work.iter().collect();
+        at_work.sort_by_key(|work| work.since);
+        let current = self.race.into_iter().chain(at_work.iter().map(|work| work.item));
         let rates =
             self.meters.iter().enumerate().filter_map(|(host, meter)| Some((host, meter.rate(elapsed)?)));
         Snapshot {
@@ -293,6 +309,11 @@ impl State {
             elapsed,
             stage: Stage::Receiving,
             rates: rates.filter(|(_, rate)| *rate >= 1.0).collect(),
+            files: Some(Files {
+                done: self.items.iter().filter(|item| matches!(item, ItemState::Done(_))).count(),
+                all: self.items.len(),
+                current: current.map(|item| batch.items[item].name.to_string()).collect(),
+            }),
         }
     }
 

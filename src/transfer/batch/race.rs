@@ -16,14 +16,18 @@ pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) 
         if signalled().is_some() {
             return;
         }
+        shared.lock().race = Some(index);
         let end = race(batch, shared, index, item, signalled);
         let mut state = shared.lock();
+        state.race = None;
         if matches!(end, ItemEnd::Fetched { .. } | ItemEnd::Present) {
             state.have += item.size;
         }
         state.racing = 0;
         state.items[index] = ItemState::Done(end);
     }
+    shared.lock().races_left = false;
+    shared.changed.notify_all();
 }
 
 fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &Signalled) -> ItemEnd {

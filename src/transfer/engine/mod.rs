@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::blame::{Opinion, Origin};
 use super::hashing::{Hashing, digests_of};
 use super::limiter::Limiter;
-pub use super::observer::{Observer, Snapshot, Stage};
+pub use super::observer::{Files, Observer, Snapshot, Stage};
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
 use super::sink::{Sink, SinkError};
@@ -557,6 +557,7 @@ impl Transfer<'_> {
                 stage
             },
             rates,
+            files: None,
         };
         self.observer.progress(at, &snapshot);
     }

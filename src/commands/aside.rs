@@ -1,16 +1,42 @@
-//! Renames a corrupt file as Portage does (`_checksum_failure_temp_file` in its `fetch.py`).
+//! Renames a wrong file as Portage does (`_checksum_failure_temp_file` in its `fetch.py`).
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::check::Identity;
 use crate::portage::{DistLocks, Distfile};
 
 /// What stands between the name of a distfile and the random end.
 pub(super) const INFIX: &str = "._checksum_failure_.";
+
+/// Tells whether a path still has the file that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    /// Bytes.
+    pub(super) size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl Identity {
+    /// That of the file at a path, or where the symbolic link there leads. Only a regular file has one.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let file = fs::metadata(path)?;
+        if !file.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        Ok(Self::of(&file))
+    }
+
+    fn of(file: &Metadata) -> Self {
+        let modified = (file.mtime(), file.mtime_nsec());
+        Self { device: file.dev(), inode: file.ino(), size: file.size(), modified }
+    }
+}
 
 /// Why a file stays where it is.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,314 @@
+//! `racefetch prefetch`: everything that emerge would fetch, before it starts.
+
+mod list;
+mod plan;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use list::Listing;
+use plan::{Planned, mirrors_of, plan};
+use report::{Report, State, is_complete};
+
+use super::aside::{self, Identity};
+use super::configuration::Configuration;
+use super::ended::{Ended, signal_status};
+use super::environment::unix_now;
+use super::hosts::Hosts;
+use super::manifests::manifest_index;
+use super::many::{Many, Shelves, fits};
+use super::metadata::names_of;
+use super::mirrors::{configured, named, tiers};
+use super::show::Show;
+use super::{Environment, Interrupt, settings};
+use crate::cli::options::{DistfileOptions, FetchOptions, Limits, RedirectOptions, ReportOptions};
+use crate::cli::{ExitStatus, PrefetchArgs};
+use crate::http::{Client, Failure};
+use crate::mirror::Store;
+use crate::portage::{DistEntry, DistLocks, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list};
+use crate::progress::bytes;
+use crate::transfer::batch::{BatchEnd, Host, Item, ItemEnd};
+use crate::transfer::engine;
+
+/// Mirrors at work at once for a large file.
+const PARALLEL: usize = 4;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All that is listed is there, or would be fetched.
+    Complete,
+    /// Something could not be had, or emerge could not list everything.
+    Incomplete,
+    Interrupted(ExitStatus),
+}
+
+/// Why nothing could be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum PrefetchError {
+    #[error("make.conf sets no DISTDIR: name the folder with --distdir")]
+    NoDistdir,
+    #[error("cannot write to {}: {error}; run it as root, or as a member of the group portage", path.display())]
+    Distdir { path: PathBuf, error: io::Error },
+    #[error("cannot read the list from standard input: {0}")]
+    Stdin(io::Error),
+    #[error(
+        "cannot run emerge: {0}; emerge --pretend --fetchonly can be run elsewhere, and its output given to `prefetch -`"
+    )]
+    Emerge(io::Error),
+    #[error("emerge listed nothing ({0}): what it says is above")]
+    NoList(std::process::ExitStatus),
+    #[error("no Manifest is there to compare with: look at repos.conf, or set PORTAGE_REPOSITORIES")]
+    NoManifests,
+    #[error(
+        "{} has room for {}, and {} are to be fetched: make room, or fetch for fewer packages",
+        path.display(), bytes(*free), bytes(*wanted)
+    )]
+    NoRoom { path: PathBuf, free: u64, wanted: u64 },
+    #[error("{0}")]
+    Settings(String, ExitStatus),
+    #[error("cannot write the result: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl PrefetchError {
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::NoDistdir | Self::Emerge(_) | Self::NoList(_) => ExitStatus::FailedInit,
+            Self::Stdin(_) | Self::NoManifests => ExitStatus::ReadError,
+            Self::Distdir { .. } | Self::NoRoom { .. } | Self::Write(_) => ExitStatus::WriteError,
+            Self::Settings(_, status) => *status,
+        }
+    }
+}
+
+impl From<Ended> for PrefetchError {
+    fn from(ended: Ended) -> Self {
+        Self::Settings(ended.error.unwrap_or_default(), ended.status)
+    }
+}
+
+/// Fetches what emerge lists, and writes to `out` what became of it.
+pub fn run(
+    arguments: &PrefetchArgs,
+    environment: &Environment,
+    interrupt: &Interrupt,
+    out: &mut dyn Write,
+) -> Result<End, PrefetchError> {
+    let configuration = Configuration::read(environment);
+    let options = options(arguments);
+    let mut show = Show::new(&options, environment)
+        .map_err(|error| PrefetchError::Settings(error, ExitStatus::WriteError))?;
+    for problem in configuration.conf.problems() {
+        show.warn(&problem.to_string());
+    }
+    let distdir = arguments.distdir.clone().or_else(|| configuration.distdir());
+    let distdir = distdir.ok_or(PrefetchError::NoDistdir)?;
+    check_distdir(&distdir, arguments.dry_run)?;
+    let client = Client::new(settings::build(&options, environment)?);
+
+    let from_stdin = arguments.arguments == ["-"];
+    let failed = |error| if from_stdin { PrefetchError::Stdin(error) } else { PrefetchError::Emerge(error) };
+    let listing = list::read(&arguments.arguments, interrupt).map_err(failed)?;
+    if let Some(number) = interrupt.number() {
+        return Ok(End::Interrupted(signal_status(number)));
+    }
+    let files = fetch_list::parse(&listing.text);
+    let listed_all = check_listing(&listing, files.is_empty(), &mut show)?;
+
+    let given = named(options.distfile.mirrors.as_deref(), &configuration.call);
+    let mirrors = if given.is_empty() { configured(&configuration) } else { given };
+    let mirrors = mirrors_of(&files, &mirrors);
+    let planned = look_up(files, &mirrors, &configuration, &mut show)?;
+
+    let store = environment.store(&configuration.call, options.distfile.state.as_deref(), Some(&distdir));
+    let (state, warnings) = store.as_ref().map(Store::load).unwrap_or_default();
+    for warning in warnings {
+        show.warn(&warning.to_string());
+    }
+    let (tiers, warnings) = tiers(&options.distfile.tiers, &configuration.call);
+    for warning in warnings {
+        show.warn(&warning);
+    }
+    let shelves = Shelves::new(&distdir, &configuration);
+    let (mut reports, missing) = sort_out(planned, &shelves);
+    let size: u64 = missing.iter().map(|(entry, _)| entry.size).sum();
+    let typical = size / (missing.len() as u64).max(1);
+    let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
+    let mut items = Vec::new();
+    for (entry, file) in missing {
+        match hosts.item(entry.clone(), Some(&file.places(&mirrors))) {
+            Some(item) => items.push(item),
+            None => reports.push(missing_report(&entry, nobody(&file))),
+        }
+    }
+    let mut elapsed = Duration::ZERO;
+    if arguments.dry_run {
+        reports.extend(items.iter().map(|item| wanted_report(item, &hosts.list)));
+    } else if !items.is_empty() {
+        if let Err(free) = fits(&distdir, size) {
+            return Err(PrefetchError::NoRoom { path: distdir, free, wanted: size });
+        }
+        let locks = configuration.locks(&distdir);
+        for item in &items {
+            make_way(item, &distdir, &locks, &mut show);
+        }
+        let many = Many {
+            distdir: &distdir,
+            locks,
+            limits: engine::Limits { parallel: PARALLEL, ..settings::limits(&options) },
+            jobs: arguments.jobs.map_or(usize::MAX, usize::from),
+            client: &client,
+            store: store.as_ref(),
+            title: "prefetch".to_owned(),
+        };
+        let (items, end) = many.fetch(&hosts, items, &mut show, &|| interrupt.number(), |_, _| None);
+        elapsed = end.elapsed;
+        reports.extend(ended_reports(&items, &end, &hosts.list, &shelves));
+    }
+    if arguments.json {
+        report::write_json(out, &distdir, &reports, elapsed)?;
+    } else {
+        report::write_lines(out, &reports, elapsed, arguments.quiet)?;
+    }
+    Ok(match interrupt.number() {
+        Some(number) => End::Interrupted(signal_status(number)),
+        None if is_complete(&reports) && listed_all => End::Complete,
+        None => End::Incomplete,
+    })
+}
+
+/// The command line in the words of the fetch.
+fn options(arguments: &PrefetchArgs) -> FetchOptions {
+    FetchOptions {
+        redirects: RedirectOptions { follow: true, ..RedirectOptions::default() },
+        limits: Limits { rate: arguments.limit_rate, ..Limits::default() },
+        report: ReportOptions { silent: arguments.quiet, show_error: true, ..ReportOptions::default() },
+        distfile: DistfileOptions {
+            mirrors: arguments.mirrors.as_ref().map(|l| l.split_whitespace().map(str::to_owned).collect()),
+            tiers: arguments.tiers.iter().fold(Tiers::default(), Tiers::overridden_by),
+            state: arguments.state.clone(),
+            ..DistfileOptions::default()
+        },
+        ..FetchOptions::default()
+    }
+}
+
+fn check_distdir(distdir: &Path, read_only: bool) -> Result<(), PrefetchError> {
+    use rustix::fs::Access;
+    let access = if read_only { Access::EXISTS } else { Access::WRITE_OK | Access::EXEC_OK };
+    let failed = |error: io::Error| PrefetchError::Distdir { path: distdir.to_owned(), error };
+    rustix::fs::access(distdir, access).map_err(|error| failed(error.into()))?;
+    if distdir.is_dir() { Ok(()) } else { Err(failed(io::ErrorKind::NotADirectory.into())) }
+}
+
+/// Whether emerge could list everything. What it says besides the list is shown when it could not.
+fn check_listing(listing: &Listing, is_empty: bool, show: &mut Show) -> Result<bool, PrefetchError> {
+    let Some(status) = listing.status.filter(|status| !status.success()) else { return Ok(true) };
+    for line in listing.text.lines().filter(|line| fetch_list::is_message(line)) {
+        show.warn(&format!("emerge: {line}"));
+    }
+    if is_empty {
+        return Err(PrefetchError::NoList(status));
+    }
+    show.warn(&format!("emerge could not list everything ({status})"));
+    Ok(false)
+}
+
+/// Finds out what the listed files are and must be.
+fn look_up(
+    files: Vec<ListedFile>,
+    mirrors: &[MirrorBase],
+    configuration: &Configuration<'_>,
+    show: &mut Show,
+) -> Result<Vec<Planned>, PrefetchError> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Mirrors know a distfile's name; what is only upstream may have another one there.
+    let upstream: BTreeSet<String> =
+        files.iter().filter(|file| !file.is_at(mirrors)).flat_map(|file| file.uris.iter().cloned()).collect();
+    let renamed = if upstream.is_empty() { BTreeMap::new() } else { names_of(configuration, &upstream) };
+    let mut names: BTreeSet<String> = files.iter().flat_map(|file| file.names(mirrors)).collect();
+    names.extend(renamed.values().map(ToString::to_string));
+    let warnings = std::cell::RefCell::new(Vec::new());
+    let warn = |warning: &str| warnings.borrow_mut().push(warning.to_owned());
+    let index: Option<ManifestIndex> = manifest_index(configuration, &|name| names.contains(name), &warn);
+    for warning in warnings.into_inner() {
+        show.warn(&warning);
+    }
+    Ok(plan(files, mirrors, &index.ok_or(PrefetchError::NoManifests)?, &renamed))
+}
+
+/// What is known without asking anybody, and what is missing.
+fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> (Vec<Report>, Vec<(DistEntry, ListedFile)>) {
+    let (mut reports, mut missing) = (Vec::new(), Vec::new());
+    for planned in planned {
+        match planned {
+            Planned::Known { entry, .. } if shelves.have(&entry) => {
+                reports.push(Report { state: State::Present, ..missing_report(&entry, String::new()) });
+            }
+            Planned::Known { entry, file } => missing.push((entry, file)),
+            Planned::Unknown { name, why } => {
+                reports.push(Report { name, size: None, state: State::Missing(why) });
+            }
+        }
+    }
+    (reports, missing)
+}
+
+fn missing_report(entry: &DistEntry, why: String) -> Report {
+    Report { name: entry.name.to_string(), size: Some(entry.size), state: State::Missing(why) }
+}
+
+/// Why there is no place for a file.
+fn nobody(file: &ListedFile) -> String {
+    if file.uris.iter().any(|uri| uri.starts_with("http://") || uri.starts_with("https://")) {
+        return "none of the mirrors has it (asked within the last 2 minutes)".to_owned();
+    }
+    format!("{} is left to Portage: only http and https are fetched", file.uris.join(", "))
+}
+
+fn wanted_report(item: &Item, hosts: &[Host]) -> Report {
+    let mut places: Vec<_> = item.places.iter().collect();
+    places.sort_by_key(|place| place.tier);
+    let names = places.iter().filter_map(|place| Some(hosts.get(place.host)?.name.clone())).collect();
+    Report { name: item.name.to_string(), size: Some(item.size), state: State::Wanted(names) }
+}
+
+/// What lies in the place of a file with another size is renamed, as Portage would do it.
+fn make_way(item: &Item, distdir: &Path, locks: &DistLocks, show: &mut Show) {
+    let Ok(found) = Identity::at(&distdir.join(&item.name)) else { return };
+    let name = &item.name;
+    match aside::move_aside(distdir, name, found, locks) {
+        Ok(to) => show.warn(&format!(
+            "{name} has {} bytes, not the {} of its Manifest: renamed to {to}",
+            found.size, item.size
+        )),
+        Err(error) => show.warn(&format!("cannot move {name} aside: {error}")),
+    }
+}
+
+fn ended_reports(items: &[Item], end: &BatchEnd, hosts: &[Host], shelves: &Shelves) -> Vec<Report> {
+    let name = |host: &usize| hosts.get(*host).map(|host| host.name.clone());
+    let one = |(item, end): (&Item, &ItemEnd)| {
+        let entry = DistEntry { name: item.name.clone(), size: item.size, digests: item.digests.clone() };
+        let state = match end {
+            ItemEnd::Fetched { from } => State::Fetched(from.iter().filter_map(name).collect()),
+            // Somebody else may have brought it meanwhile.
+            _ if shelves.have(&entry) => State::Present,
+            ItemEnd::Present | ItemEnd::Locked => State::Missing("another process is fetching it".to_owned()),
+            ItemEnd::Failed(tried) => {
+                let answer = |(host, failure): &(usize, Failure)| Some(format!("{}: {failure}", name(host)?));
+                State::Missing(tried.iter().filter_map(answer).collect::<Vec<_>>().join("; "))
+            }
+            ItemEnd::Disk(error) => State::Missing(error.clone()),
+            ItemEnd::Left => State::Missing("its turn did not come".to_owned()),
+        };
+        Report { state, ..missing_report(&entry, String::new()) }
+    };
+    items.iter().zip(&end.items).map(one).collect()
+}

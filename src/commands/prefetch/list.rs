@@ -1,0 +1,44 @@
+//! The list of what is to be fetched: from stdin, or from emerge.
+
+use std::io::{self, Read};
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::commands::Interrupt;
+
+/// What emerge said.
+pub(super) struct Listing {
+    pub(super) text: String,
+    /// How emerge ended; none when the list was on stdin.
+    pub(super) status: Option<ExitStatus>,
+}
+
+/// Reads the list from stdin for the one argument `-`, else has emerge make it.
+pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> io::Result<Listing> {
+    if let [only] = arguments
+        && only == "-"
+    {
+        return Ok(Listing { text: read_text(&mut io::stdin().lock())?, status: None });
+    }
+    let mut emerge = Command::new("emerge")
+        .args(["--pretend", "--fetchonly", "--color=n"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let end = i32::try_from(emerge.id()).ok().and_then(rustix::process::Pid::from_raw);
+    interrupt.set_hook(move |_| {
+        // It may be over already.
+        let _ = end.map(|emerge| rustix::process::kill_process(emerge, rustix::process::Signal::TERM));
+    });
+    let text = emerge.stdout.as_mut().map_or_else(|| Ok(String::new()), |out| read_text(out));
+    interrupt.set_hook(|_| {});
+    let status = emerge.wait()?;
+    Ok(Listing { text: text?, status: Some(status) })
+}
+
+/// What is not UTF-8 is replaced.
+fn read_text(from: &mut dyn Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

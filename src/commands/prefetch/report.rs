@@ -1,0 +1,209 @@
+//! What became of each distfile, as lines or as JSON.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::progress;
+
+/// What became of one distfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    pub(super) name: String,
+    /// In bytes; none when no Manifest tells.
+    pub(super) size: Option<u64>,
+    pub(super) state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It was there.
+    Present,
+    /// From these hosts.
+    Fetched(Vec<String>),
+    /// `--dry-run`: it would be asked for at these hosts, in that order.
+    Wanted(Vec<String>),
+    /// It could not be had; why.
+    Missing(String),
+}
+
+impl State {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Fetched(_) => "fetched",
+            Self::Wanted(_) => "wanted",
+            Self::Missing(_) => "missing",
+        }
+    }
+}
+
+/// How many distfiles are in each state, and how many bytes they have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    files: usize,
+    bytes: u64,
+}
+
+impl Count {
+    fn of(reports: &[Report], counts: impl Fn(&State) -> bool) -> Self {
+        let counted = reports.iter().filter(|report| counts(&report.state));
+        let add = |sum: Self, report: &Report| Self {
+            files: sum.files + 1,
+            bytes: sum.bytes.saturating_add(report.size.unwrap_or_default()),
+        };
+        counted.fold(Self::default(), add)
+    }
+}
+
+/// Whether everything is there.
+pub(super) fn is_complete(reports: &[Report]) -> bool {
+    !reports.iter().any(|report| matches!(report.state, State::Missing(_)))
+}
+
+/// A line for each distfile that is missing, and for each that would be fetched; then a summary.
+pub(super) fn write_lines(
+    out: &mut dyn Write,
+    reports: &[Report],
+    elapsed: Duration,
+    quiet: bool,
+) -> io::Result<()> {
+    for Report { name, size, state } in reports {
+        let size = size.map(|size| format!(" ({})", progress::bytes(size))).unwrap_or_default();
+        let line = match state {
+            State::Present | State::Fetched(_) => continue,
+            State::Wanted(hosts) => format!("wanted {name}{size} from {}", hosts.join(", ")),
+            State::Missing(why) => format!("missing {name}{size}: {why}"),
+        };
+        writeln!(out, "{}", progress::printable(&line))?;
+    }
+    if quiet {
+        return Ok(());
+    }
+    writeln!(out, "{}", summary(reports, elapsed))
+}
+
+/// `500 distfiles: 20 are there, 478 fetched (1.2 GiB in 2 min 03 s), 2 missing`.
+fn summary(reports: &[Report], elapsed: Duration) -> String {
+    let of = |counts: fn(&State) -> bool| Count::of(reports, counts);
+    let (fetched, wanted) = (of(|s| matches!(s, State::Fetched(_))), of(|s| matches!(s, State::Wanted(_))));
+    let (present, missing) = (of(|s| matches!(s, State::Present)), of(|s| matches!(s, State::Missing(_))));
+    let all = reports.len();
+    let plural = if all == 1 { "" } else { "s" };
+    if all > 0 && present.files == all {
+        return format!(
+            "{all} distfile{plural} ({}): all there, nothing to fetch",
+            progress::bytes(present.bytes)
+        );
+    }
+    let mut parts = Vec::new();
+    if present.files > 0 {
+        parts.push(format!("{} there before", present.files));
+    }
+    if wanted.files > 0 {
+        parts.push(format!("{} to fetch ({})", wanted.files, progress::bytes(wanted.bytes)));
+    }
+    if fetched.files > 0 {
+        let (bytes, time) = (progress::bytes(fetched.bytes), progress::duration(elapsed));
+        parts.push(format!("{} fetched and verified ({bytes} in {time})", fetched.files));
+    }
+    if missing.files > 0 {
+        parts.push(format!("{} missing", missing.files));
+    }
+    let parts = if parts.is_empty() { "nothing to fetch".to_owned() } else { parts.join(", ") };
+    format!("{all} distfile{plural}: {parts}")
+}
+
+/// Of the JSON.
+const VERSION: u32 = 1;
+
+/// All distfiles, and how many are in which state.
+pub(super) fn write_json(
+    out: &mut dyn Write,
+    distdir: &Path,
+    reports: &[Report],
+    elapsed: Duration,
+) -> io::Result<()> {
+    let files: Vec<_> = reports
+        .iter()
+        .map(|report| {
+            let (hosts, reason) = match &report.state {
+                State::Present => (None, None),
+                State::Fetched(hosts) | State::Wanted(hosts) => (Some(hosts), None),
+                State::Missing(why) => (None, Some(why)),
+            };
+            json!({
+                "name": report.name, "size": report.size, "state": report.state.word(),
+                "hosts": hosts, "reason": reason,
+            })
+        })
+        .collect();
+    let count = |counts: fn(&State) -> bool| {
+        let Count { files, bytes } = Count::of(reports, counts);
+        json!({ "files": files, "bytes": bytes })
+    };
+    let value = json!({
+        "version": VERSION,
+        "distdir": distdir.to_string_lossy(),
+        "complete": is_complete(reports),
+        "seconds": elapsed.as_secs_f64(),
+        "present": count(|state| matches!(state, State::Present)),
+        "fetched": count(|state| matches!(state, State::Fetched(_))),
+        "wanted": count(|state| matches!(state, State::Wanted(_))),
+        "missing": count(|state| matches!(state, State::Missing(_))),
+        "files": files,
+    });
+    writeln!(out, "{value:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(name: &str, size: u64, state: State) -> Report {
+        Report { name: name.to_owned(), size: Some(size), state }
+    }
+
+    fn lines(reports: &[Report], quiet: bool) -> String {
+        let mut out = Vec::new();
+        write_lines(&mut out, reports, Duration::from_secs(3), quiet).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_said() {
+        let there = report("a", 5, State::Present);
+        let came = report("b", 2048, State::Fetched(vec!["m".to_owned()]));
+        let lost = Report { size: None, ..report("c\n", 0, State::Missing("m: 404".to_owned())) };
+        let wanted = report("d", 1024, State::Wanted(vec!["m".to_owned(), "n".to_owned()]));
+        assert_eq!(
+            lines(std::slice::from_ref(&there), false),
+            "1 distfile (5 B): all there, nothing to fetch\n"
+        );
+        assert_eq!(lines(&[], false), "0 distfiles: nothing to fetch\n");
+        let all = [there, came, lost];
+        assert_eq!(
+            lines(&all, false),
+            "missing c?: m: 404\n\
+             3 distfiles: 1 there before, 1 fetched and verified (2.0 KiB in 3 s), 1 missing\n"
+        );
+        assert_eq!(lines(&all, true), "missing c?: m: 404\n");
+        assert!(!is_complete(&all) && is_complete(&all[..2]));
+        assert_eq!(
+            lines(&[wanted], false),
+            "wanted d (1.0 KiB) from m, n\n1 distfile: 1 to fetch (1.0 KiB)\n"
+        );
+    }
+
+    #[test]
+    fn what_programs_read() {
+        let mut out = Vec::new();
+        let reports = [report("b", 7, State::Fetched(vec!["m".to_owned()]))];
+        write_json(&mut out, Path::new("/d"), &reports, Duration::from_secs(1)).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["fetched"], json!({ "files": 1, "bytes": 7 }));
+        assert_eq!((&value["complete"], &value["files"][0]["hosts"]), (&json!(true), &json!(["m"])));
+    }
+}

@@ -1,0 +1,296 @@
+//! `racefetch prefetch` beside an unmodified Portage: emerge lists, racefetch fetches, and emerge finds all there.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::content::content;
+use crate::support::lab::{Dist, Emerged, Lab, Layout};
+use crate::support::mirror::{Mirror, Rule};
+
+const LAYOUT: Layout = Layout::FilenameHash;
+
+fn path(dist: &Dist) -> String {
+    format!("/gentoo/distfiles/{}", LAYOUT.path(dist))
+}
+
+fn dists(package: &str, count: usize) -> Vec<Dist> {
+    let dist = |i: usize| {
+        Dist::new(&format!("{package}-{i}.tar"), &content(i as u64 + package.len() as u64, 900 + 7001 * i))
+    };
+    (0..count).map(dist).collect()
+}
+
+/// A mirror with its layout and, as rules that may be used once at most, these files.
+fn hosting<'d>(dists: impl IntoIterator<Item = &'d Dist>) -> Mirror {
+    let mirror = Mirror::start();
+    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    for dist in dists {
+        mirror.on(&path(dist)).serve(&dist.content).at_most(1);
+    }
+    mirror
+}
+
+fn lab(mirrors: &[&Mirror]) -> Lab {
+    let bases: Vec<String> = mirrors.iter().map(|mirror| mirror.url("/gentoo")).collect();
+    Lab::new(env!("CARGO_BIN_EXE_racefetch")).unwrap_or_else(|e| panic!("{e}")).mirrors(&bases)
+}
+
+fn package(lab: Lab, cpv: &str, dists: &[Dist]) -> Lab {
+    lab.package(cpv, &dists.iter().collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn assert_there<'d>(lab: &Lab, dists: impl IntoIterator<Item = &'d Dist>, run: &Emerged) {
+    for dist in dists {
+        assert!(lab.distfile(&dist.name).is_some_and(|bytes| bytes == dist.content), "{}\n{run}", dist.name);
+    }
+}
+
+#[track_caller]
+fn assert_said(run: &Emerged, text: &str) {
+    assert!(run.output.lines().any(|line| line.starts_with(text)), "no line begins {text:?}: {run}");
+}
+
+/// The output from the first brace on.
+fn json(run: &Emerged) -> Value {
+    let text = &run.output[run.output.find('{').unwrap_or_else(|| panic!("no JSON: {run}"))..];
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {run}"))
+}
+
+fn is_download(call: &crate::support::lab::Call) -> bool {
+    !call.is_layout()
+}
+
+#[test]
+fn all_is_there_before_emerge_starts() {
+    let (foo, bar) = (dists("foo", 20), dists("bar", 12));
+    let all = || foo.iter().chain(&bar);
+    let mirrors = [hosting(all()), hosting(all())];
+    let lab = package(lab(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
+    let lab = package(lab, "app-misc/bar-1", &bar);
+
+    let run = lab.racefetch(&["prefetch", "app-misc/foo", "app-misc/bar"]);
+    assert!(run.success(), "{run}");
+    assert_said(&run, "32 distfiles: 32 fetched and verified (");
+    assert_there(&lab, all(), &run);
+    assert_eq!(lab.distfiles().len(), all().count(), "nothing else: {:?}", lab.distfiles());
+    let sent: u64 = mirrors.iter().map(Mirror::body_bytes_sent).sum();
+    let wanted: u64 = all().map(|dist| dist.content.len() as u64).sum();
+    assert!(sent <= wanted + 1000, "{sent} bytes for {wanted}: layouts are small");
+    for mirror in &mirrors {
+        // One for the layout, which emerge asks for while it lists.
+        assert!(mirror.connections() <= 5, "{} connections", mirror.connections());
+    }
+
+    let emerge = lab.emerge(&["--fetchonly", "app-misc/foo", "app-misc/bar"]);
+    assert!(emerge.success(), "{emerge}");
+    assert_eq!(lab.calls().iter().filter(|call| is_download(call)).count(), 0, "{:#?}", lab.calls());
+
+    let again = lab.racefetch(&["prefetch", "app-misc/foo", "app-misc/bar"]);
+    assert!(again.success(), "{again}");
+    assert_said(&again, "32 distfiles (");
+    assert!(again.output.contains("all there, nothing to fetch"), "{again}");
+}
+
+#[test]
+fn the_list_may_come_from_standard_input() {
+    let foo = dists("foo", 3);
+    let mirror = hosting(&foo);
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let run = lab.shell("emerge --pretend --fetchonly app-misc/foo 2>&1 | racefetch prefetch -");
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+}
+
+#[test]
+fn a_list_from_elsewhere_brings_its_mirrors() {
+    // GENTOO_MIRRORS here names none of those in the list.
+    let foo = dists("foo", 3);
+    let here = Mirror::start();
+    here.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    for dist in &foo {
+        here.on(&path(dist)).status(404).at_most(1);
+    }
+    let there = hosting(&foo);
+    let lab = package(lab(&[&here]), "app-misc/foo-1", &foo);
+    let uris: Vec<String> = foo.iter().map(|dist| there.url(&path(dist))).collect();
+    fs::write(lab.root().join("list"), format!("\n{} \n", uris.join(" \n\n"))).unwrap();
+    let run = lab.shell("racefetch prefetch - <list");
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+}
+
+#[test]
+fn emerges_own_options_go_to_emerge() {
+    let foo = dists("foo", 2);
+    let mirror = hosting(&foo);
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let run = lab.racefetch(&["prefetch", "--quiet", "--update", "-D", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+    assert!(!run.output.contains("racefetch:") && !run.output.contains("distfiles:"), "{run}");
+}
+
+#[test]
+fn a_dry_run_fetches_nothing() {
+    let foo = dists("foo", 2);
+    let mirror = Mirror::start();
+    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let run = lab.racefetch(&["prefetch", "--dry-run", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_said(&run, &format!("wanted foo-1.tar (7.7 KiB) from {}, 127.0.0.1:", mirror.address()));
+    assert_said(&run, "2 distfiles: 2 to fetch (8.6 KiB)");
+    let value = json(&lab.racefetch(&["prefetch", "--dry-run", "--json", "app-misc/foo"]));
+    assert_eq!(value["wanted"], serde_json::json!({ "files": 2, "bytes": 900 + 7901 }));
+    assert_eq!(value["files"][0]["hosts"][0], mirror.address().to_string());
+}
+
+#[test]
+fn what_cannot_be_had_is_named_and_the_rest_is_fetched() {
+    let foo = dists("foo", 4);
+    let mirror = hosting(&foo[1..]);
+    mirror.on(&path(&foo[0])).status(404).at_most(1);
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert_eq!(run.status.code(), Some(1), "{run}");
+    assert_said(&run, &format!("missing foo-0.tar (900 B): {}: HTTP status 404; ", mirror.address()));
+    assert_said(&run, "4 distfiles: 3 fetched and verified (");
+    assert!(run.output.contains("), 1 missing"), "{run}");
+    assert_there(&lab, &foo[1..], &run);
+    assert!(lab.distfile("foo-0.tar").is_none());
+}
+
+#[test]
+fn what_emerge_cannot_list_is_said() {
+    let foo = dists("foo", 2);
+    let mirror = hosting(&foo);
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let none = lab.racefetch(&["prefetch", "app-misc/none"]);
+    assert_eq!(none.status.code(), Some(2), "{none}");
+    assert!(none.output.contains("there are no ebuilds to satisfy \"app-misc/none\""), "{none}");
+
+    // The author of a package with RESTRICT=fetch wants people to see his terms first.
+    let vendor = Dist::new("vendor-1.zip", &content(9, 3000));
+    let lab = lab.restricted_package("app-misc/vendor-1", "fetch", &[&vendor]);
+    let some = lab.racefetch(&["prefetch", "app-misc/vendor", "app-misc/foo"]);
+    assert_eq!(some.status.code(), Some(1), "{some}");
+    assert!(some.output.contains("app-misc/vendor-1 has fetch restriction turned on"), "{some}");
+    assert_there(&lab, &foo, &some);
+    assert!(lab.distfile("vendor-1.zip").is_none());
+}
+
+#[test]
+fn upstreams_name_is_not_the_distfiles() {
+    // RESTRICT=mirror: only SRC_URI is listed, where the file is called v1.tar.
+    let foo = Dist::new("foo-1.tar", &content(3, 40_000));
+    let upstream = Mirror::start();
+    upstream.on("/archive/v1.tar").serve(&foo.content).times(1);
+    let uri = format!("{} -> foo-1.tar", upstream.url("/archive/v1.tar"));
+    let mirror = Mirror::start(); // fails the test when it is asked for anything
+    let lab = lab(&[&mirror]).restricted_package("app-misc/foo-1", "mirror", &[&foo.clone().uri(&uri)]);
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, [&foo], &run);
+}
+
+#[test]
+fn primaryuri_asks_upstream_first() {
+    let foo = Dist::new("foo-1.tar", &content(3, 40_000));
+    let upstream = Mirror::start();
+    upstream.on("/src/foo-1.tar").serve(&foo.content).times(1);
+    let mirror = Mirror::start();
+    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    let dist = foo.clone().uri(&upstream.url("/src/foo-1.tar"));
+    let lab = lab(&[&mirror]).restricted_package("app-misc/foo-1", "primaryuri", &[&dist]);
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, [&foo], &run);
+}
+
+#[test]
+fn what_a_mirror_spoils_or_an_earlier_run_left_is_put_right() {
+    let foo = dists("foo", 4);
+    let spoiling = Mirror::start();
+    spoiling.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    for dist in &foo {
+        spoiling.on(&path(dist)).serve(&dist.content).corrupted_at(100).at_most(1);
+    }
+    let good = hosting(&foo);
+    let lab = package(lab(&[&spoiling, &good]), "app-misc/foo-1", &foo);
+    fs::write(lab.distdir().join(&foo[2].name), b"half of it").unwrap();
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+    assert_said(
+        &run,
+        "racefetch: foo-2.tar has 10 bytes, not the 14902 of its Manifest: renamed to foo-2.tar._checks",
+    );
+    assert_eq!(lab.distfiles().iter().filter(|name| name.contains("._checksum_failure_.")).count(), 1);
+}
+
+#[test]
+fn one_file_after_another_when_asked() {
+    let foo = dists("foo", 6);
+    let mirror = hosting(&foo);
+    mirror.limit_requests_at_once(1, 500); // a second one at the same time would fail the run
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let run = lab.racefetch(&["prefetch", "--jobs", "1", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+}
+
+#[test]
+fn files_of_other_folders_are_not_fetched() {
+    let foo = dists("foo", 3);
+    let mirror = hosting(&foo[1..]); // fails the test when it is asked for the first
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let shelf = lab.root().join("shelf");
+    fs::create_dir(&shelf).unwrap();
+    fs::write(shelf.join(&foo[0].name), &foo[0].content).unwrap();
+    let lab = lab.make_conf(&format!("PORTAGE_RO_DISTDIRS=\"{}\"", shelf.display()));
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_said(&run, "3 distfiles: 1 there before, 2 fetched and verified (");
+    let emerge = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert!(emerge.success(), "{emerge}");
+    assert!(lab.distdir().join(&foo[0].name).is_symlink(), "{emerge}");
+    assert_eq!(lab.calls().iter().filter(|call| is_download(call)).count(), 0, "{:#?}", lab.calls());
+}
+
+#[test]
+fn an_interrupted_run_leaves_whole_files_and_prefixes() {
+    let foo = vec![Dist::new("big.tar", &content(1, 20_000_000)), Dist::new("small.tar", &content(2, 2000))];
+    let mirror = Mirror::start();
+    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    mirror.on(&path(&foo[1])).serve(&foo[1].content).at_most(1);
+    mirror.on(&path(&foo[0])).add(Rule::serve(&foo[0].content).rate(10_000_000)).always();
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let mut first = lab.start_racefetch(&["prefetch", "app-misc/foo"]);
+    let part = lab.partial("big.tar");
+    let came = || fs::metadata(&part).is_ok_and(|part| part.len() > 2_000_000);
+    first.wait_until("2 MB came", || came() && lab.distdir().join("small.tar").exists());
+    first.signal_group(Signal::INT);
+    let first = first.finish();
+    assert_eq!(first.status.code(), Some(130), "{first}");
+    let prefix = fs::read(&part).unwrap();
+    assert!(foo[0].content.starts_with(&prefix) && prefix.len() > 2_000_000, "{} bytes", prefix.len());
+
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+    let sent = mirror.body_bytes_sent();
+    assert!(sent < 22_000_000, "{sent} bytes sent for 20 MB: what came was kept");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_named() {
+    let foo = dists("foo", 1);
+    let mirror = Mirror::start();
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let run = lab.racefetch(&["prefetch", "--distdir", "/nonexistent/x", "app-misc/foo"]);
+    assert_eq!(run.status.code(), Some(23), "{run}");
+    assert_said(&run, "racefetch: cannot write to /nonexistent/x: No such file or directory");
+}
