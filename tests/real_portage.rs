@@ -123,7 +123,87 @@ fn all_mirrors_lack_it_and_upstream_has_it() {
     let lab = lab().mirrors(&mirrors.each_ref().map(base)).package("app-misc/foo-1", &[&dist]);
     let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
     assert_fetched(&run, &lab, &dist);
-    assert_eq!(downloads(&lab).len(), mirrors.len() + 1, "one call a mirror, then upstream's");
+    assert_eq!(downloads(&lab).len(), 1, "the call for the first mirror knows SRC_URI");
+}
+
+#[test]
+fn with_force_mirror_upstream_is_not_asked() {
+    let upstream = Mirror::start(); // fails the test when it is asked for anything
+    let dist = Dist::new("foo-1.tar.xz", &content(1, 300_000)).uri(&upstream.url("/src/foo-1.tar.xz"));
+    let mirror = Mirror::start();
+    mirror.on(&layout_path()).serve(Layout::FilenameHash.conf()).always();
+    mirror.on(&path(Layout::FilenameHash, &dist)).status(404).at_most(1);
+    let lab = lab().make_conf("FEATURES=\"${FEATURES} force-mirror\"").mirrors(&[base(&mirror)]);
+    let lab = lab.package("app-misc/foo-1", &[&dist]);
+    let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert!(!run.success(), "{run}");
+}
+
+#[test]
+fn primaryuri_goes_on_to_the_mirrors_in_the_same_call() {
+    let upstream = Mirror::start();
+    let dist = Dist::new("foo-1.tar.xz", &content(1, 300_000)).uri(&upstream.url("/src/foo-1.tar.xz"));
+    upstream.on("/src/foo-1.tar.xz").status(404).times(1);
+    let mirror = hosting(Layout::FilenameHash, &dist);
+    let lab = lab().mirrors(&[base(&mirror)]);
+    let lab = lab.restricted_package("app-misc/foo-1", "primaryuri", &[&dist]);
+    let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert_fetched(&run, &lab, &dist);
+    assert_eq!(downloads(&lab).len(), 1, "{:#?}", downloads(&lab));
+}
+
+#[test]
+fn the_members_of_a_group_stand_in_for_each_other() {
+    let (first, second) = (Mirror::start(), Mirror::start());
+    let dist = Dist::new("foo-1.tar.xz", &content(1, 300_000)).uri("mirror://group/x/foo-1.tar.xz");
+    first.on("/pub/x/foo-1.tar.xz").status(404).at_most(1);
+    second.on("/mirror/x/foo-1.tar.xz").serve(&dist.content).times(1);
+    let lab = lab().mirrors(&[""; 0]).package("app-misc/foo-1", &[&dist]);
+    let groups = format!("group {} {}\n", first.url("/pub"), second.url("/mirror"));
+    put(&lab.repository().join("profiles/thirdpartymirrors"), groups.as_bytes());
+    let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert_fetched(&run, &lab, &dist);
+    assert_eq!(downloads(&lab).len(), 1, "{:#?}", downloads(&lab));
+}
+
+#[test]
+fn a_repository_whose_files_mirrors_never_have_is_known_after_a_package() {
+    let upstream = Mirror::start();
+    let dists: Vec<Dist> = (0..60)
+        .map(|i| {
+            let name = format!("crate-{i}.crate");
+            let uri = upstream.url(&format!("/src/{name}"));
+            Dist::new(&name, &content(i, 3000)).uri(&uri)
+        })
+        .collect();
+    for dist in &dists {
+        upstream.on(&format!("/src/{}", dist.name)).serve(&dist.content).times(1);
+    }
+    let mirrors: Vec<Mirror> = (0..4).map(|_| Mirror::start()).collect();
+    for mirror in &mirrors {
+        mirror.on(&layout_path()).serve(Layout::FilenameHash.conf()).always();
+        mirror.on("*").status(404).always();
+    }
+    let asked = || -> usize {
+        let asked =
+            |mirror: &Mirror| mirror.requests().iter().filter(|r| !r.path().ends_with("layout.conf")).count();
+        mirrors.iter().map(asked).sum()
+    };
+    // Mirrors on the local network would be asked for each file.
+    let lab = lab().make_conf("RACEFETCH_TIERS=\"127.0.0.1=1\"");
+    let lab = lab.mirrors(&mirrors.iter().map(base).collect::<Vec<_>>());
+    let lab = lab.package("app-misc/foo-1", &dists[..40].iter().collect::<Vec<_>>());
+    let lab = lab.package("app-misc/bar-1", &dists[40..].iter().collect::<Vec<_>>());
+    let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert_fetched(&run, &lab, &dists[39]);
+    // Two mirrors a file until ten are missing, and what was under way then; not four mirrors for 40 files.
+    let first = asked();
+    assert!(first <= 40, "{first} requests in vain");
+    let run = lab.emerge(&["--fetchonly", "app-misc/bar"]);
+    assert_fetched(&run, &lab, &dists[59]);
+    // One file in sixteen is looked for on the mirrors again.
+    let second = asked() - first;
+    assert!(second <= 12, "{second} requests in vain");
 }
 
 #[test]

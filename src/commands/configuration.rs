@@ -32,9 +32,13 @@ impl<'e> Configuration<'e> {
 
     /// The locks of a DISTDIR. A process takes them from one such value, see [`DistLocks`].
     pub(super) fn locks(&self, distdir: &Path) -> DistLocks {
+        DistLocks::new(distdir, distlock::are_enabled(&self.features()))
+    }
+
+    /// FEATURES, what counts most last.
+    pub(super) fn features(&self) -> String {
         let configured = self.conf.get("FEATURES").unwrap_or_default();
-        let features = [configured, &self.environment.text("FEATURES").unwrap_or_default()].join(" ");
-        DistLocks::new(distdir, distlock::are_enabled(&features))
+        [configured, &self.environment.text("FEATURES").unwrap_or_default()].join(" ")
     }
 
     /// `PORTAGE_RO_DISTDIRS`: folders whose files Portage links to.

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::layouts::{LearnedLayout, USUAL_LAYOUT, ask_layout, stored_layout};
 use super::mirrors::{file_key, key, origin};
+use super::turn::{Kind, Turns};
 use crate::http::Url;
 use crate::mirror::{self, MirrorKey, State, rank};
-use crate::portage::{DistEntry, LayoutConf, MirrorBase, Place, Places, Tiers, is_local};
+use crate::portage::tiers::LOCAL_TIER;
+use crate::portage::{DistEntry, LayoutConf, MirrorBase, Place, Places, Tiers};
 use crate::transfer::batch::{Host, Item, ItemPlace, Locate};
 use crate::transfer::scheduler::Expectation;
 
@@ -18,11 +20,6 @@ const PER_MIRROR: usize = 3;
 const PER_UPSTREAM: usize = 2;
 /// Mirrors that are asked for many small files, at most.
 const MIRRORS: usize = 6;
-/// Tiers of a file's places: upstream with RESTRICT=primaryuri, mirrors (local, then others, then those that are
-/// to be left alone), upstream.
-const FIRST: u8 = 0;
-const MIRROR: u8 = 10;
-const LAST: u8 = 220;
 
 /// The hosts of a batch, as they are needed.
 pub(super) struct Hosts<'s> {
@@ -30,7 +27,16 @@ pub(super) struct Hosts<'s> {
     now: u64,
     pub(super) list: Vec<Host>,
     pub(super) keys: Vec<MirrorKey>,
-    mirrors: Vec<MirrorBase>,
+    /// The first of the list.
+    mirrors: Vec<Mirror>,
+    /// The names of the repositories that the files are of, by their numbers.
+    pub(super) repositories: Vec<String>,
+}
+
+struct Mirror {
+    base: MirrorBase,
+    tier: u8,
+    cools_down: bool,
 }
 
 impl<'s> Hosts<'s> {
@@ -45,27 +51,30 @@ impl<'s> Hosts<'s> {
                 tier: tiers.of(mirror.as_str(), base.is_local()),
             })
             .collect();
-        let mut hosts = Self { state, now, list: Vec::new(), keys: Vec::new(), mirrors: Vec::new() };
+        let mut hosts = Self {
+            state,
+            now,
+            list: Vec::new(),
+            keys: Vec::new(),
+            mirrors: Vec::new(),
+            repositories: Vec::new(),
+        };
         for ranked in rank(&candidates, state, Some(size), now).into_iter().take(MIRRORS) {
-            let tier = MIRROR + ranked.tier * 2 + u8::from(!ranked.cool_down_left.is_zero());
+            let (tier, cools_down) = (ranked.tier, !ranked.cool_down_left.is_zero());
             let base = mirrors[ranked.candidate].clone();
             let url = Url::parse(&base.uri(""));
             let name = url.map_or_else(|_| base.host().to_owned(), |url| url.authority());
-            hosts.add(keys[ranked.candidate].clone(), name, PER_MIRROR, tier);
-            hosts.mirrors.push(base);
+            hosts.add(keys[ranked.candidate].clone(), name, PER_MIRROR, tier != LOCAL_TIER);
+            hosts.mirrors.push(Mirror { base, tier, cools_down });
         }
         hosts
     }
 
-    fn add(&mut self, key: MirrorKey, name: String, connections: usize, tier: u8) -> usize {
+    fn add(&mut self, key: MirrorKey, name: String, connections: usize, mirror: bool) -> usize {
         let known = self.state.mirror(&key);
         let cap =
             known.and_then(|m| m.connection_cap.as_ref()).and_then(|cap| usize::try_from(cap.value).ok());
-        let expectation = Expectation {
-            first_byte: known.and_then(|m| m.first_byte_us.mean()).map(Duration::from_micros),
-            rate: known.and_then(|m| m.bytes_per_second.mean()).map(|rate| rate as f64),
-            tier,
-        };
+        let expectation = expectation(&key, self.state, 0, mirror); // each file has tiers of its own
         self.list.push(Host {
             name,
             connections: connections.min(cap.unwrap_or(connections)).max(1),
@@ -75,25 +84,33 @@ impl<'s> Hosts<'s> {
         self.list.len() - 1
     }
 
-    /// A file with all its places; none when nobody is left who could be asked.
-    pub(super) fn item(&mut self, entry: DistEntry, upstream: Option<&Places>) -> Option<Item> {
+    /// A file of that repository with all its places; none when nobody is left who could be asked.
+    pub(super) fn item(
+        &mut self,
+        entry: DistEntry,
+        upstream: Option<&Places>,
+        repository: Option<&str>,
+    ) -> Option<Item> {
         let file = file_key(&entry.name, &entry.digests);
+        let turns = Turns::of(repository, &file, self.state, self.now);
         let mut places = Vec::new();
         for place in upstream.iter().flat_map(|places| &places.before_mirrors) {
-            places.extend(self.upstream(place, FIRST));
+            places.extend(self.upstream(place, turns.number(Kind::Primary, false)));
         }
         if upstream.is_none_or(|places| places.mirrors) {
-            for host in 0..self.mirrors.len() {
+            for (host, mirror) in self.mirrors.iter().enumerate() {
                 if !self.state.lacks(&self.keys[host], &file, self.now) {
-                    places.push(ItemPlace { host, tier: self.list[host].expectation.tier, url: None });
+                    let tier = turns.number(Kind::Mirror(mirror.tier), mirror.cools_down);
+                    places.push(ItemPlace { host, tier, url: None });
                 }
             }
         }
         for place in upstream.iter().flat_map(|places| &places.after_mirrors) {
-            places.extend(self.upstream(place, LAST));
+            places.extend(self.upstream(place, turns.number(Kind::Upstream, false)));
         }
         let DistEntry { name, size, digests } = entry;
-        (!places.is_empty()).then_some(Item { name, size, digests, places })
+        let repository = self.number(repository.unwrap_or_default());
+        (!places.is_empty()).then_some(Item { name, size, digests, places, repository })
     }
 
     fn upstream(&mut self, place: &Place, tier: u8) -> Option<ItemPlace> {
@@ -101,9 +118,16 @@ impl<'s> Hosts<'s> {
         let key = origin(&url);
         let host = match self.keys.iter().position(|known| *known == key) {
             Some(host) => host,
-            None => self.add(key, url.authority(), PER_UPSTREAM, tier + u8::from(!is_local(url.host()))),
+            None => self.add(key, url.authority(), PER_UPSTREAM, false),
         };
         Some(ItemPlace { host, tier, url: Some(url) })
+    }
+
+    fn number(&mut self, repository: &str) -> usize {
+        self.repositories.iter().position(|known| known == repository).unwrap_or_else(|| {
+            self.repositories.push(repository.to_owned());
+            self.repositories.len() - 1
+        })
     }
 
     /// Says where the mirrors have the files. Each mirror whose layout is not known is asked for it, once.
@@ -114,7 +138,7 @@ impl<'s> Hosts<'s> {
             None => OnceLock::new(),
         };
         let mirrors: Vec<(MirrorBase, OnceLock<LayoutConf>)> =
-            self.mirrors.iter().map(|base| (base.clone(), known(base))).collect();
+            self.mirrors.iter().map(|Mirror { base, .. }| (base.clone(), known(base))).collect();
         let learned = std::sync::Mutex::new(learned.clone());
         Arc::new(move |host, item, agent| {
             let (base, layout) = mirrors.get(host)?;
@@ -126,5 +150,16 @@ impl<'s> Hosts<'s> {
             let (name, digests) = files.get(item)?;
             Url::parse(&base.uri(&layout.path(name.as_str(), digests))).ok()
         })
+    }
+}
+
+/// What is expected of a place.
+pub(super) fn expectation(key: &MirrorKey, state: &State, tier: u8, mirror: bool) -> Expectation {
+    let known = state.mirror(key);
+    Expectation {
+        first_byte: known.and_then(|m| m.first_byte_us.mean()).map(Duration::from_micros),
+        rate: known.and_then(|m| m.bytes_per_second.mean()).map(|rate| rate as f64),
+        tier,
+        mirror,
     }
 }

@@ -8,12 +8,12 @@ use super::configuration::Configuration;
 use super::environment::unix_now;
 use super::hosts::Hosts;
 use super::mirrors::file_key;
-use super::record::batch_deltas;
+use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
 use crate::http::Client;
 use crate::mirror::{Delta, Store};
 use crate::portage::{DistLocks, Distfile, LayoutConf};
-use crate::transfer::batch::{self, Batch, BatchEnd, Item, Signalled};
+use crate::transfer::batch::{self, Batch, BatchEnd, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
 
 /// Where Portage looks for distfiles: DISTDIR, and the folders of `PORTAGE_RO_DISTDIRS`, which have a layout.
@@ -88,12 +88,34 @@ impl Many<'_> {
         show.finish(line(&items, &end).as_deref());
         let keys: Vec<_> = items.iter().map(|item| file_key(&item.name, &item.digests)).collect();
         let mut events = batch_deltas(&hosts.keys, &end, &keys, now);
+        events.extend(repository_deltas(hosts, &items, &end, now));
         events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
         if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {
             show.warn(&error.to_string());
         }
         (items, end)
     }
+}
+
+/// Which files the mirrors had, and which they lacked.
+fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64) -> Vec<Delta> {
+    let is_mirror = |host: &usize| hosts.list[*host].expectation.mirror;
+    let delta = |(item, end): (&Item, &ItemEnd)| {
+        let (had, lacking) = match end {
+            ItemEnd::Fetched { from, lacking } => {
+                (from.iter().any(is_mirror), lacking.iter().filter(|host| is_mirror(host)).count())
+            }
+            ItemEnd::Failed(tried) => {
+                let lacking =
+                    tried.iter().filter(|(host, failure)| is_mirror(host) && failure.is_not_found());
+                (false, lacking.count())
+            }
+            ItemEnd::Present | ItemEnd::Locked | ItemEnd::Disk(_) | ItemEnd::Left => return None,
+        };
+        let name = hosts.repositories.get(item.repository)?;
+        repository_delta(Some(name.as_str()).filter(|name| !name.is_empty()), had, lacking, now)
+    };
+    items.iter().zip(&end.items).filter_map(delta).collect()
 }
 
 /// Whether there is room for all of it. What cannot be found out is left to the disk.

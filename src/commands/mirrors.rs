@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use super::Environment;
 use super::configuration::Configuration;
 use crate::http::Url;
 use crate::mirror::{FileKey, MirrorKey};
@@ -24,18 +23,18 @@ pub(super) fn configured(configuration: &Configuration<'_>) -> Vec<MirrorBase> {
 }
 
 /// The mirrors: those named, unless the URI lies under none of them and there are others in the configuration.
-pub(super) fn mirrors_for(
+pub(super) fn mirrors_for<'c>(
     asked: &str,
     given: Option<&[String]>,
-    environment: &Environment,
     call: &PortageCall,
+    configuration: impl FnOnce() -> &'c Configuration<'c>,
 ) -> Vec<MirrorBase> {
     let named = named(given, call);
     if split(asked, &named).is_some() {
         return named;
     }
     // A list was expanded too early, or there is none.
-    let configured = configured(&Configuration::read(environment));
+    let configured = configured(configuration());
     if configured.is_empty() { named } else { configured }
 }
 

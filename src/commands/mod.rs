@@ -18,6 +18,7 @@ mod record;
 mod settings;
 mod show;
 pub mod stats;
+mod turn;
 mod upstream;
 pub mod verify;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use list::Listing;
-use plan::{Planned, mirrors_of, plan};
+use plan::{Known, Planned, mirrors_of, plan};
 use report::{Report, State, is_complete};
 
 use super::aside::{self, Identity};
@@ -135,12 +135,14 @@ pub fn run(
     }
     let shelves = Shelves::new(&distdir, &configuration);
     let (mut reports, missing) = sort_out(planned, &shelves);
-    let size: u64 = missing.iter().map(|(entry, _)| entry.size).sum();
+    let size: u64 = missing.iter().map(|known| known.entry.size).sum();
     let typical = size / (missing.len() as u64).max(1);
     let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
     let mut items = Vec::new();
-    for (entry, file) in missing {
-        match hosts.item(entry.clone(), Some(&file.places(&mirrors))) {
+    let repositories = configuration.repositories();
+    for Known { entry, manifest, file } in missing {
+        let repository = repositories.of_path(&manifest).map(|repository| repository.name.as_str());
+        match hosts.item(entry.clone(), Some(&file.places(&mirrors)), repository) {
             Some(item) => items.push(item),
             None => reports.push(missing_report(&entry, nobody(&file))),
         }
@@ -244,14 +246,14 @@ fn look_up(
 }
 
 /// What is known without asking anybody, and what is missing.
-fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> (Vec<Report>, Vec<(DistEntry, ListedFile)>) {
+fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> (Vec<Report>, Vec<Known>) {
     let (mut reports, mut missing) = (Vec::new(), Vec::new());
     for planned in planned {
         match planned {
-            Planned::Known { entry, .. } if shelves.have(&entry) => {
-                reports.push(Report { state: State::Present, ..missing_report(&entry, String::new()) });
+            Planned::Known(known) if shelves.have(&known.entry) => {
+                reports.push(Report { state: State::Present, ..missing_report(&known.entry, String::new()) });
             }
-            Planned::Known { entry, file } => missing.push((entry, file)),
+            Planned::Known(known) => missing.push(*known),
             Planned::Unknown { name, why } => {
                 reports.push(Report { name, size: None, state: State::Missing(why) });
             }
@@ -297,7 +299,7 @@ fn ended_reports(items: &[Item], end: &BatchEnd, hosts: &[Host], shelves: &Shelv
     let one = |(item, end): (&Item, &ItemEnd)| {
         let entry = DistEntry { name: item.name.clone(), size: item.size, digests: item.digests.clone() };
         let state = match end {
-            ItemEnd::Fetched { from } => State::Fetched(from.iter().filter_map(name).collect()),
+            ItemEnd::Fetched { from, .. } => State::Fetched(from.iter().filter_map(name).collect()),
             // Somebody else may have brought it meanwhile.
             _ if shelves.have(&entry) => State::Present,
             ItemEnd::Present | ItemEnd::Locked => State::Missing("another process is fetching it".to_owned()),

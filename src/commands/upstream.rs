@@ -2,7 +2,7 @@
 
 use super::configuration::Configuration;
 use super::environment::read_config;
-use crate::portage::{Distfile, Groups, MetadataCache, MirrorGroups, Places, Restrict, SrcUri};
+use crate::portage::{Distfile, Groups, MetadataCache, MirrorGroups, PlaceKind, Places, Restrict, SrcUri};
 
 /// Upstream's places of one package's files.
 pub(super) struct Upstream {
@@ -10,6 +10,8 @@ pub(super) struct Upstream {
     restrict: Restrict,
     custom: MirrorGroups,
     third_party: MirrorGroups,
+    /// FEATURES=force-mirror: only mirrors and groups of them are asked.
+    mirrors_only: bool,
 }
 
 impl Upstream {
@@ -24,11 +26,17 @@ impl Upstream {
             restrict: Restrict::from_words(call.restrict.iter().map(String::as_str)),
             custom: configuration.mirror_groups(),
             third_party: configuration.repositories().third_party_mirrors(&read_config),
+            mirrors_only: configuration.features().split_whitespace().any(|word| word == "force-mirror"),
         })
     }
 
     pub(super) fn places(&self, name: &Distfile) -> Option<Places> {
         let groups = Groups { custom: &self.custom, third_party: &self.third_party };
-        self.src_uri.places(name, self.restrict, groups)
+        let mut places = self.src_uri.places(name, self.restrict, groups)?;
+        if self.mirrors_only {
+            places.before_mirrors.retain(|place| place.kind != PlaceKind::Upstream);
+            places.after_mirrors.retain(|place| place.kind != PlaceKind::Upstream);
+        }
+        Some(places)
     }
 }

@@ -87,6 +87,12 @@ impl Repositories {
         self.list.iter().find(|repository| repository.name == name)
     }
 
+    /// The repository that a path lies in.
+    pub fn of_path(&self, path: &Path) -> Option<&Repository> {
+        let around = self.list.iter().filter(|repository| path.starts_with(&repository.location));
+        around.max_by_key(|repository| repository.location.as_os_str().len())
+    }
+
     /// The main repository, when there is one.
     pub fn main(&self) -> Option<&Repository> {
         self.find(self.main.as_deref()?)

@@ -27,7 +27,13 @@ pub struct Expectation {
     pub rate: Option<f64>,
     /// Sources of a higher tier are only asked when no lower one delivers.
     pub tier: u8,
+    /// One of several that ought to have the same files: what [`ENOUGH_LACK`] of them lack, the others will hardly
+    /// have, and are asked last.
+    pub mirror: bool,
 }
+
+/// See [`Expectation::mirror`].
+pub const ENOUGH_LACK: usize = 2;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -381,7 +387,7 @@ impl Scheduler {
             }
             return;
         }
-        let mut tiers: Vec<u8> = self.sources.iter().map(|s| s.expectation.tier).collect();
+        let mut tiers: Vec<u8> = (0..self.sources.len()).map(|id| self.tier(id)).collect();
         tiers.sort_unstable();
         tiers.dedup();
         for tier in tiers {
@@ -410,7 +416,7 @@ impl Scheduler {
         let average = self.average_rate(now).unwrap_or(0.0);
         let mut idle: Vec<SourceId> = (0..self.sources.len())
             .filter(|id| matches!(self.sources[*id].state, State::Idle))
-            .filter(|id| self.sources[*id].expectation.tier == tier)
+            .filter(|id| self.tier(*id) == tier)
             .collect();
         idle.sort_by_key(|id| {
             let source = &self.sources[*id];
@@ -420,9 +426,23 @@ impl Scheduler {
         idle
     }
 
+    /// The tier of a source. A mirror that was not asked yet waits until all others have been, when enough of its
+    /// kind lack the file and none has it.
+    fn tier(&self, id: SourceId) -> u8 {
+        let source = &self.sources[id];
+        let mirrors = || self.sources.iter().filter(|source| source.expectation.mirror);
+        let waits = source.expectation.mirror
+            && matches!(source.state, State::Idle)
+            && source.is_new()
+            && mirrors().all(Source::is_new)
+            && mirrors().filter(|source| source.lacks_it()).count() >= ENOUGH_LACK;
+        if waits { u8::MAX } else { source.expectation.tier }
+    }
+
     /// Whether more is to be expected of the sources of this tier. If not, the next one is asked.
     fn delivers(&self, tier: u8, now: Time) -> bool {
-        self.sources.iter().filter(|s| s.expectation.tier == tier).any(|s| match s.state {
+        let of_tier = (0..self.sources.len()).filter(|id| self.tier(*id) == tier);
+        of_tier.map(|id| &self.sources[id]).any(|s| match s.state {
             State::Opening { since, .. } => now.saturating_sub(since) < STALL,
             State::Receiving { since, .. } => {
                 let young = now.saturating_sub(since) < STALL * 2;

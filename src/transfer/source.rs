@@ -118,6 +118,11 @@ impl Source {
         self.delivered == 0
     }
 
+    /// Whether it said that it does not have the file.
+    pub fn lacks_it(&self) -> bool {
+        self.failure.as_ref().is_some_and(Failure::is_not_found)
+    }
+
     /// Seconds between a request and its first byte.
     pub fn gap(&self) -> f64 {
         let cold = self.first_byte_cold.or(self.expectation.first_byte);

@@ -216,27 +216,6 @@ fn words_that_are_no_mirrors_of_ours_are_passed_over() {
     distdir.assert_holds(&right, &ended);
 }
 
-#[test]
-fn a_third_party_group_stands_in_for_its_member() {
-    let right: Content = content(1, SIZE).into();
-    let (first, second) = (Mirror::start(), Mirror::start());
-    first.on("/pub/x/foo-1.tar.xz").status(404);
-    second.on("/mirror/x/foo-1.tar.xz").serve(&right);
-    let distdir = Distdir::new();
-    let groups = format!(
-        "other http://127.0.0.1:1/pub\nsourceforge\t{} {}\n",
-        first.url("/pub"),
-        second.url("/mirror")
-    );
-    distdir.put("repo/profiles/thirdpartymirrors", groups);
-    distdir.put("repo/app-misc/foo/Manifest", manifest_line(NAME, &right));
-    let ebuild = distdir.root().join("repo/app-misc/foo/foo-1.ebuild");
-    let call = distdir.call().env("EBUILD", ebuild).env("EBUILD_PHASE", "fetch").digests_of(&right);
-    let ended = call.fetch(&first.url("/pub/x/foo-1.tar.xz"));
-    ended.assert_success();
-    distdir.assert_holds(&right, &ended);
-}
-
 // layout.conf: no digests, that mirror alone, from the state while fresh.
 
 const LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n";

@@ -13,16 +13,18 @@ use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
+use crate::commands::hosts::expectation;
 use crate::commands::layouts::LearnedLayout;
 use crate::commands::mirrors::{file_key, tiers};
-use crate::commands::record::deltas;
+use crate::commands::record::{deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
+use crate::commands::turn::{Kind, Turns};
 use crate::http::Url;
 use crate::mirror::{self, Delta, MirrorKey, State, Store, rank};
+use crate::portage::tiers::LOCAL_TIER;
 use crate::progress::{bytes, duration};
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
-use crate::transfer::scheduler::Expectation;
 use crate::transfer::timeline;
 use crate::transfer::trace::Trace;
 use crate::transfer::worker::{Doubt, Place};
@@ -75,11 +77,13 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let count = places.len();
     places.retain(|place| !state.lacks(&place.key, &file, now));
     if places.is_empty() {
-        let error = format!("{name}: none of {count} mirrors has it (asked within the last 2 minutes)");
+        let error = format!("{name}: none of {count} places has it (asked within the last 2 minutes)");
         return Ended::failed(ExitStatus::HttpReturnedError, error);
     }
     let (learned, layouts) = mpsc::channel();
-    let (sources, keys, names) = sources(places, &state, target, now, &learned);
+    let turns = Turns::of(context.call.repo_name.as_deref(), &file, &state, now);
+    let (sources, keys, names) = sources(places, turns, &state, target, now, &learned);
+    let mirrors: Vec<bool> = sources.iter().map(|source| source.expectation.mirror).collect();
     drop(learned);
     show.begin(path, names.clone());
     let wanted = Wanted {
@@ -93,6 +97,11 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let transferred =
         engine::run(path, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
     let mut events = deltas(&keys, &transferred.tallies, &file, now);
+    let of_mirrors =
+        || transferred.tallies.iter().zip(&mirrors).filter(|(_, mirror)| **mirror).map(|(t, _)| t);
+    let lacking = of_mirrors().filter(|tally| tally.lacks_it()).count();
+    let had = of_mirrors().any(|tally| tally.kept > 0);
+    events.extend(repository_delta(context.call.repo_name.as_deref(), had, lacking, now));
     events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
     if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
         events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
@@ -173,26 +182,26 @@ fn limits(context: &Context, size: Option<u64>) -> Limits {
 /// The places in the order in which they shall be asked, and what is expected of each.
 fn sources(
     places: Vec<Candidate>,
+    turns: Turns,
     state: &State,
     target: &Target,
     now: u64,
     learned: &mpsc::Sender<LearnedLayout>,
 ) -> (Vec<Source>, Vec<MirrorKey>, Vec<String>) {
-    let keys: Vec<mirror::Candidate> =
-        places.iter().map(|place| mirror::Candidate { mirror: &place.key, tier: place.tier }).collect();
+    let keys: Vec<mirror::Candidate> = places
+        .iter()
+        .map(|place| mirror::Candidate { mirror: &place.key, tier: turns.number(place.kind, false) })
+        .collect();
     let ranked = rank(&keys, state, target.size, now);
     let mut places: BTreeMap<usize, Candidate> = places.into_iter().enumerate().collect();
     let html = [".html", ".htm", ".xhtml"].iter().any(|suffix| target.name.as_str().ends_with(suffix));
     let (mut sources, mut keys, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for ranked in ranked {
         let Some(place) = places.remove(&ranked.candidate) else { continue };
-        let known = state.mirror(&place.key);
-        let expectation = Expectation {
-            first_byte: known.and_then(|m| m.first_byte_us.mean()).map(Duration::from_micros),
-            rate: known.and_then(|m| m.bytes_per_second.mean()).map(|rate| rate as f64),
-            // One that is to be left alone for a while is asked when the others fail.
-            tier: place.tier * 2 + u8::from(!ranked.cool_down_left.is_zero()),
-        };
+        // One that is to be left alone for a while is asked when the others fail.
+        let tier = turns.number(place.kind, !ranked.cool_down_left.is_zero());
+        let mirror = matches!(place.kind, Kind::Mirror(tier) if tier != LOCAL_TIER);
+        let expectation = expectation(&place.key, state, tier, mirror);
         keys.push(place.key);
         names.push(place.name.clone());
         let place = Place {

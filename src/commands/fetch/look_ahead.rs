@@ -7,14 +7,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Context, Target};
-use crate::commands::configuration::Configuration;
 use crate::commands::environment::{read_text, unix_now};
 use crate::commands::hosts::Hosts;
 use crate::commands::many::{Many, Shelves, fits};
 use crate::commands::mirrors::{mirrors_for, tiers};
 use crate::commands::settings;
 use crate::commands::show::Show;
-use crate::commands::upstream::Upstream;
 use crate::mirror::Store;
 use crate::portage::{DistEntry, manifest};
 use crate::progress::{bytes, duration};
@@ -36,23 +34,21 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     if siblings.is_empty() {
         return;
     }
-    let configuration = Configuration::read(context.environment);
-    let shelves = Shelves::new(folder, &configuration);
+    let shelves = Shelves::new(folder, context.configuration());
     let siblings: Vec<_> = siblings.into_iter().filter(|entry| !shelves.have(entry)).collect();
     let options = &context.options.distfile;
     let store = context.environment.store(&context.call, options.state.as_deref(), Some(folder));
     let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
     let size: u64 = siblings.iter().map(|entry| entry.size).sum();
     let (tiers, _) = tiers(&options.tiers, &context.call); // what makes no sense was named before
-    let mirrors = mirrors_for(asked, options.mirrors.as_deref(), context.environment, &context.call);
+    let mirrors = mirrors_for(asked, options.mirrors.as_deref(), &context.call, || context.configuration());
     let typical = size / (siblings.len() as u64).max(1);
     let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
-    let upstream = Upstream::of_call(&configuration);
     let items: Vec<Item> = siblings
         .into_iter()
         .filter_map(|entry| {
-            let places = upstream.as_ref().and_then(|upstream| upstream.places(&entry.name));
-            hosts.item(entry, places.as_ref())
+            let places = context.upstream().and_then(|upstream| upstream.places(&entry.name));
+            hosts.item(entry, places.as_ref(), context.call.repo_name.as_deref())
         })
         .collect();
     if items.is_empty() || fits(folder, size).is_err() {
@@ -60,7 +56,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     }
     let many = Many {
         distdir: folder,
-        locks: configuration.locks(folder),
+        locks: context.configuration().locks(folder),
         limits: Limits { parallel: PARALLEL, ..settings::limits(context.options) },
         jobs: usize::MAX,
         client: &context.client,

@@ -10,12 +10,15 @@ mod look_ahead;
 mod plain;
 mod status;
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::configuration::Configuration;
 use super::ended::Ended;
 use super::environment::read_text;
 use super::show::Show;
+use super::upstream::Upstream;
 use super::{Environment, Interrupt, settings};
 use crate::cli::options::{FetchOptions, Output, remote_name};
 use crate::cli::{ExitStatus, options};
@@ -31,6 +34,9 @@ struct Context<'a> {
     call: PortageCall,
     client: Client,
     interrupt: &'a Interrupt,
+    /// Read when it is needed first.
+    configuration: OnceCell<Configuration<'a>>,
+    upstream: OnceCell<Option<Upstream>>,
 }
 
 /// A distfile and what it must be.
@@ -66,6 +72,8 @@ pub fn run(options: &FetchOptions, environment: &Environment, interrupt: &Interr
         call: environment.portage_call(),
         client: Client::new(settings),
         interrupt,
+        configuration: OnceCell::new(),
+        upstream: OnceCell::new(),
     };
     let mut status = ExitStatus::Ok;
     for (number, transfer) in options.transfers.iter().enumerate() {
@@ -79,7 +87,17 @@ pub fn run(options: &FetchOptions, environment: &Environment, interrupt: &Interr
     status
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    fn configuration(&self) -> &Configuration<'a> {
+        self.configuration.get_or_init(|| Configuration::read(self.environment))
+    }
+
+    /// Where upstream keeps the files of the package that Portage fetches for.
+    fn upstream(&self) -> Option<&Upstream> {
+        let read = || self.call.is_fetch_phase().then(|| Upstream::of_call(self.configuration())).flatten();
+        self.upstream.get_or_init(read).as_ref()
+    }
+
     fn transfer(&self, number: usize, transfer: &options::Transfer, show: &mut Show) -> Ended {
         let url = match self.url(&transfer.url) {
             Ok(url) => url,

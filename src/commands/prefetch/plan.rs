@@ -1,17 +1,29 @@
 //! What is to be fetched: emerge's list and the Manifests, brought together. No I/O.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::portage::mirror_uri::base_of;
-use crate::portage::{Digests, DistEntry, Distfile, LayoutConf, ListedFile, ManifestIndex, MirrorBase};
+use crate::portage::{
+    Digests, DistEntry, Distfile, LayoutConf, Listed, ListedFile, ManifestIndex, MirrorBase,
+};
 
 /// A distfile of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Planned {
     /// It has a Manifest.
-    Known { entry: DistEntry, file: ListedFile },
+    Known(Box<Known>),
     /// Nobody knows what it must be; why.
     Unknown { name: String, why: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) entry: DistEntry,
+    /// The Manifest.
+    pub(super) manifest: Arc<Path>,
+    pub(super) file: ListedFile,
 }
 
 /// The mirrors of the list that nobody named: it may be from another machine. They are known by their layout.
@@ -39,18 +51,21 @@ pub(super) fn plan(
     index: &ManifestIndex,
     renamed: &BTreeMap<String, Distfile>,
 ) -> Vec<Planned> {
-    let mut known: BTreeMap<Distfile, (DistEntry, ListedFile)> = BTreeMap::new();
+    let mut known: BTreeMap<Distfile, Known> = BTreeMap::new();
     let mut unknown = BTreeMap::new();
     for file in files {
         let names: Vec<String> = match file.uris.iter().find_map(|uri| renamed.get(uri)) {
             Some(name) if !file.is_at(mirrors) => vec![name.to_string()],
             _ => file.names(mirrors),
         };
-        match entry(&names, index) {
-            Ok(entry) => {
-                let (_, all) = known.entry(entry.name.clone()).or_insert((entry, ListedFile::default()));
-                let new: Vec<_> = file.uris.into_iter().filter(|uri| !all.uris.contains(uri)).collect();
-                all.uris.extend(new);
+        match find(&names, index) {
+            Ok(Listed { entry, manifest }) => {
+                let all = known.entry(entry.name.clone()).or_insert_with(|| {
+                    let (entry, manifest) = (entry.clone(), manifest.clone());
+                    Known { entry, manifest, file: ListedFile::default() }
+                });
+                let new: Vec<_> = file.uris.into_iter().filter(|uri| !all.file.uris.contains(uri)).collect();
+                all.file.uris.extend(new);
             }
             Err(why) => {
                 unknown.insert(names.into_iter().next().unwrap_or_default(), why);
@@ -58,13 +73,13 @@ pub(super) fn plan(
         }
     }
     let mut plan: Vec<_> = known.into_values().collect();
-    plan.sort_by_key(|(entry, _)| std::cmp::Reverse(entry.size));
+    plan.sort_by_key(|known| std::cmp::Reverse(known.entry.size));
     let unknown = unknown.into_iter().map(|(name, why)| Planned::Unknown { name, why });
-    plan.into_iter().map(|(entry, file)| Planned::Known { entry, file }).chain(unknown).collect()
+    plan.into_iter().map(|known| Planned::Known(Box::new(known))).chain(unknown).collect()
 }
 
 /// What the Manifests say of a distfile with one of these names.
-fn entry(names: &[String], index: &ManifestIndex) -> Result<DistEntry, String> {
+fn find<'i>(names: &[String], index: &'i ManifestIndex) -> Result<&'i Listed, String> {
     let distfiles = names.iter().filter_map(|name| Distfile::new(name).ok());
     let listed = distfiles.map(|name| index.find(&name)).find(|listed| !listed.is_empty());
     match listed {
@@ -72,7 +87,7 @@ fn entry(names: &[String], index: &ManifestIndex) -> Result<DistEntry, String> {
         Some([one]) if one.entry.size == 0 || one.entry.digests.is_empty() => {
             Err(format!("{} has no digest of it that could be computed", one.manifest.display()))
         }
-        Some([one]) => Ok(one.entry.clone()),
+        Some([one]) => Ok(one),
         Some(several) => {
             let manifests: Vec<_> = several.iter().map(|l| l.manifest.display().to_string()).collect();
             Err(format!("{} do not agree on it", manifests.join(" and ")))
@@ -99,7 +114,8 @@ mod tests {
 
     fn shown(plan: &[Planned]) -> Vec<String> {
         let one = |planned: &Planned| match planned {
-            Planned::Known { entry, file } => {
+            Planned::Known(known) => {
+                let Known { entry, file, .. } = &**known;
                 format!("{} {}: {}", entry.name, entry.size, file.uris.join(" "))
             }
             Planned::Unknown { name, why } => format!("{name}? {why}"),

@@ -95,7 +95,7 @@ impl<'a> Lane<'a> {
             }
             if engine::is_right(&part, &wanted.digests, wanted.size) {
                 put_in_place(&part, &place)?;
-                return Ok(ItemEnd::Fetched { from: vec![self.host] });
+                return Ok(ItemEnd::Fetched { from: vec![self.host], lacking: Vec::new() });
             }
             let mut state = self.shared.lock();
             state.have = state.have.saturating_sub(wanted.size);
@@ -168,6 +168,13 @@ impl<'a> Lane<'a> {
         state.items[item] = match end {
             Ok(end) => {
                 state.failures[host] = 0;
+                let end = match end {
+                    ItemEnd::Fetched { from, .. } => {
+                        state.count_had(self.batch, item, &from);
+                        ItemEnd::Fetched { from, lacking: tried.lacking().collect() }
+                    }
+                    end => end,
+                };
                 ItemState::Done(end)
             }
             Err(Miss::Disk(error)) => ItemState::Done(ItemEnd::Disk(error)),
@@ -178,7 +185,11 @@ impl<'a> Lane<'a> {
                     state.failures[host] += u32::from(!failure.is_not_found());
                     state.tallies[host].failures.push(failure.clone());
                 }
+                let lacks = failure.is_not_found() && self.batch.hosts[host].expectation.mirror;
                 tried.0.push((host, failure));
+                if lacks {
+                    state.count_lacking(self.batch, item, &tried);
+                }
                 ItemState::Waiting(tried)
             }
             Err(Miss::Corrupt) => {

@@ -7,6 +7,7 @@
 mod lane;
 mod race;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Files, Limits, Observer, Snapshot, Stage, Tally};
 use super::meter::Meter;
-use super::scheduler::Expectation;
+use super::scheduler::{ENOUGH_LACK, Expectation};
 use super::sink::SinkError;
 use crate::http::{Agent, Canceller, Client, Failure, Url};
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
@@ -30,6 +31,8 @@ const OVERDUE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(3);
 /// A host that failed so often in a row, with different files, is not asked any longer.
 const MOST_FAILURES: u32 = 3;
+/// When mirrors had none of so many files of a repository, the others are asked of them last.
+const NONE_OF: usize = 10;
 const BUFFER: usize = 64 * 1024;
 /// How often the progress is told, and overdue lanes are looked for.
 const PULSE: Duration = Duration::from_millis(100);
@@ -44,6 +47,8 @@ pub struct Item {
     pub digests: Digests,
     /// Who may have it.
     pub places: Vec<ItemPlace>,
+    /// A number for the repository that it is of: the mirrors have most of its files, or hardly any.
+    pub repository: usize,
 }
 
 /// A host that may have a file.
@@ -95,9 +100,10 @@ pub type Signalled<'s> = dyn Fn() -> Option<i32> + Sync + 's;
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemEnd {
-    /// It lies verified in its place.
+    /// It lies verified in its place. `lacking` are the hosts that said before that they do not have it.
     Fetched {
         from: Vec<usize>,
+        lacking: Vec<usize>,
     },
     /// It was there when its turn came.
     Present,
@@ -161,6 +167,13 @@ enum ItemState {
 #[derive(Clone, Debug, Default)]
 struct Tried(Vec<(usize, Failure)>);
 
+impl Tried {
+    /// Those that said that they do not have it.
+    fn lacking(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter(|(_, failure)| failure.is_not_found()).map(|(host, _)| *host)
+    }
+}
+
 impl ItemState {
     fn end(self) -> ItemEnd {
         match self {
@@ -194,6 +207,8 @@ struct State {
     race: Option<usize>,
     /// Whether large files may still have to be raced.
     races_left: bool,
+    /// By the number of the repository: files that a mirror had, and files that mirrors lacked.
+    found: BTreeMap<usize, (usize, usize)>,
     meters: Vec<Meter>,
     notes: Vec<String>,
     began: Instant,
@@ -222,6 +237,7 @@ impl Shared {
             racing: 0,
             race: None,
             races_left: batch.items.iter().any(|item| item.size >= LARGE),
+            found: BTreeMap::new(),
             meters: vec![meter; hosts],
             notes: Vec::new(),
             began: now(),
@@ -326,9 +342,36 @@ impl State {
     fn next(&self, batch: &Batch, host: usize) -> Option<usize> {
         self.items.iter().zip(&batch.items).position(|(item, wanted)| {
             let (ItemState::Waiting(tried), Some(ours)) = (item, wanted.place(host)) else { return false };
-            let better = |other: &ItemPlace| other.tier < ours.tier && self.may_ask(other.host, tried);
+            let tier = |place: &ItemPlace| self.tier(batch, wanted, tried, place);
+            let better = |other: &ItemPlace| tier(other) < tier(ours) && self.may_ask(other.host, tried);
             wanted.size < LARGE && self.may_ask(host, tried) && !wanted.places.iter().any(better)
         })
+    }
+
+    /// The tier of a place. Mirrors come last when enough of them lack the file, or had none of the repository's.
+    fn tier(&self, batch: &Batch, wanted: &Item, tried: &Tried, place: &ItemPlace) -> u8 {
+        let is_mirror = |host: usize| batch.hosts[host].expectation.mirror;
+        let none =
+            self.found.get(&wanted.repository).is_some_and(|(had, lacked)| *had == 0 && *lacked >= NONE_OF);
+        let lacking = tried.lacking().filter(|host| is_mirror(*host)).count();
+        if is_mirror(place.host) && (none || lacking >= ENOUGH_LACK) { u8::MAX } else { place.tier }
+    }
+
+    /// Counts that these hosts had a file.
+    fn count_had(&mut self, batch: &Batch, item: usize, from: &[usize]) {
+        let is_mirror = |host: &usize| batch.hosts[*host].expectation.mirror;
+        let (had, _) = self.found.entry(batch.items[item].repository).or_default();
+        *had += usize::from(from.iter().any(is_mirror));
+    }
+
+    /// Counts that mirrors lack a file, once enough of them have said so.
+    fn count_lacking(&mut self, batch: &Batch, item: usize, tried: &Tried) {
+        let is_mirror = |host: usize| batch.hosts[host].expectation.mirror;
+        let wanted = &batch.items[item];
+        let all = wanted.places.iter().filter(|place| is_mirror(place.host)).count();
+        let lacking = tried.lacking().filter(|host| is_mirror(*host)).count();
+        let (_, lacked) = self.found.entry(wanted.repository).or_default();
+        *lacked += usize::from(lacking > 0 && lacking == all.min(ENOUGH_LACK));
     }
 
     /// Time on the meters' clock.

@@ -24,6 +24,9 @@ pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) 
             state.have += item.size;
         }
         state.racing = 0;
+        if let ItemEnd::Fetched { from, .. } = &end {
+            state.count_had(batch, index, from);
+        }
         state.items[index] = ItemState::Done(end);
     }
     shared.lock().races_left = false;
@@ -57,10 +60,13 @@ fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &S
     drop(state);
     match ended.outcome {
         engine::Outcome::Verified { .. } => {
-            let from =
-                hosts.iter().zip(&ended.tallies).filter(|(_, tally)| tally.kept > 0).map(|(host, _)| *host);
+            let those = |holds: fn(&Tally) -> bool| {
+                let those = hosts.iter().zip(&ended.tallies).filter(move |(_, tally)| holds(tally));
+                those.map(|(host, _)| *host).collect()
+            };
+            let (from, lacking) = (those(|tally| tally.kept > 0), those(Tally::lacks_it));
             match put_in_place(&part, &place) {
-                Ok(()) => ItemEnd::Fetched { from: from.collect() },
+                Ok(()) => ItemEnd::Fetched { from, lacking },
                 Err(error) => ItemEnd::Disk(error.to_string()),
             }
         }

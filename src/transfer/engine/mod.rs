@@ -78,6 +78,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Whether it said that it does not have the file.
+    pub fn lacks_it(&self) -> bool {
+        self.failures.iter().any(Failure::is_not_found)
+    }
+
     /// Counts what came of another transfer from the same source.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;

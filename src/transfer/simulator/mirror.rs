@@ -81,6 +81,7 @@ impl Mirror {
 
     pub fn expectation(&self) -> Expectation {
         Expectation {
+            mirror: true,
             first_byte: self.known.then(|| self.first_byte(false)),
             rate: self.known.then_some(self.rate),
             tier: self.tier,
