@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::driver::{Distdir, Ended};
 use super::mirrors::{
-    LAYOUT_PATH, PATH, base, bases, connections_to, failures, flapping, limited, saying, sent, serving,
+    LAYOUT_PATH, PATH, base, bases, connections_to, failures, figures, flapping, limited, saying, sent,
+    serving,
 };
 use crate::support::content::{Content, content};
 use crate::support::mirror::{Mirror, Rule};
@@ -50,6 +51,22 @@ fn several_mirrors_send_parts_and_nothing_is_sent_twice() {
             let fair = right.len() as f64 * *rate as f64 / total as f64;
             assert!((*share as f64) < fair * 1.5 + MIB as f64, "{rates:?}: {shares:?}\n{ended}");
         }
+    }
+}
+
+#[test]
+fn the_rate_of_each_mirror_is_remembered() {
+    // A mirror that sent all that it was asked for, in one request or in several, has left its rate like one that was
+    // cut short.
+    let right: Content = content(1, 12 * MIB).into();
+    let mirrors = limited(3, RATE, &right);
+    mirrors[1].limit_rate(RATE / 8);
+    let (distdir, ended) = race(&right, &mirrors);
+    ended.assert_success();
+    for (mirror, rate) in mirrors.iter().zip([RATE, RATE / 8, RATE]) {
+        let figures = figures(&distdir, &base(mirror));
+        let measured = figures["bytes_per_second"]["mean"].as_u64().unwrap();
+        assert!((rate / 2..rate * 2).contains(&measured), "{measured}, not {rate}: {figures:#}\n{ended}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! turns out to be wrong.
 
 mod repair;
+mod tally;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -22,6 +23,7 @@ use crate::http::failure::plain;
 use crate::http::{ByteRange, Client, Failure};
 use crate::portage::{Algorithm, Digest, Digests};
 use repair::Audit;
+pub use tally::Tally;
 
 /// Reports that may wait to be dealt with: a slow disk slows the sources down.
 const REPORTS: usize = 64;
@@ -58,41 +60,6 @@ pub struct Limits {
     pub largest: Option<u64>,
     /// Slower than so many bytes per second for so long ends the transfer.
     pub speed: Option<(u64, Duration)>,
-}
-
-/// How one source fared in a transfer.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub requests: u32,
-    /// Bytes that became part of the file.
-    pub kept: u64,
-    /// Bytes received for nothing.
-    pub wasted: u64,
-    /// Time until the first byte over a new connection.
-    pub first_byte: Option<Duration>,
-    /// Time during which content was being received.
-    pub receiving: Duration,
-    pub failures: Vec<Failure>,
-    /// It sent wrong bytes.
-    pub corrupt: bool,
-}
-
-impl Tally {
-    /// Whether it said that it does not have the file.
-    pub fn lacks_it(&self) -> bool {
-        self.failures.iter().any(Failure::is_not_found)
-    }
-
-    /// Counts what came of another transfer from the same source.
-    pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.kept += other.kept;
-        self.wasted += other.wasted;
-        self.first_byte = self.first_byte.or(other.first_byte);
-        self.receiving += other.receiving;
-        self.failures.extend(other.failures.iter().cloned());
-        self.corrupt |= other.corrupt;
-    }
 }
 
 /// How a transfer ended. The file lies at its place in every case, as far as it came.
@@ -205,7 +172,8 @@ pub fn run(
 #[derive(Clone, Copy, Debug, Default)]
 struct Current {
     asked: Option<Instant>,
-    opened: Option<Instant>,
+    /// Since its answer began: up to when the time has been counted as receiving.
+    counted: Option<Instant>,
 }
 
 struct Transfer<'a> {
@@ -391,7 +359,7 @@ impl Transfer<'_> {
                 let id = ids[source];
                 self.workers[id].open(range, skip);
                 self.tallies[id].requests += 1;
-                self.current[id] = Current { asked: Some(now()), opened: None };
+                self.current[id] = Current { asked: Some(now()), counted: None };
             }
             Action::Shorten { source, end } => self.workers[ids[source]].shorten(end),
             Action::Close { source } => {
@@ -418,7 +386,7 @@ impl Transfer<'_> {
                     return Ok(());
                 };
                 let current = &mut self.current[source];
-                current.opened = Some(at);
+                current.counted = Some(at);
                 if let (Some(asked), false) = (current.asked, opened.reused) {
                     self.tallies[source].first_byte.get_or_insert(at.saturating_duration_since(asked));
                 }
@@ -428,6 +396,9 @@ impl Transfer<'_> {
             Report::Received { source, request, bytes, at } => {
                 let len = bytes.len() as u64;
                 let current = self.workers[source].request() == request;
+                if current {
+                    self.count_receiving(source, at);
+                }
                 let kept = place(source)
                     .filter(|_| current)
                     .and_then(|place| scheduler.received(place, len, self.clock(at)))
@@ -459,7 +430,7 @@ impl Transfer<'_> {
                 self.tallies[source].wasted += bytes;
             }
             Report::Ended { source, request, at } => {
-                if self.current[source].opened.is_some() && self.tallies[source].kept == 0 {
+                if self.current[source].counted.is_some() && self.tallies[source].kept == 0 {
                     self.tallies[source].failures.push(Failure::Truncated); // an answer without content
                 }
                 self.settle(source, at);
@@ -485,12 +456,18 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// The request under way at a source is over: its time counts.
-    fn settle(&mut self, source: SourceId, at: Instant) {
-        let current = std::mem::take(&mut self.current[source]);
-        if let Some(opened) = current.opened {
-            self.tallies[source].receiving += at.saturating_duration_since(opened);
+    /// A source was receiving until now. Nobody says so when the last byte of a request has come.
+    fn count_receiving(&mut self, source: SourceId, at: Instant) {
+        if let Some(counted) = &mut self.current[source].counted {
+            self.tallies[source].receiving += at.saturating_duration_since(*counted);
+            *counted = at;
         }
+    }
+
+    /// The request under way at a source is over before its last byte: its silence counts, too.
+    fn settle(&mut self, source: SourceId, at: Instant) {
+        self.count_receiving(source, at);
+        self.current[source] = Current::default();
     }
 
     /// Failures that the scheduler has found itself, because nothing came.

@@ -1,0 +1,40 @@
+//! What came of asking one source.
+
+use std::time::Duration;
+
+use crate::http::Failure;
+
+/// How one source fared in a transfer.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub requests: u32,
+    /// Bytes that became part of the file.
+    pub kept: u64,
+    /// Bytes received for nothing.
+    pub wasted: u64,
+    /// Time until the first byte over a new connection.
+    pub first_byte: Option<Duration>,
+    /// Time during which content was being received.
+    pub receiving: Duration,
+    pub failures: Vec<Failure>,
+    /// It sent wrong bytes.
+    pub corrupt: bool,
+}
+
+impl Tally {
+    /// Whether it said that it does not have the file.
+    pub fn lacks_it(&self) -> bool {
+        self.failures.iter().any(Failure::is_not_found)
+    }
+
+    /// Counts what came of another transfer from the same source.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.kept += other.kept;
+        self.wasted += other.wasted;
+        self.first_byte = self.first_byte.or(other.first_byte);
+        self.receiving += other.receiving;
+        self.failures.extend(other.failures.iter().cloned());
+        self.corrupt |= other.corrupt;
+    }
+}
