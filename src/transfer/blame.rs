@@ -50,21 +50,30 @@ pub struct Opinion {
 const SAMPLE: u64 = 64 * 1024;
 /// Samples of each contribution.
 const SAMPLES: u64 = 2;
+/// What lay there may be of many, each with a stretch of it: a sample for every so many bytes.
+const EARLIER_STEP: u64 = 1024 * 1024;
+/// So many of them at most, so much smaller.
+const EARLIER_SAMPLES: u64 = 32;
+const EARLIER_SAMPLE: u64 = 16 * 1024;
 /// Length of a piece when everything is compared, in bytes.
 const PIECE: u64 = 1024 * 1024;
 
 /// A few samples of each origin's contribution, checked by those who did not send it.
 pub fn samples(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) -> Vec<Sample> {
-    let of_share = |share: &Segments| {
-        let positions = (0..SAMPLES).map(|k| share.len() * (2 * k + 1) / (2 * SAMPLES));
-        positions.filter_map(|position| nth_position(share, position)).collect()
+    let of_share = |origin: Origin, share: &Segments| {
+        let (count, length) = match origin {
+            Origin::Source(_) => (SAMPLES, SAMPLE),
+            Origin::Earlier => ((share.len() / EARLIER_STEP).clamp(SAMPLES, EARLIER_SAMPLES), EARLIER_SAMPLE),
+        };
+        let positions = (0..count).map(|k| share.len() / (2 * count) * (2 * k + 1));
+        positions.filter_map(|position| nth_position(share, position, length)).collect()
     };
     assign(shares, checkers, of_share)
 }
 
 /// All of each origin's contribution.
 pub fn everything(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) -> Vec<Sample> {
-    let of_share = |share: &Segments| {
+    let of_share = |_: Origin, share: &Segments| {
         let pieces = share.iter().flat_map(|range| {
             (range.first..range.end)
                 .step_by(usize::try_from(PIECE).unwrap_or(usize::MAX))
@@ -114,6 +123,27 @@ pub fn confirmed(opinions: &[Opinion], origin: Origin, camp: &[Origin]) -> Segme
     confirmed
 }
 
+/// What of the bytes that lay there looks as if it were right when the samples `confirmed` are: all that lies before,
+/// between and behind them, as far as no sample comes in between that is not confirmed.
+pub fn around(opinions: &[Opinion], confirmed: &Segments) -> Segments {
+    let mut samples: Vec<ByteRange> =
+        opinions.iter().filter(|o| o.by == Origin::Earlier).map(|o| o.range).collect();
+    samples.sort_unstable_by_key(|range| range.first);
+    let mut around = Segments::new();
+    let mut first = Some(0);
+    for sample in samples {
+        let is_confirmed = confirmed.gaps(sample).is_empty();
+        if let (Some(first), true) = (first, is_confirmed) {
+            around.insert(ByteRange::new(first.min(sample.end), sample.end));
+        }
+        first = is_confirmed.then_some(sample.end);
+    }
+    if let Some(first) = first {
+        around.insert(ByteRange::new(first, u64::MAX));
+    }
+    around
+}
+
 /// Those who said something else than this camp does.
 pub fn opponents(opinions: &[Opinion], camp: &[Origin], everybody: &[Origin]) -> Vec<Origin> {
     let against = |origin: &&Origin| camp.iter().any(|member| contradict(opinions, **origin, *member));
@@ -129,7 +159,7 @@ fn contradict(opinions: &[Opinion], one: Origin, other: Origin) -> bool {
 fn assign(
     shares: &BTreeMap<Origin, Segments>,
     checkers: &[SourceId],
-    ranges: impl Fn(&Segments) -> Vec<ByteRange>,
+    ranges: impl Fn(Origin, &Segments) -> Vec<ByteRange>,
 ) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (nth, (origin, share)) in shares.iter().enumerate() {
@@ -138,19 +168,19 @@ fn assign(
         if others.is_empty() {
             continue;
         }
-        for (k, range) in ranges(share).into_iter().enumerate() {
+        for (k, range) in ranges(*origin, share).into_iter().enumerate() {
             samples.push(Sample { origin: *origin, checker: others[(nth + k) % others.len()], range });
         }
     }
     samples
 }
 
-/// A sample-sized range around the `n`-th position of a set.
-fn nth_position(share: &Segments, mut n: u64) -> Option<ByteRange> {
+/// A range of that length, if there is so much, around the `n`-th position of a set.
+fn nth_position(share: &Segments, mut n: u64, length: u64) -> Option<ByteRange> {
     for range in share.iter() {
         if n < range.len() {
-            let first = (range.first + n).min(range.end.saturating_sub(SAMPLE)).max(range.first);
-            return Some(ByteRange::new(first, range.end.min(first + SAMPLE)));
+            let first = (range.first + n).min(range.end.saturating_sub(length)).max(range.first);
+            return Some(ByteRange::new(first, range.end.min(first + length)));
         }
         n -= range.len();
     }
@@ -171,6 +201,23 @@ mod tests {
         let opinions = [opinion(Source(0), 0, 1), opinion(Source(1), 0, 1), opinion(Earlier, 5, 1)];
         let everybody = [Source(0), Source(1), Source(2), Earlier];
         assert_eq!(camps(&opinions, &everybody), [everybody.to_vec()]);
+    }
+
+    #[test]
+    fn what_lies_between_confirmed_samples_is_trusted() {
+        let samples = [40, 10, 20, 60, 90].map(|first| opinion(Earlier, first, 1));
+        let opinions = [&samples[..], &[opinion(Source(0), 20, 1), opinion(Source(0), 30, 2)]].concat();
+        let around_of = |firsts: &[u64]| {
+            let mut confirmed = Segments::new();
+            for first in firsts {
+                confirmed.insert(ByteRange::new(*first, first + 1));
+            }
+            around(&opinions, &confirmed).iter().map(|range| (range.first, range.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(around_of(&[10, 20, 60]), [(0, 21)]);
+        assert_eq!(around_of(&[20, 40, 90]), [(21, 41), (91, u64::MAX)]);
+        assert_eq!(around_of(&[]), []);
+        assert_eq!(around_of(&[10, 20, 40, 60, 90]), [(0, u64::MAX)]);
     }
 
     #[test]

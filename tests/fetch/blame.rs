@@ -1,6 +1,8 @@
 //! Wrong bytes: who sent them is found out, sends nothing more, and costs little more than its own share
 //! again.
 
+use rustix::process::Signal;
+
 use super::driver::{Distdir, Ended};
 use super::mirrors::{PATH, base, bases, failures, saying, sent, serving};
 use crate::support::content::{Content, content};
@@ -208,4 +210,24 @@ fn a_repair_that_breaks_off_is_gone_on_with() {
     let ended = fetch(&distdir, &right, &mirrors);
     ended.assert_success();
     distdir.assert_holds(&right, &ended);
+}
+
+#[test]
+fn what_a_corrupt_mirror_left_before_the_call_was_ended() {
+    // The next call does not know who sent what. It had dropped all that was there.
+    let right: Content = content(1, 2 * SIZE).into();
+    let mirrors = mirrors_with(&[Right, Other(2), Right, Right], &right);
+    let distdir = Distdir::new();
+    let call = distdir.call().target(&right).mirrors(&bases(&mirrors)).start(&mirrors[0].url(PATH));
+    let ended = call.signal_when(Signal::KILL, || sent(&mirrors) >= SIZE as u64);
+    assert_eq!(ended.code, None, "{ended}");
+    let before = sent(&mirrors);
+    let ended = fetch(&distdir, &right, &mirrors);
+    ended.assert_success();
+    distdir.assert_holds(&right, &ended);
+    assert_eq!(failures(&distdir, &base(&mirrors[1])), ["corrupt"], "{ended}");
+    // What was missing; what the corrupt mirror sent, before and now; to both sides of it up to a MiB; samples.
+    let most = SIZE as u64 + mirrors[1].body_bytes_sent() + 4 * MIB as u64;
+    let again = sent(&mirrors) - before;
+    assert!(again <= most, "{again} bytes, {most} allowed: {ended}");
 }

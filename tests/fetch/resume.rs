@@ -164,6 +164,16 @@ fn a_wrong_prefix_costs_itself_again_and_little_more() {
         ("another file's", content(2, 3_000_000)),
         ("damaged in one place", Content::from(&right[..3_000_000]).corrupted_at(1_234_567).to_vec()),
         ("zeros at its end", [&right[..2_000_000], &vec![0; 1_000_000]].concat()),
+        // A sample shows the long one, and the other lies where the samples look good.
+        (
+            "damaged in two places",
+            [
+                &*Content::from(&right[..2_000_000]).corrupted_at(300_000),
+                &vec![0; 500_000],
+                &right[..500_000],
+            ]
+            .concat(),
+        ),
     ] {
         let mirrors = [serving(&right), serving(&right)];
         let distdir = Distdir::new();

@@ -151,6 +151,7 @@ pub fn run(
         camp: None,
         alone: Vec::new(),
         audited: Audit::Nothing,
+        on_trust: Segments::new(),
         earlier_dropped: false,
         began_anew: false,
         slow_since: None,
@@ -204,6 +205,8 @@ struct Transfer<'a> {
     /// Who sent a whole file that was wrong, and its digests.
     alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
+    /// What of the bytes that lay there was kept although others there were wrong.
+    on_trust: Segments,
     /// What lay there was fetched again, on suspicion.
     earlier_dropped: bool,
     /// The file was fetched from the beginning once more.

@@ -7,7 +7,7 @@ use crate::http::Failure;
 use crate::http::failure::Advice;
 use crate::portage::Digest;
 use crate::transfer::audit::audit;
-use crate::transfer::blame::{self, Origin, camps, confirmed, opponents, samples};
+use crate::transfer::blame::{self, Origin, around, camps, confirmed, opponents, samples};
 use crate::transfer::scheduler::SourceId;
 use crate::transfer::segments::Segments;
 use crate::transfer::sink::{Sink, SinkError};
@@ -39,6 +39,12 @@ impl Transfer<'_> {
     ) -> Result<Option<Outcome>, SinkError> {
         self.tell(Stage::Repairing, sink, None, None);
         self.record(None, What::Mismatch);
+        let on_trust = std::mem::take(&mut self.on_trust);
+        if !on_trust.is_empty() {
+            // It was not as good as its samples.
+            self.give_up(sink, &on_trust)?;
+            return Ok(None);
+        }
         // When several agree and are wrong all the same, somebody among them has a fault that no sample showed.
         let look_closer =
             self.camp.as_ref().is_some_and(|camp| camp.len() > 1) && self.audited < Audit::Everything;
@@ -134,12 +140,24 @@ impl Transfer<'_> {
                 continue;
             }
             let mut wrong = Segments::new();
+            let mut on_trust = Segments::new();
             for (origin, share) in self.shares.iter().filter(|(origin, _)| !camp.contains(origin)) {
                 let confirmed = confirmed(&self.opinions, *origin, &camp);
+                let trusted = match origin {
+                    // It may be of several, and not all of them wrong.
+                    Origin::Earlier if self.audited == Audit::Samples => around(&self.opinions, &confirmed),
+                    _ => Segments::new(),
+                };
                 for range in share.iter().flat_map(|range| confirmed.gaps(range).iter().collect::<Vec<_>>()) {
-                    wrong.insert(range);
+                    for range in trusted.intersection(range).iter() {
+                        on_trust.insert(range);
+                    }
+                    for range in trusted.gaps(range).iter() {
+                        wrong.insert(range);
+                    }
                 }
             }
+            self.on_trust = on_trust;
             self.camp = Some(camp);
             self.give_up(sink, &wrong)?;
             return Ok(true);
@@ -184,7 +202,7 @@ impl Transfer<'_> {
             self.record(origin.source(), What::Convicted);
             match origin {
                 Origin::Earlier => {
-                    self.observer.note("the partial file was wrong: its bytes were fetched again");
+                    self.observer.note("the partial file was wrong: bytes of it were fetched again");
                 }
                 Origin::Source(source) => {
                     self.tallies[source].corrupt = true;
