@@ -6,6 +6,7 @@ mod fetch;
 mod hostile;
 mod layering;
 mod look_ahead;
+mod portage_race;
 mod prefetch;
 mod real_portage;
 mod state;

@@ -18,7 +18,7 @@ use crate::support::mirror::{Mirror, Rule};
 use crate::support::ports::Port;
 
 /// Portage resumes partial files of 350 KiB or more (`PORTAGE_FETCH_RESUME_MIN_SIZE` of make.conf(5)).
-const RESUME_MIN: u64 = 350 * 1024;
+pub const RESUME_MIN: u64 = 350 * 1024;
 
 #[test]
 fn a_fresh_fetch() {
@@ -398,12 +398,10 @@ fn the_snippet_may_be_sourced_before_the_mirrors_are_set() {
 #[test]
 fn ftp_keeps_portages_own_command() {
     let lab = lab();
-    let globals = fs::read_to_string(lab.root().join("share/portage/config/make.globals")).unwrap();
     let snippet = fs::read_to_string(lab.snippet()).unwrap();
-    for command in ["FETCHCOMMAND", "RESUMECOMMAND"] {
-        let own = globals.lines().find_map(|line| line.strip_prefix(&format!("{command}=")));
-        let own = own.unwrap_or_else(|| panic!("no {command} in make.globals"));
-        assert!(snippet.lines().any(|line| line == format!("{command}_FTP={own}")), "{command} {own}");
+    for own in portages_own_commands(&lab) {
+        let for_ftp = own.replacen('=', "_FTP=", 1);
+        assert!(snippet.lines().any(|line| line == for_ftp), "{own}");
     }
 }
 
@@ -431,21 +429,21 @@ fn the_ebuild_installs_what_users_need() {
     assert_eq!((state.uid(), state.gid(), state.mode() & 0o7777), (0, portage.gid, 0o2775), "{run}");
 }
 
-fn lab() -> Lab {
+pub fn lab() -> Lab {
     Lab::new(env!("CARGO_BIN_EXE_racefetch")).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A mirror as `GENTOO_MIRRORS` names it.
-fn base(mirror: &Mirror) -> String {
+pub fn base(mirror: &Mirror) -> String {
     mirror.url("/gentoo")
 }
 
-fn layout_path() -> String {
+pub fn layout_path() -> String {
     "/gentoo/distfiles/layout.conf".to_owned()
 }
 
 /// Where a mirror of that layout has the distfile.
-fn path(layout: Layout, dist: &Dist) -> String {
+pub fn path(layout: Layout, dist: &Dist) -> String {
     format!("/gentoo/distfiles/{}", layout.path(dist))
 }
 
@@ -463,6 +461,15 @@ fn hosting_all(layout: Layout, dists: &[Dist]) -> Mirror {
     mirror
 }
 
+/// The lines of make.globals that have Portage fetch with wget.
+pub fn portages_own_commands(lab: &Lab) -> [String; 2] {
+    let globals = fs::read_to_string(lab.root().join("share/portage/config/make.globals")).unwrap();
+    ["FETCHCOMMAND=", "RESUMECOMMAND="].map(|command| {
+        let line = globals.lines().find(|line| line.starts_with(command));
+        line.unwrap_or_else(|| panic!("no {command} in make.globals")).to_owned()
+    })
+}
+
 fn two_packages(mirror: &Mirror, dists: &[Dist; 2]) -> Lab {
     lab()
         .mirrors(&[base(mirror)])
@@ -471,12 +478,12 @@ fn two_packages(mirror: &Mirror, dists: &[Dist; 2]) -> Lab {
 }
 
 /// The calls for distfiles, those for `layout.conf` left out.
-fn downloads(lab: &Lab) -> Vec<Call> {
+pub fn downloads(lab: &Lab) -> Vec<Call> {
     lab.calls().into_iter().filter(|call| !call.is_layout()).collect()
 }
 
 /// The distfile lies verified in DISTDIR, and nothing of its download is left beside it.
-fn assert_fetched(run: &Emerged, lab: &Lab, dist: &Dist) {
+pub fn assert_fetched(run: &Emerged, lab: &Lab, dist: &Dist) {
     assert!(run.success(), "{run}");
     assert!(lab.distfile(&dist.name).is_some_and(|bytes| bytes == dist.content), "wrong content\n{run}");
     let left: Vec<_> = lab

@@ -5,10 +5,11 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use super::driver::{Distdir, Running};
+use super::driver::{Distdir, NAME, Running};
 use super::mirrors::{LAYOUT_PATH, PATH, bases, flapping, limited, sent};
 use crate::support::content::{Content, content};
 use crate::support::mirror::Mirror;
+use crate::support::side_file;
 
 const MIB: usize = 1 << 20;
 const RATE: u64 = 6_000_000;
@@ -21,11 +22,8 @@ fn length(distdir: &Distdir) -> u64 {
     fs::metadata(distdir.file()).map_or(0, |file| file.len())
 }
 
-/// Bytes that lie in the side file, holes not counted.
 fn ahead(distdir: &Distdir) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let side_file = distdir.path(".racefetch/foo-1.tar.xz.ahead");
-    fs::metadata(side_file).map_or(0, |file| file.blocks() * 512)
+    side_file::ahead(&distdir.path(""), NAME)
 }
 
 /// Starts a call and kills it once more than so many bytes lie in the side file.

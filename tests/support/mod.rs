@@ -1,7 +1,8 @@
 //! What the tests stand on: a fault-injecting mirror and a Portage laboratory.
 //!
 //! Read [`mirror`] first: it is what most tests talk to. [`proxy`], [`tls`] and [`ports`] are what may stand
-//! in front of it, [`server`] is the listening socket below all of them. [`build`] is for the examples.
+//! in front of it, [`server`] is the listening socket below all of them. [`side_file`] is what a call that is
+//! under way keeps beside FILE. [`build`] is for the examples.
 
 #![allow(dead_code, reason = "shared between the tests and the examples, and each needs its own part")]
 
@@ -12,4 +13,5 @@ pub mod mirror;
 pub mod ports;
 pub mod proxy;
 pub mod server;
+pub mod side_file;
 pub mod tls;
