@@ -1,8 +1,13 @@
 //! The rest of a package's distfiles, brought along by the call for one of them, under an unmodified Portage.
 
+use std::time::Duration;
+
 use crate::support::content::content;
 use crate::support::lab::{Dist, Lab, Layout};
 use crate::support::mirror::Mirror;
+
+/// Longer than it takes to connect.
+const SOON: Duration = Duration::from_millis(50);
 
 const LAYOUT: Layout = Layout::FilenameHash;
 
@@ -95,6 +100,30 @@ fn upstream_is_asked_for_what_the_mirrors_lack() {
     }
     let lab = lab(&[&mirror], &dists);
     assert_eq!(fetch_all(&lab, &dists), 1, "{:#?}", lab.calls());
+}
+
+#[test]
+fn a_host_that_wants_fewer_requests_at_once_gets_them() {
+    let upstream = Mirror::start();
+    upstream.limit_requests_at_once(1, 429);
+    let dists: Vec<Dist> = crates(12)
+        .into_iter()
+        .map(|dist| {
+            let uri = upstream.url(&format!("/src/{}", dist.name));
+            dist.uri(&uri)
+        })
+        .collect();
+    for dist in &dists {
+        // Slow enough for two connections to meet.
+        upstream.on(&format!("/src/{}", dist.name)).serve(&dist.content).delay(SOON).times(1);
+    }
+    let lab = lab(&[], &dists);
+    assert_eq!(fetch_all(&lab, &dists), 1, "{:#?}", lab.calls());
+    let requests = upstream.requests().len();
+    assert!(
+        (dists.len() + 1..=dists.len() + 4).contains(&requests),
+        "{requests} requests, some were refused"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::layouts::{LearnedLayout, USUAL_LAYOUT, ask_layout, stored_layout};
+use super::layouts::{LearnedLayout, USUAL_LAYOUT, ask_layout, is_fresh, stored_layout};
 use super::mirrors::{file_key, key, origin};
 use super::turn::{Kind, Turns};
 use crate::http::Url;
@@ -18,6 +18,8 @@ use crate::transfer::scheduler::Expectation;
 const PER_MIRROR: usize = 3;
 /// Connections to one upstream host at once, at most.
 const PER_UPSTREAM: usize = 2;
+/// A host that wanted fewer connections gets no more of them for so long, in seconds.
+const CAP_KEPT: u64 = 7 * 24 * 3600;
 /// Mirrors that are asked for many small files, at most.
 const MIRRORS: usize = 6;
 
@@ -72,8 +74,8 @@ impl<'s> Hosts<'s> {
 
     fn add(&mut self, key: MirrorKey, name: String, connections: usize, mirror: bool) -> usize {
         let known = self.state.mirror(&key);
-        let cap =
-            known.and_then(|m| m.connection_cap.as_ref()).and_then(|cap| usize::try_from(cap.value).ok());
+        let cap = known.and_then(|m| m.connection_cap.as_ref()).filter(|cap| is_fresh(cap.at, CAP_KEPT));
+        let cap = cap.and_then(|cap| usize::try_from(cap.value).ok());
         let expectation = expectation(&key, self.state, 0, mirror); // each file has tiers of its own
         self.list.push(Host {
             name,

@@ -11,7 +11,7 @@ use super::mirrors::file_key;
 use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
 use crate::http::Client;
-use crate::mirror::{Delta, Store};
+use crate::mirror::{Delta, MirrorKey, Store};
 use crate::portage::{DistLocks, Distfile, LayoutConf};
 use crate::transfer::batch::{self, Batch, BatchEnd, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
@@ -88,6 +88,11 @@ impl Many<'_> {
         show.finish(line(&items, &end).as_deref());
         let keys: Vec<_> = items.iter().map(|item| file_key(&item.name, &item.digests)).collect();
         let mut events = batch_deltas(&hosts.keys, &end, &keys, now);
+        let cap = |(mirror, cap): (&MirrorKey, &Option<usize>)| {
+            let connections = u64::try_from((*cap)?).ok()?;
+            Some(Delta::ConnectionCap { mirror: mirror.clone(), at: now, connections })
+        };
+        events.extend(hosts.keys.iter().zip(&end.caps).filter_map(cap));
         events.extend(repository_deltas(hosts, &items, &end, now));
         events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
         if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {

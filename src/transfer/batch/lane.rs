@@ -38,7 +38,8 @@ impl<'a> Lane<'a> {
             if signalled().is_some() || state.failures[self.host] >= MOST_FAILURES {
                 return None;
             }
-            if let Some(item) = state.next(self.batch, self.host).filter(|_| state.has_room(self.batch)) {
+            let has_room = state.has_room(self.batch, self.host);
+            if let Some(item) = state.next(self.batch, self.host).filter(|_| has_room) {
                 let ItemState::Waiting(tried) = &mut state.items[item] else { return None };
                 let tried = std::mem::take(tried);
                 state.items[item] = ItemState::Taken(tried);
@@ -64,10 +65,12 @@ impl<'a> Lane<'a> {
             if !undone {
                 return None;
             }
-            state.idle += 1;
+            // One that has to wait does not take what others are slow with.
+            let idle = usize::from(has_room);
+            state.idle += idle;
             (state, _) =
                 self.shared.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
+            state.idle -= idle;
         }
     }
 
@@ -168,6 +171,7 @@ impl<'a> Lane<'a> {
         state.items[item] = match end {
             Ok(end) => {
                 state.failures[host] = 0;
+                state.manners[host].answered();
                 let end = match end {
                     ItemEnd::Fetched { from, .. } => {
                         state.count_had(self.batch, item, &from);
@@ -178,7 +182,14 @@ impl<'a> Lane<'a> {
                 ItemState::Done(end)
             }
             Err(Miss::Disk(error)) => ItemState::Done(ItemEnd::Disk(error)),
+            // It is asked for this file again, but not now.
+            Err(Miss::Host(failure)) if state.manners[host].heed(&failure, now()) => {
+                ItemState::Waiting(tried)
+            }
             Err(Miss::Host(failure)) => {
+                if matches!(failure, Failure::Status { code: 429, .. }) {
+                    state.failures[host] = MOST_FAILURES; // it does not want us at all
+                }
                 if failure == Failure::Cancelled {
                     state.failures[host] += 1; // it kept others waiting, or the process ends
                 } else {

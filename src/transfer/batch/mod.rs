@@ -5,6 +5,7 @@
 //! another, beside the lanes ([`race`]). Every file is verified before it gets its name.
 
 mod lane;
+mod manners;
 mod race;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::http::{Agent, Canceller, Client, Failure, Url};
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::portage::{Digests, Distfile};
 use lane::Lane;
+use manners::Manners;
 
 /// Files from so many bytes on are raced.
 pub const LARGE: u64 = 8 * 1024 * 1024;
@@ -72,7 +74,7 @@ impl Item {
 #[derive(Clone, Debug)]
 pub struct Host {
     pub name: String,
-    /// Connections at once, at most; at least 1.
+    /// Connections at once, at most, that of a race among them; at least 1.
     pub connections: usize,
     pub expectation: Expectation,
 }
@@ -122,6 +124,8 @@ pub struct BatchEnd {
     pub items: Vec<ItemEnd>,
     /// One for each host.
     pub tallies: Vec<Tally>,
+    /// How many connections a host that said 429 (Too Many Requests) was content with. One for each host.
+    pub caps: Vec<Option<usize>>,
     pub elapsed: Duration,
 }
 
@@ -145,7 +149,12 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
     });
     let state = shared.into_inner();
     let elapsed = state.elapsed(now());
-    BatchEnd { items: state.items.into_iter().map(ItemState::end).collect(), tallies: state.tallies, elapsed }
+    BatchEnd {
+        items: state.items.into_iter().map(ItemState::end).collect(),
+        tallies: state.tallies,
+        caps: state.manners.iter().map(Manners::cap).collect(),
+        elapsed,
+    }
 }
 
 /// How many lanes each host gets: not more than there are small files for it.
@@ -195,6 +204,7 @@ struct State {
     tallies: Vec<Tally>,
     /// Failures of a host in a row.
     failures: Vec<u32>,
+    manners: Vec<Manners>,
     /// What lanes are at: (item, host, when something came last, how to stop it).
     at_work: Vec<Work>,
     /// Lanes that look for something to do.
@@ -231,6 +241,7 @@ impl Shared {
             items: batch.items.iter().map(|_| ItemState::Waiting(Tried::default())).collect(),
             tallies: vec![Tally::default(); hosts],
             failures: vec![0; hosts],
+            manners: batch.hosts.iter().map(|host| Manners::new(host.connections)).collect(),
             at_work: Vec::new(),
             idle: 0,
             have: 0,
@@ -306,9 +317,14 @@ impl State {
         items.any(|(item, wanted)| wanted.size < LARGE && self.can_be_had(item, wanted))
     }
 
-    /// Whether another lane may begin with a file: races have their place among the jobs, and are not kept waiting.
-    fn has_room(&self, batch: &Batch) -> bool {
+    /// Whether a host may be asked for one more file now. Races have their place among the jobs, and are not kept
+    /// waiting.
+    fn has_room(&self, batch: &Batch, host: usize) -> bool {
+        let raced = |item: &Item| item.size >= LARGE && item.place(host).is_some();
+        let race = self.races_left && batch.hosts[host].connections > 1 && batch.items.iter().any(raced);
+        let at_host = self.at_work.iter().filter(|work| work.host == host).count() + usize::from(race);
         self.at_work.len() + usize::from(self.races_left) < batch.jobs
+            && self.manners[host].allow(at_host, now())
     }
 
     fn snapshot(&self, batch: &Batch, at: Instant, size: u64) -> Snapshot {
