@@ -1,6 +1,7 @@
 //! `racefetch prefetch` beside an unmodified Portage: emerge lists, racefetch fetches, and emerge finds all there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -276,6 +277,8 @@ fn an_interrupted_run_leaves_whole_files_and_prefixes() {
     let first = first.finish();
     assert_eq!(first.status.code(), Some(130), "{first}");
     let prefix = fs::read(&part).unwrap();
+    let mode = fs::metadata(&part).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o664, "Portage's own user must be able to go on with it");
     assert!(foo[0].content.starts_with(&prefix) && prefix.len() > 2_000_000, "{} bytes", prefix.len());
 
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);

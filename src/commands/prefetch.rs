@@ -112,6 +112,9 @@ pub fn run(
 
     let from_stdin = arguments.arguments == ["-"];
     let failed = |error| if from_stdin { PrefetchError::Stdin(error) } else { PrefetchError::Emerge(error) };
+    if !from_stdin {
+        show.warn("emerge lists what is to be fetched"); // which may take it a minute
+    }
     let listing = list::read(&arguments.arguments, interrupt).map_err(failed)?;
     if let Some(number) = interrupt.number() {
         return Ok(End::Interrupted(signal_status(number)));
@@ -154,6 +157,8 @@ pub fn run(
         if let Err(free) = fits(&distdir, size) {
             return Err(PrefetchError::NoRoom { path: distdir, free, wanted: size });
         }
+        // As Portage does, so that its own user can go on with what is left unfinished.
+        rustix::process::umask(rustix::fs::Mode::WOTH);
         let locks = configuration.locks(&distdir);
         for item in &items {
             make_way(item, &distdir, &locks, &mut show);
