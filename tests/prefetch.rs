@@ -289,6 +289,24 @@ fn an_interrupted_run_leaves_whole_files_and_prefixes() {
 }
 
 #[test]
+fn what_another_process_is_fetching_is_waited_for() {
+    let foo = dists("foo", 3);
+    let mirror = hosting(&foo[1..]); // fails the test when it is asked for the first
+    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lock = lab.distdir().join(format!(".{}.portage_lockfile", foo[0].name));
+    let file = fs::File::create(&lock).unwrap();
+    rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut run = lab.start_racefetch(&["prefetch", "app-misc/foo"]);
+    run.wait_until("the others are there", || foo[1..].iter().all(|dist| lab.distfile(&dist.name).is_some()));
+    fs::write(lab.distdir().join(&foo[0].name), &foo[0].content).unwrap();
+    fs::remove_file(&lock).unwrap();
+    drop(file);
+    let run = run.finish();
+    assert!(run.success(), "{run}");
+    assert_said(&run, "3 distfiles: 1 there before, 2 fetched and verified (");
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_to_is_named() {
     let foo = dists("foo", 1);
     let mirror = Mirror::start();

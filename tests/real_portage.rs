@@ -196,7 +196,7 @@ fn a_repository_whose_files_mirrors_never_have_is_known_after_a_package() {
     let lab = lab.package("app-misc/bar-1", &dists[40..].iter().collect::<Vec<_>>());
     let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
     assert_fetched(&run, &lab, &dists[39]);
-    // Two mirrors a file until ten are missing, and what was under way then; not four mirrors for 40 files.
+    // Twenty, what was under way then over three connections to each, and four for the first file.
     let first = asked();
     assert!(first <= 40, "{first} requests in vain");
     let run = lab.emerge(&["--fetchonly", "app-misc/bar"]);

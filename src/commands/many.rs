@@ -61,21 +61,23 @@ impl Many<'_> {
     /// Fetches the files, as far as they can be had, and records how their hosts fared. `line` says what shall be
     /// shown of it in the end.
     pub(super) fn fetch(
-        self,
+        &self,
         hosts: &Hosts<'_>,
-        items: Vec<Item>,
+        mut items: Vec<Item>,
         show: &mut Show,
         signalled: &Signalled<'_>,
         line: impl FnOnce(&[Item], &BatchEnd) -> Option<String>,
     ) -> (Vec<Item>, BatchEnd) {
         let now = unix_now();
+        // So that all connections end at about the same time.
+        items.sort_by_key(|item| std::cmp::Reverse(item.size));
         let (learned, layouts) = mpsc::channel();
         show.begin(Path::new(&self.title), hosts.list.iter().map(|host| host.name.clone()).collect());
         let batch = Batch {
             folder: self.distdir,
             locate: hosts.locate(&items, &learned),
-            lock: lock(self.locks),
-            limits: self.limits,
+            lock: lock(self.locks.clone()),
+            limits: self.limits.clone(),
             jobs: self.jobs,
             client: self.client,
             hosts: hosts.list.clone(),
@@ -106,19 +108,15 @@ impl Many<'_> {
 fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64) -> Vec<Delta> {
     let is_mirror = |host: &usize| hosts.list[*host].expectation.mirror;
     let delta = |(item, end): (&Item, &ItemEnd)| {
-        let (had, lacking) = match end {
-            ItemEnd::Fetched { from, lacking } => {
-                (from.iter().any(is_mirror), lacking.iter().filter(|host| is_mirror(host)).count())
-            }
+        let (had, lacked) = match end {
+            ItemEnd::Fetched { from, lacking } => (from.iter().any(is_mirror), lacking.iter().any(is_mirror)),
             ItemEnd::Failed(tried) => {
-                let lacking =
-                    tried.iter().filter(|(host, failure)| is_mirror(host) && failure.is_not_found());
-                (false, lacking.count())
+                (false, tried.iter().any(|(host, failure)| is_mirror(host) && failure.is_not_found()))
             }
             ItemEnd::Present | ItemEnd::Locked | ItemEnd::Disk(_) | ItemEnd::Left => return None,
         };
         let name = hosts.repositories.get(item.repository)?;
-        repository_delta(Some(name.as_str()).filter(|name| !name.is_empty()), had, lacking, now)
+        repository_delta(Some(name.as_str()).filter(|name| !name.is_empty()), had, lacked, now)
     };
     items.iter().zip(&end.items).filter_map(delta).collect()
 }

@@ -30,7 +30,7 @@ use crate::http::{Client, Failure};
 use crate::mirror::Store;
 use crate::portage::{DistEntry, DistLocks, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list};
 use crate::progress::bytes;
-use crate::transfer::batch::{BatchEnd, Host, Item, ItemEnd};
+use crate::transfer::batch::{Host, Item, ItemEnd};
 use crate::transfer::engine;
 
 /// Mirrors at work at once for a large file.
@@ -172,9 +172,9 @@ pub fn run(
             store: store.as_ref(),
             title: "prefetch".to_owned(),
         };
-        let (items, end) = many.fetch(&hosts, items, &mut show, &|| interrupt.number(), |_, _| None);
-        elapsed = end.elapsed;
-        reports.extend(ended_reports(&items, &end, &hosts.list, &shelves));
+        let (came, time) = fetch(&many, &hosts, items, &shelves, interrupt, &mut show);
+        elapsed = time;
+        reports.extend(came);
     }
     if arguments.json {
         report::write_json(out, &distdir, &reports, elapsed)?;
@@ -215,7 +215,8 @@ fn check_distdir(distdir: &Path, read_only: bool) -> Result<(), PrefetchError> {
 /// Whether emerge could list everything. What it says besides the list is shown when it could not.
 fn check_listing(listing: &Listing, is_empty: bool, show: &mut Show) -> Result<bool, PrefetchError> {
     let Some(status) = listing.status.filter(|status| !status.success()) else { return Ok(true) };
-    for line in listing.text.lines().filter(|line| fetch_list::is_message(line)) {
+    let lines = listing.errors.lines().chain(listing.text.lines());
+    for line in lines.filter(|line| fetch_list::is_message(line)) {
         show.warn(&format!("emerge: {line}"));
     }
     if is_empty {
@@ -299,23 +300,69 @@ fn make_way(item: &Item, distdir: &Path, locks: &DistLocks, show: &mut Show) {
     }
 }
 
-fn ended_reports(items: &[Item], end: &BatchEnd, hosts: &[Host], shelves: &Shelves) -> Vec<Report> {
-    let name = |host: &usize| hosts.get(*host).map(|host| host.name.clone());
-    let one = |(item, end): (&Item, &ItemEnd)| {
-        let entry = DistEntry { name: item.name.clone(), size: item.size, digests: item.digests.clone() };
-        let state = match end {
-            ItemEnd::Fetched { from, .. } => State::Fetched(from.iter().filter_map(name).collect()),
-            // Somebody else may have brought it meanwhile.
-            _ if shelves.have(&entry) => State::Present,
-            ItemEnd::Present | ItemEnd::Locked => State::Missing("another process is fetching it".to_owned()),
-            ItemEnd::Failed(tried) => {
-                let answer = |(host, failure): &(usize, Failure)| Some(format!("{}: {failure}", name(host)?));
-                State::Missing(tried.iter().filter_map(answer).collect::<Vec<_>>().join("; "))
+/// Fetches all; what another process is fetching is waited for.
+fn fetch(
+    many: &Many<'_>,
+    hosts: &Hosts<'_>,
+    items: Vec<Item>,
+    shelves: &Shelves,
+    interrupt: &Interrupt,
+    show: &mut Show,
+) -> (Vec<Report>, Duration) {
+    let (mut reports, mut elapsed, mut left) = (Vec::new(), Duration::ZERO, items);
+    let mut told = false;
+    loop {
+        let (items, end) = many.fetch(hosts, left, show, &|| interrupt.number(), |_, _| None);
+        elapsed += end.elapsed;
+        left = Vec::new();
+        for (item, end) in items.into_iter().zip(&end.items) {
+            match end_report(&item, end, &hosts.list, shelves) {
+                Some(report) => reports.push(report),
+                None => left.push(item),
             }
-            ItemEnd::Disk(error) => State::Missing(error.clone()),
-            ItemEnd::Left => State::Missing("its turn did not come".to_owned()),
-        };
-        Report { state, ..missing_report(&entry, String::new()) }
+        }
+        if left.is_empty() || interrupt.number().is_some() {
+            break;
+        }
+        if !told {
+            let names: Vec<&str> = left.iter().map(|item| item.name.as_str()).collect();
+            show.warn(&format!("another process is fetching {}: waiting for it", names.join(", ")));
+            told = true;
+        }
+        pause();
+        elapsed += PAUSE;
+    }
+    let left = left.into_iter().map(|item| (item.name.to_string(), Some(item.size)));
+    reports.extend(left.map(|(name, size)| Report { name, size, state: State::Left }));
+    (reports, elapsed)
+}
+
+/// Between two looks whether another process is done.
+const PAUSE: Duration = Duration::from_millis(300);
+
+#[expect(clippy::disallowed_methods, reason = "nothing tells when another process gives a lock back")]
+fn pause() {
+    std::thread::sleep(PAUSE);
+}
+
+/// What became of a file; none when another process is fetching it.
+fn end_report(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> Option<Report> {
+    let name = |host: &usize| hosts.get(*host).map(|host| host.name.clone());
+    let entry = DistEntry { name: item.name.clone(), size: item.size, digests: item.digests.clone() };
+    let state = match end {
+        ItemEnd::Fetched { from, .. } => State::Fetched(from.iter().filter_map(name).collect()),
+        // Somebody else may have brought it meanwhile.
+        _ if shelves.have(&entry) => State::Present,
+        ItemEnd::Present | ItemEnd::Locked => return None,
+        ItemEnd::Failed(tried) if tried.iter().all(|(_, failure)| *failure == Failure::Cancelled) => {
+            State::Left
+        }
+        ItemEnd::Failed(tried) => {
+            let answer = |(host, failure): &(usize, Failure)| Some(format!("{}: {failure}", name(host)?));
+            State::Missing(tried.iter().filter_map(answer).collect::<Vec<_>>().join("; "))
+        }
+        ItemEnd::Disk(error) => State::Missing(error.clone()),
+        ItemEnd::Left => State::Left,
     };
-    items.iter().zip(&end.items).map(one).collect()
+    Some(Report { state, ..missing_report(&entry, String::new()) })
 }

@@ -6,7 +6,6 @@ use crate::http::Failure;
 use crate::mirror::{Attempt, Delta, FailureKind, FileKey, MirrorKey, Outcome, RateSample};
 use crate::transfer::batch::{BatchEnd, ItemEnd};
 use crate::transfer::engine::Tally;
-use crate::transfer::scheduler::ENOUGH_LACK;
 
 /// A file that a mirror does not have is not asked for there again for so long, in seconds.
 const LACKS_FOR: u64 = 120;
@@ -50,16 +49,13 @@ pub(super) fn batch_deltas(keys: &[MirrorKey], end: &BatchEnd, files: &[FileKey]
     deltas
 }
 
-/// Whether the mirrors had a file of that repository: `lacking` of them said that they do not.
-pub(super) fn repository_delta(
-    repository: Option<&str>,
-    had: bool,
-    lacking: usize,
-    now: u64,
-) -> Option<Delta> {
-    // One alone may be out of date.
-    let known = had || lacking >= ENOUGH_LACK;
-    repository.filter(|_| known).map(|name| Delta::Repository { name: name.to_owned(), at: now, hit: had })
+/// Whether the mirrors had a file of that repository, or some said that they do not.
+pub(super) fn repository_delta(repository: Option<&str>, had: bool, lacked: bool, now: u64) -> Option<Delta> {
+    repository.filter(|_| had || lacked).map(|name| Delta::Repository {
+        name: name.to_owned(),
+        at: now,
+        hit: had,
+    })
 }
 
 /// A host that brought something is in order, whatever single files it lacks.

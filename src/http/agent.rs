@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ureq::config::Config;
@@ -29,9 +29,17 @@ const OUTPUT_BUFFER: usize = 64 * 1024;
 const DRAIN_LIMIT: u64 = 16 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(200);
 
-/// Makes agents that share their settings and the TLS configuration.
+/// Makes agents that share their settings and the TLS configuration, and keeps those that may have a connection yet.
 #[derive(Clone, Debug)]
 pub struct Client {
+    shared: Shared,
+    /// By the place that they were at.
+    kept: Arc<Mutex<Vec<(String, Agent)>>>,
+}
+
+/// What all agents have in common.
+#[derive(Clone, Debug)]
+struct Shared {
     settings: Arc<Settings>,
     tls: Arc<OnceLock<Result<SharedConfig, Failure>>>,
 }
@@ -44,16 +52,17 @@ struct SharedConfig {
 
 impl Client {
     pub fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings), tls: Arc::default() }
+        let shared = Shared { settings: Arc::new(settings), tls: Arc::default() };
+        Self { shared, kept: Arc::default() }
     }
 
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.shared.settings
     }
 
     pub fn agent(&self) -> Agent {
         Agent {
-            client: self.clone(),
+            shared: self.shared.clone(),
             log: Arc::default(),
             plain: None,
             secure: None,
@@ -62,6 +71,22 @@ impl Client {
         }
     }
 
+    /// One that was at that place before, when there is one; its connection may still stand.
+    pub fn agent_at(&self, place: &str) -> Agent {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.iter().position(|(at, _)| at == place).map(|index| kept.swap_remove(index).1);
+        known.unwrap_or_else(|| self.agent())
+    }
+
+    /// Keeps an agent for whoever asks that place next.
+    pub fn keep(&self, place: &str, agent: Agent) {
+        if !agent.is_cancelled() {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push((place.to_owned(), agent));
+        }
+    }
+}
+
+impl Shared {
     /// The TLS configuration, read at the first need.
     fn tls(&self) -> Result<SharedConfig, Failure> {
         let build = || {
@@ -155,7 +180,7 @@ impl Canceller {
     /// everything that it is asked later.
     pub fn cancel(&self) {
         self.log.cancel();
-        for agent in self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+        for agent in self.live.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             agent.shutdown();
         }
     }
@@ -163,7 +188,7 @@ impl Canceller {
 
 #[derive(Debug)]
 pub struct Agent {
-    client: Client,
+    shared: Shared,
     log: Arc<WireLog>,
     plain: Option<ureq::Agent>,
     secure: Option<ureq::Agent>,
@@ -198,7 +223,7 @@ impl Agent {
     #[expect(clippy::disallowed_methods, reason = "the answer's timings and its time limit begin here")]
     pub fn ask(&mut self, url: &Url, ask: &Ask) -> Result<Answer, Failure> {
         let start = Instant::now();
-        let settings = self.client.settings.clone();
+        let settings = self.shared.settings.clone();
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut current = url.clone();
         loop {
@@ -264,7 +289,7 @@ impl Agent {
     }
 
     fn send(&mut self, hop: &Hop, ask: &Ask, start: Instant) -> Result<Response<ureq::Body>, Failure> {
-        let settings = self.client.settings.clone();
+        let settings = self.shared.settings.clone();
         self.log.start();
         if self.log.is_cancelled() {
             return Err(Failure::Cancelled);
@@ -280,7 +305,7 @@ impl Agent {
     }
 
     fn timed_out(&self, reason: Timeout, time_left: Option<Duration>) -> Failure {
-        let settings = &self.client.settings;
+        let settings = &self.shared.settings;
         match (reason, time_left) {
             _ if self.log.is_cancelled() => Failure::Cancelled,
             (Timeout::Global | Timeout::PerCall, Some(limit)) => Failure::TimeUp(limit),
@@ -298,7 +323,7 @@ impl Agent {
         if let Some(agent) = slot {
             return Ok(agent.clone());
         }
-        let settings = &self.client.settings;
+        let settings = &self.shared.settings;
         let dial = Dial { settings: settings.clone(), log: self.log.clone() };
         let builder = Config::builder()
             .http_status_as_error(false)
@@ -317,13 +342,13 @@ impl Agent {
         let agent = match scheme {
             Scheme::Http => ureq::Agent::with_parts(builder.build(), dial, NoResolver),
             Scheme::Https => {
-                let tls = self.client.tls()?;
+                let tls = self.shared.tls()?;
                 let config = builder.tls_config(tls.config).build();
                 let secured = dial.chain(SharedTls { shared: tls.connector, log: self.log.clone() });
                 ureq::Agent::with_parts(config, secured, NoResolver)
             }
         };
-        self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(agent.clone());
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).push(agent.clone());
         Ok(slot.insert(agent).clone())
     }
 }

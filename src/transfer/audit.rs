@@ -1,6 +1,6 @@
 //! Asks sources for ranges that are there already, to compare.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ struct Pending {
     bytes: Vec<u8>,
 }
 
-/// Takes the samples, one at a time from each checker. Where somebody contradicts what lies there, a third of the
+/// Takes the samples, one at a time from each checker; another one is asked when it fails. Where somebody contradicts what lies there, a third of the
 /// `checkers` is asked; with `until_found`, that is the end of it.
 #[expect(clippy::disallowed_methods, reason = "the audit ends when nothing comes any longer")]
 pub(super) fn audit(
@@ -47,6 +47,7 @@ pub(super) fn audit(
     let mut findings = Findings::default();
     let mut waiting: VecDeque<Sample> = samples.into();
     let mut pending: Vec<Pending> = Vec::new();
+    let mut failed: BTreeSet<SourceId> = BTreeSet::new();
     let mut last = Instant::now();
     loop {
         for _ in 0..waiting.len() {
@@ -81,7 +82,12 @@ pub(super) fn audit(
             }
             Report::Failed { source, request, .. } | Report::Ended { source, request, .. } => {
                 if let Some(at) = find(&pending, source, request) {
-                    pending.swap_remove(at);
+                    let Sample { origin, checker, range } = pending.swap_remove(at).sample;
+                    failed.insert(checker);
+                    let mut others = checkers.iter().filter(|c| Origin::Source(**c) != origin);
+                    if let Some(other) = others.find(|other| !failed.contains(other)) {
+                        waiting.push_back(Sample { origin, checker: *other, range });
+                    }
                 }
             }
             Report::Opened { .. } | Report::Skipped { .. } => {}

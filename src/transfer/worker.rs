@@ -184,6 +184,9 @@ impl Thread {
                 return;
             }
         }
+        if let Some(agent) = self.agent.take() {
+            self.client.keep(&self.place.name, agent);
+        }
     }
 
     fn serve(&mut self, job: &Job) -> Result<(), Gone> {
@@ -207,7 +210,7 @@ impl Thread {
 
     fn fetch(&mut self, job: &Job) -> Result<(), Stop> {
         let agent = self.agent.take().filter(|agent| !agent.is_cancelled());
-        let agent = self.agent.insert(agent.unwrap_or_else(|| self.client.agent()));
+        let agent = self.agent.insert(agent.unwrap_or_else(|| self.client.agent_at(&self.place.name)));
         *self.shared.canceller.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent.canceller());
         if !self.wanted(job) {
             return Err(Stop::NotWanted); // closed before there was anything to cancel
@@ -241,7 +244,7 @@ impl Thread {
     }
 
     fn open(&mut self, question: &Question) -> Result<(Judged, crate::http::Answer), Stop> {
-        let agent = self.agent.get_or_insert_with(|| self.client.agent());
+        let agent = self.agent.get_or_insert_with(|| self.client.agent_at(&self.place.name));
         if let Some(Doubt::Unknown(find)) =
             self.place.doubt.take_if(|doubt| matches!(doubt, Doubt::Unknown(_)))
             && let Some(url) = find(agent)

@@ -99,9 +99,13 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let mut events = deltas(&keys, &transferred.tallies, &file, now);
     let of_mirrors =
         || transferred.tallies.iter().zip(&mirrors).filter(|(_, mirror)| **mirror).map(|(t, _)| t);
-    let lacking = of_mirrors().filter(|tally| tally.lacks_it()).count();
     let had = of_mirrors().any(|tally| tally.kept > 0);
-    events.extend(repository_delta(context.call.repo_name.as_deref(), had, lacking, now));
+    events.extend(repository_delta(
+        context.call.repo_name.as_deref(),
+        had,
+        of_mirrors().any(Tally::lacks_it),
+        now,
+    ));
     events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
     if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
         events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });

@@ -8,6 +8,8 @@ use crate::commands::Interrupt;
 /// What emerge said.
 pub(super) struct Listing {
     pub(super) text: String,
+    /// What it said on stderr, its fetch command's words included: mirrors are asked for their layouts.
+    pub(super) errors: String,
     /// How emerge ended; none when the list was on stdin.
     pub(super) status: Option<ExitStatus>,
 }
@@ -17,23 +19,33 @@ pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> i
     if let [only] = arguments
         && only == "-"
     {
-        return Ok(Listing { text: read_text(&mut io::stdin().lock())?, status: None });
+        return Ok(Listing {
+            text: read_text(&mut io::stdin().lock())?,
+            errors: String::new(),
+            status: None,
+        });
     }
     let mut emerge = Command::new("emerge")
         .args(["--pretend", "--fetchonly", "--color=n"])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
     let end = i32::try_from(emerge.id()).ok().and_then(rustix::process::Pid::from_raw);
     interrupt.set_hook(move |_| {
         // It may be over already.
         let _ = end.map(|emerge| rustix::process::kill_process(emerge, rustix::process::Signal::TERM));
     });
-    let text = emerge.stdout.as_mut().map_or_else(|| Ok(String::new()), |out| read_text(out));
+    let (mut out, mut err) = (emerge.stdout.take(), emerge.stderr.take());
+    let (text, errors) = std::thread::scope(|scope| {
+        let errors = scope.spawn(|| err.as_mut().map_or_else(|| Ok(String::new()), |err| read_text(err)));
+        let text = out.as_mut().map_or_else(|| Ok(String::new()), |out| read_text(out));
+        (text, errors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
     interrupt.set_hook(|_| {});
     let status = emerge.wait()?;
-    Ok(Listing { text: text?, status: Some(status) })
+    Ok(Listing { text: text?, errors: errors?, status: Some(status) })
 }
 
 /// What is not UTF-8 is replaced.

@@ -43,8 +43,7 @@ pub(super) fn mirrors_of(files: &[ListedFile], known: &[MirrorBase]) -> Vec<Mirr
     mirrors
 }
 
-/// Each distfile once, the largest first: so all connections end at about the same time. `renamed` has the names
-/// that distfiles have at these URIs.
+/// Each distfile once, by its name. `renamed` has the names that distfiles have at these URIs.
 pub(super) fn plan(
     files: Vec<ListedFile>,
     mirrors: &[MirrorBase],
@@ -72,10 +71,8 @@ pub(super) fn plan(
             }
         }
     }
-    let mut plan: Vec<_> = known.into_values().collect();
-    plan.sort_by_key(|known| std::cmp::Reverse(known.entry.size));
     let unknown = unknown.into_iter().map(|(name, why)| Planned::Unknown { name, why });
-    plan.into_iter().map(|known| Planned::Known(Box::new(known))).chain(unknown).collect()
+    known.into_values().map(|known| Planned::Known(Box::new(known))).chain(unknown).collect()
 }
 
 /// What the Manifests say of a distfile with one of these names.
@@ -145,9 +142,9 @@ ftp://up/none\n";
         assert_eq!(
             shown(&plan(parse(list), &mirrors, &index, &renamed)),
             [
+                "a-1.tar 5: http://m/distfiles/63/a-1.tar http://n/distfiles/63/a-1.tar https://up/v1.tar",
                 "b.tar 7: http://m/distfiles/00/b.tar",
                 "c-2.tar 6: https://up/v2.tar",
-                "a-1.tar 5: http://m/distfiles/63/a-1.tar http://n/distfiles/63/a-1.tar https://up/v1.tar",
                 "d.tar? /r/a/d/Manifest and /s/a/d/Manifest do not agree on it",
                 "e.tar? /r/a/e/Manifest has no digest of it that could be computed",
                 "none? no Manifest names it",

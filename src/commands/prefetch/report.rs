@@ -27,6 +27,8 @@ pub(super) enum State {
     Wanted(Vec<String>),
     /// It could not be had; why.
     Missing(String),
+    /// Its turn did not come before the end.
+    Left,
 }
 
 impl State {
@@ -36,6 +38,7 @@ impl State {
             Self::Fetched(_) => "fetched",
             Self::Wanted(_) => "wanted",
             Self::Missing(_) => "missing",
+            Self::Left => "left",
         }
     }
 }
@@ -60,7 +63,7 @@ impl Count {
 
 /// Whether everything is there.
 pub(super) fn is_complete(reports: &[Report]) -> bool {
-    !reports.iter().any(|report| matches!(report.state, State::Missing(_)))
+    !reports.iter().any(|report| matches!(report.state, State::Missing(_) | State::Left))
 }
 
 /// A line for each distfile that is missing, and for each that would be fetched; then a summary.
@@ -73,7 +76,7 @@ pub(super) fn write_lines(
     for Report { name, size, state } in reports {
         let size = size.map(|size| format!(" ({})", progress::bytes(size))).unwrap_or_default();
         let line = match state {
-            State::Present | State::Fetched(_) => continue,
+            State::Present | State::Fetched(_) | State::Left => continue,
             State::Wanted(hosts) => format!("wanted {name}{size} from {}", hosts.join(", ")),
             State::Missing(why) => format!("missing {name}{size}: {why}"),
         };
@@ -90,6 +93,7 @@ fn summary(reports: &[Report], elapsed: Duration) -> String {
     let of = |counts: fn(&State) -> bool| Count::of(reports, counts);
     let (fetched, wanted) = (of(|s| matches!(s, State::Fetched(_))), of(|s| matches!(s, State::Wanted(_))));
     let (present, missing) = (of(|s| matches!(s, State::Present)), of(|s| matches!(s, State::Missing(_))));
+    let left = of(|s| matches!(s, State::Left));
     let all = reports.len();
     let plural = if all == 1 { "" } else { "s" };
     if all > 0 && present.files == all {
@@ -112,6 +116,9 @@ fn summary(reports: &[Report], elapsed: Duration) -> String {
     if missing.files > 0 {
         parts.push(format!("{} missing", missing.files));
     }
+    if left.files > 0 {
+        parts.push(format!("{} not fetched yet", left.files));
+    }
     let parts = if parts.is_empty() { "nothing to fetch".to_owned() } else { parts.join(", ") };
     format!("{all} distfile{plural}: {parts}")
 }
@@ -130,7 +137,7 @@ pub(super) fn write_json(
         .iter()
         .map(|report| {
             let (hosts, reason) = match &report.state {
-                State::Present => (None, None),
+                State::Present | State::Left => (None, None),
                 State::Fetched(hosts) | State::Wanted(hosts) => (Some(hosts), None),
                 State::Missing(why) => (None, Some(why)),
             };
@@ -153,6 +160,7 @@ pub(super) fn write_json(
         "fetched": count(|state| matches!(state, State::Fetched(_))),
         "wanted": count(|state| matches!(state, State::Wanted(_))),
         "missing": count(|state| matches!(state, State::Missing(_))),
+        "left": count(|state| matches!(state, State::Left)),
         "files": files,
     });
     writeln!(out, "{value:#}")
@@ -190,6 +198,7 @@ mod tests {
              3 distfiles: 1 there before, 1 fetched and verified (2.0 KiB in 3 s), 1 missing\n"
         );
         assert_eq!(lines(&all, true), "missing c?: m: 404\n");
+        assert_eq!(lines(&[report("e", 1, State::Left)], false), "1 distfile: 1 not fetched yet\n");
         assert!(!is_complete(&all) && is_complete(&all[..2]));
         assert_eq!(
             lines(&[wanted], false),

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use super::{
-    BUFFER, Batch, ItemEnd, ItemState, LARGE, MOST_FAILURES, PULSE, Shared, Signalled, Work, is_there, now,
-    part_of, put_in_place,
+    BUFFER, Batch, ItemEnd, ItemState, MOST_FAILURES, PULSE, Shared, Signalled, Work, is_there, now, part_of,
+    put_in_place,
 };
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::transfer::engine;
@@ -16,12 +16,15 @@ pub(super) struct Lane<'a> {
     batch: &'a Batch<'a>,
     shared: &'a Shared,
     host: usize,
+    /// It takes the last of what is to be done.
+    from_the_end: bool,
     agent: Agent,
 }
 
 impl<'a> Lane<'a> {
-    pub(super) fn new(batch: &'a Batch<'a>, shared: &'a Shared, host: usize) -> Self {
-        Self { batch, shared, host, agent: batch.client.agent() }
+    pub(super) fn new(batch: &'a Batch<'a>, shared: &'a Shared, host: usize, from_the_end: bool) -> Self {
+        let agent = batch.client.agent_at(&batch.hosts[host].name);
+        Self { batch, shared, host, from_the_end, agent }
     }
 
     pub(super) fn run(mut self, signalled: &Signalled) {
@@ -29,6 +32,7 @@ impl<'a> Lane<'a> {
             let end = self.serve(item);
             self.finish(item, end);
         }
+        self.batch.client.keep(&self.batch.hosts[self.host].name, self.agent);
     }
 
     /// Waits for a file to fetch; none when there will be none for this host.
@@ -38,22 +42,24 @@ impl<'a> Lane<'a> {
             if signalled().is_some() || state.failures[self.host] >= MOST_FAILURES {
                 return None;
             }
-            let has_room = state.has_room(self.batch, self.host);
-            if let Some(item) = state.next(self.batch, self.host).filter(|_| has_room) {
+            let raced_from = self.shared.raced_from;
+            let has_room = state.has_room(self.batch, raced_from, self.host);
+            let next = state.next(self.batch, raced_from, self.host, self.from_the_end);
+            if let Some(item) = next.filter(|_| has_room) {
                 let ItemState::Waiting(tried) = &mut state.items[item] else { return None };
                 let tried = std::mem::take(tried);
                 state.items[item] = ItemState::Taken(tried);
                 if self.agent.is_cancelled() {
-                    self.agent = self.batch.client.agent();
+                    self.agent = self.batch.client.agent_at(&self.batch.hosts[self.host].name);
                 }
                 let canceller = self.agent.canceller();
                 let at = now();
-                state.at_work.push(Work { item, host: self.host, since: at, last: at, canceller });
+                state.at_work.push(Work { item, host: self.host, since: at, last: at, came: 0, canceller });
                 return Some(item);
             }
             // What others have at hand may come back.
             let undone = state.items.iter().zip(&self.batch.items).any(|(item, wanted)| {
-                wanted.size < LARGE
+                wanted.size < raced_from
                     && wanted.place(self.host).is_some()
                     && match item {
                         ItemState::Waiting(tried) | ItemState::Taken(tried) => {
@@ -67,10 +73,10 @@ impl<'a> Lane<'a> {
             }
             // One that has to wait does not take what others are slow with.
             let idle = usize::from(has_room);
-            state.idle += idle;
+            state.idle[self.host] += idle;
             (state, _) =
                 self.shared.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= idle;
+            state.idle[self.host] -= idle;
         }
     }
 
@@ -156,6 +162,7 @@ impl<'a> Lane<'a> {
         let host = self.host;
         if let Some(work) = state.at_work.iter_mut().find(|w| w.item == item && w.host == host) {
             work.last = at;
+            work.came += kept;
         }
         let elapsed = state.elapsed(at);
         state.meters[host].add(elapsed, kept);
@@ -165,7 +172,10 @@ impl<'a> Lane<'a> {
         let wanted = &self.batch.items[item];
         let mut state = self.shared.lock();
         let host = self.host;
-        state.at_work.retain(|work| work.item != item || work.host != host);
+        if let Some(index) = state.at_work.iter().position(|w| w.item == item && w.host == host) {
+            let work = state.at_work.swap_remove(index);
+            state.done.add(work.speed(now()));
+        }
         let ItemState::Taken(tried) = &mut state.items[item] else { return };
         let mut tried = std::mem::take(tried);
         state.items[item] = match end {
@@ -199,7 +209,7 @@ impl<'a> Lane<'a> {
                 let lacks = failure.is_not_found() && self.batch.hosts[host].expectation.mirror;
                 tried.0.push((host, failure));
                 if lacks {
-                    state.count_lacking(self.batch, item, &tried);
+                    state.count_lacking(self.batch, item);
                 }
                 ItemState::Waiting(tried)
             }

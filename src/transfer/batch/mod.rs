@@ -25,16 +25,19 @@ use crate::portage::{Digests, Distfile};
 use lane::Lane;
 use manners::Manners;
 
-/// Files from so many bytes on are raced.
-pub const LARGE: u64 = 8 * 1024 * 1024;
+/// Files from so many bytes on are raced, if they are more than a lane's share of all.
+const LARGE: u64 = 8 * 1024 * 1024;
 /// A lane from which nothing came for so long gives its file to an idle one.
 const OVERDUE: Duration = Duration::from_secs(1);
-/// So does one that has been at a small file for so long: what came is kept.
+/// So does one that has been at it for so long and is slower than this part of the average: what came is kept.
 const LONGEST: Duration = Duration::from_secs(3);
+const SLOW: f64 = 0.33;
+/// Nobody is fast enough, as a lane, with fewer bytes per second.
+const CRAWL: f64 = 100_000.0;
 /// A host that failed so often in a row, with different files, is not asked any longer.
 const MOST_FAILURES: u32 = 3;
-/// When mirrors had none of so many files of a repository, the others are asked of them last.
-const NONE_OF: usize = 10;
+/// When mirrors were asked so often in vain for files of a repository, and had none, they are asked last for the rest.
+const IN_VAIN: usize = 20;
 const BUFFER: usize = 64 * 1024;
 /// How often the progress is told, and overdue lanes are looked for.
 const PULSE: Duration = Duration::from_millis(100);
@@ -134,10 +137,12 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
     let shared = Shared::new(batch);
     std::thread::scope(|scope| {
         let shared = &shared;
-        for (host, connections) in lanes(batch) {
-            for _ in 0..connections {
+        for (host, connections) in lanes(batch, shared.raced_from) {
+            for number in 0..connections {
+                // The small files wait for answers, the large ones for bytes: together they keep the link busy.
+                let smallest_first = number == 0 && connections > 1;
                 // With fewer threads it takes longer.
-                let lane = move || Lane::new(batch, shared, host).run(signalled);
+                let lane = move || Lane::new(batch, shared, host, smallest_first).run(signalled);
                 let _ = std::thread::Builder::new().spawn_scoped(scope, lane);
             }
         }
@@ -158,10 +163,18 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
 }
 
 /// How many lanes each host gets: not more than there are small files for it.
-fn lanes(batch: &Batch) -> Vec<(usize, usize)> {
-    let small =
-        |host: usize| batch.items.iter().filter(|i| i.size < LARGE && i.place(host).is_some()).count();
+fn lanes(batch: &Batch, raced_from: u64) -> Vec<(usize, usize)> {
+    let is_small = |item: &&Item, host: usize| item.size < raced_from && item.place(host).is_some();
+    let small = |host: usize| batch.items.iter().filter(|item| is_small(item, host)).count();
     (0..batch.hosts.len()).map(|host| (host, batch.hosts[host].connections.min(small(host)))).collect()
+}
+
+/// From which size on files are raced. What many lanes do side by side takes no longer for being done whole; a file
+/// that is larger than the share of a lane would keep it busy when all others are done.
+fn raced_from(batch: &Batch) -> u64 {
+    let lanes: usize = batch.hosts.iter().map(|host| host.connections).sum();
+    let total: u64 = batch.items.iter().map(|item| item.size).sum();
+    LARGE.max(total / (lanes as u64).max(1))
 }
 
 #[derive(Debug)]
@@ -197,6 +210,8 @@ impl ItemState {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Files from so many bytes on are raced.
+    raced_from: u64,
 }
 
 struct State {
@@ -205,10 +220,12 @@ struct State {
     /// Failures of a host in a row.
     failures: Vec<u32>,
     manners: Vec<Manners>,
-    /// What lanes are at: (item, host, when something came last, how to stop it).
+    /// What lanes are at.
     at_work: Vec<Work>,
-    /// Lanes that look for something to do.
-    idle: usize,
+    /// What lanes have done.
+    done: Speed,
+    /// Lanes of each host that look for something to do.
+    idle: Vec<usize>,
     /// Bytes that came or were there, of all items but the one that is being raced.
     have: u64,
     /// Bytes of that one.
@@ -217,7 +234,7 @@ struct State {
     race: Option<usize>,
     /// Whether large files may still have to be raced.
     races_left: bool,
-    /// By the number of the repository: files that a mirror had, and files that mirrors lacked.
+    /// By the number of the repository: files that a mirror had, and answers that a mirror lacks one.
     found: BTreeMap<usize, (usize, usize)>,
     meters: Vec<Meter>,
     notes: Vec<String>,
@@ -228,13 +245,50 @@ struct Work {
     item: usize,
     host: usize,
     since: Instant,
+    /// When something came last.
     last: Instant,
+    /// Bytes that came.
+    came: u64,
+    /// Stops it.
     canceller: Canceller,
+}
+
+/// Bytes, and the time that lanes were at them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Speed {
+    bytes: u64,
+    time: Duration,
+}
+
+impl Speed {
+    fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.time += other.time;
+    }
+
+    /// Bytes per second.
+    fn rate(self) -> f64 {
+        self.bytes as f64 / self.time.as_secs_f64().max(f64::EPSILON)
+    }
+}
+
+impl Work {
+    fn speed(&self, now: Instant) -> Speed {
+        Speed { bytes: self.came, time: now.saturating_duration_since(self.since) }
+    }
+
+    /// Whether others should have a try, when the average lane is that fast.
+    fn is_overdue(&self, average: f64, now: Instant) -> bool {
+        let speed = self.speed(now);
+        now.saturating_duration_since(self.last) > OVERDUE
+            || speed.time > LONGEST && speed.rate() < (average * SLOW).max(CRAWL)
+    }
 }
 
 impl Shared {
     fn new(batch: &Batch) -> Self {
         let hosts = batch.hosts.len();
+        let raced_from = raced_from(batch);
         let mut meter = Meter::default();
         meter.begin(Duration::ZERO);
         let state = State {
@@ -243,17 +297,18 @@ impl Shared {
             failures: vec![0; hosts],
             manners: batch.hosts.iter().map(|host| Manners::new(host.connections)).collect(),
             at_work: Vec::new(),
-            idle: 0,
+            done: Speed::default(),
+            idle: vec![0; hosts],
             have: 0,
             racing: 0,
             race: None,
-            races_left: batch.items.iter().any(|item| item.size >= LARGE),
+            races_left: batch.items.iter().any(|item| item.size >= raced_from),
             found: BTreeMap::new(),
             meters: vec![meter; hosts],
             notes: Vec::new(),
             began: now(),
         };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self { state: Mutex::new(state), changed: Condvar::new(), raced_from }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -279,16 +334,17 @@ impl Shared {
                 self.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
             let at = now();
             let ending = signalled().is_some();
+            let average = state.average(at);
             for work in &state.at_work {
-                let overdue = at.saturating_duration_since(work.last) > OVERDUE
-                    || at.saturating_duration_since(work.since) > LONGEST;
-                if ending || overdue && state.idle > 0 {
+                if ending || work.is_overdue(average, at) && state.has_other(work) {
                     work.canceller.cancel();
                 }
             }
             let snapshot = state.snapshot(batch, at, size);
             let notes = std::mem::take(&mut state.notes);
-            let over = large_done() && state.at_work.is_empty() && (ending || !state.small_left(batch));
+            let over = large_done()
+                && state.at_work.is_empty()
+                && (ending || !state.small_left(batch, self.raced_from));
             drop(state);
             observer.progress(at, &snapshot);
             for note in notes {
@@ -312,15 +368,31 @@ impl State {
     }
 
     /// Whether lanes have something to do, now or later.
-    fn small_left(&self, batch: &Batch) -> bool {
+    fn small_left(&self, batch: &Batch, raced_from: u64) -> bool {
         let mut items = self.items.iter().zip(&batch.items);
-        items.any(|(item, wanted)| wanted.size < LARGE && self.can_be_had(item, wanted))
+        items.any(|(item, wanted)| wanted.size < raced_from && self.can_be_had(item, wanted))
+    }
+
+    /// Bytes per second of the average lane.
+    fn average(&self, now: Instant) -> f64 {
+        let mut speed = self.done;
+        for work in &self.at_work {
+            speed.add(work.speed(now));
+        }
+        speed.rate()
+    }
+
+    /// Whether somebody who has nothing to do could take over.
+    fn has_other(&self, work: &Work) -> bool {
+        let ItemState::Taken(tried) = &self.items[work.item] else { return false };
+        let mut idle = self.idle.iter().enumerate().filter(|(_, lanes)| **lanes > 0);
+        idle.any(|(host, _)| host != work.host && self.may_ask(host, tried))
     }
 
     /// Whether a host may be asked for one more file now. Races have their place among the jobs, and are not kept
     /// waiting.
-    fn has_room(&self, batch: &Batch, host: usize) -> bool {
-        let raced = |item: &Item| item.size >= LARGE && item.place(host).is_some();
+    fn has_room(&self, batch: &Batch, raced_from: u64, host: usize) -> bool {
+        let raced = |item: &Item| item.size >= raced_from && item.place(host).is_some();
         let race = self.races_left && batch.hosts[host].connections > 1 && batch.items.iter().any(raced);
         let at_host = self.at_work.iter().filter(|work| work.host == host).count() + usize::from(race);
         self.at_work.len() + usize::from(self.races_left) < batch.jobs
@@ -355,20 +427,23 @@ impl State {
 
     /// The next file that a host shall be asked for. Hosts of a higher tier wait until those of the lower ones
     /// have been asked in vain.
-    fn next(&self, batch: &Batch, host: usize) -> Option<usize> {
-        self.items.iter().zip(&batch.items).position(|(item, wanted)| {
+    fn next(&self, batch: &Batch, raced_from: u64, host: usize, from_the_end: bool) -> Option<usize> {
+        let is_next = |index: &usize| {
+            let (item, wanted) = (&self.items[*index], &batch.items[*index]);
             let (ItemState::Waiting(tried), Some(ours)) = (item, wanted.place(host)) else { return false };
             let tier = |place: &ItemPlace| self.tier(batch, wanted, tried, place);
             let better = |other: &ItemPlace| tier(other) < tier(ours) && self.may_ask(other.host, tried);
-            wanted.size < LARGE && self.may_ask(host, tried) && !wanted.places.iter().any(better)
-        })
+            wanted.size < raced_from && self.may_ask(host, tried) && !wanted.places.iter().any(better)
+        };
+        let mut all = 0..self.items.len();
+        if from_the_end { all.rev().find(is_next) } else { all.find(is_next) }
     }
 
     /// The tier of a place. Mirrors come last when enough of them lack the file, or had none of the repository's.
     fn tier(&self, batch: &Batch, wanted: &Item, tried: &Tried, place: &ItemPlace) -> u8 {
         let is_mirror = |host: usize| batch.hosts[host].expectation.mirror;
         let none =
-            self.found.get(&wanted.repository).is_some_and(|(had, lacked)| *had == 0 && *lacked >= NONE_OF);
+            self.found.get(&wanted.repository).is_some_and(|(had, lacked)| *had == 0 && *lacked >= IN_VAIN);
         let lacking = tried.lacking().filter(|host| is_mirror(*host)).count();
         if is_mirror(place.host) && (none || lacking >= ENOUGH_LACK) { u8::MAX } else { place.tier }
     }
@@ -380,14 +455,10 @@ impl State {
         *had += usize::from(from.iter().any(is_mirror));
     }
 
-    /// Counts that mirrors lack a file, once enough of them have said so.
-    fn count_lacking(&mut self, batch: &Batch, item: usize, tried: &Tried) {
-        let is_mirror = |host: usize| batch.hosts[host].expectation.mirror;
-        let wanted = &batch.items[item];
-        let all = wanted.places.iter().filter(|place| is_mirror(place.host)).count();
-        let lacking = tried.lacking().filter(|host| is_mirror(*host)).count();
-        let (_, lacked) = self.found.entry(wanted.repository).or_default();
-        *lacked += usize::from(lacking > 0 && lacking == all.min(ENOUGH_LACK));
+    /// Counts that a mirror lacks a file.
+    fn count_lacking(&mut self, batch: &Batch, item: usize) {
+        let (_, lacked) = self.found.entry(batch.items[item].repository).or_default();
+        *lacked += 1;
     }
 
     /// Time on the meters' clock.

@@ -3,16 +3,16 @@
 use std::time::Instant;
 
 use super::{
-    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, LARGE, Shared, Signalled, is_there, part_of,
-    put_in_place,
+    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, Shared, Signalled, is_there, part_of, put_in_place,
 };
+use crate::http::Url;
 use crate::transfer::engine::{self, Observer, Snapshot, Source, Tally, Wanted};
 use crate::transfer::scheduler::Expectation;
 use crate::transfer::worker::Place;
 
 /// Races the large files, one after another.
 pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) {
-    for (index, item) in batch.items.iter().enumerate().filter(|(_, item)| item.size >= LARGE) {
+    for (index, item) in batch.items.iter().enumerate().filter(|(_, item)| item.size >= shared.raced_from) {
         if signalled().is_some() {
             return;
         }
@@ -39,11 +39,10 @@ fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &S
     if is_there(&place, item.size) {
         return ItemEnd::Present;
     }
-    let mut agent = batch.client.agent();
     let mut hosts = Vec::new();
     let mut sources = Vec::new();
     for ItemPlace { host, tier, url } in &item.places {
-        let Some(url) = url.clone().or_else(|| (batch.locate)(*host, index, &mut agent)) else { continue };
+        let Some(url) = url.clone().or_else(|| locate(batch, *host, index)) else { continue };
         let Host { name, expectation, .. } = batch.hosts[*host].clone();
         let place = Place { name, url, doubt: None, size: Some(item.size), refuse_html: true };
         sources.push(Source { place, expectation: Expectation { tier: *tier, ..expectation } });
@@ -76,6 +75,15 @@ fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &S
             ItemEnd::Failed(hosts.iter().zip(&ended.tallies).filter_map(last).collect())
         }
     }
+}
+
+/// Asks a host for its layout, if need be, and leaves the connection to the race.
+fn locate(batch: &Batch, host: usize, item: usize) -> Option<Url> {
+    let name = &batch.hosts[host].name;
+    let mut agent = batch.client.agent_at(name);
+    let url = (batch.locate)(host, item, &mut agent);
+    batch.client.keep(name, agent);
+    url
 }
 
 /// Hands the progress of a race on to the whole.

@@ -21,6 +21,9 @@ pub(super) enum Audit {
     Everything,
 }
 
+/// Of so many one that is wrong is outvoted.
+const MAJORITY: usize = 3;
+
 /// Whether other sources can send the whole file.
 enum Others {
     Asked,
@@ -62,7 +65,7 @@ impl Transfer<'_> {
             }
             self.audited = stage;
             self.camp = None;
-            let checkers = self.usable();
+            let checkers = self.checkers();
             let wanted = match stage {
                 Audit::Everything => blame::everything(&self.shares, &checkers),
                 Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
@@ -180,6 +183,14 @@ impl Transfer<'_> {
             .collect();
         usable.sort_by_key(|id| self.tallies[*id].failures.len());
         usable
+    }
+
+    /// Whom to ask for samples: those who had to do with the file, if they are enough to outvote one.
+    fn checkers(&self) -> Vec<SourceId> {
+        let usable = self.usable();
+        let asked: Vec<SourceId> =
+            usable.iter().copied().filter(|id| self.tallies[*id].requests > 0).collect();
+        if asked.len() < MAJORITY { usable } else { asked }
     }
 
     /// How many requests brought the file that is there.
