@@ -5,18 +5,22 @@ use std::time::Duration;
 use crate::http::Failure;
 use crate::mirror::{Attempt, Delta, FailureKind, FileKey, MirrorKey, Outcome, RateSample};
 use crate::transfer::batch::{BatchEnd, ItemEnd};
-use crate::transfer::engine::Tally;
+use crate::transfer::engine::{self, Ended, Tally};
 
 /// A file that a mirror does not have is not asked for there again for so long, in seconds.
 const LACKS_FOR: u64 = 120;
 
 /// The events of one transfer; `now` in UNIX seconds.
-pub(super) fn deltas(keys: &[MirrorKey], tallies: &[Tally], file: &FileKey, now: u64) -> Vec<Delta> {
-    let asked: Vec<(&MirrorKey, &Tally)> = keys.iter().zip(tallies).filter(|(_, t)| t.requests > 0).collect();
+pub(super) fn deltas(keys: &[MirrorKey], ended: &Ended, file: &FileKey, now: u64) -> Vec<Delta> {
+    let too_slow = matches!(ended.outcome, engine::Outcome::TooSlow { .. });
+    let asked: Vec<(&MirrorKey, &Tally)> =
+        keys.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
     let mut deltas = Vec::new();
     for (mirror, tally) in asked {
-        let outcome = if link { Outcome::Interrupted } else { outcome(tally) };
+        // Where nothing came from anybody, whose connection was given up first says nothing.
+        let stalled = too_slow && tally.failures.last().map(kind) == Some(FailureKind::Stall);
+        let outcome = if link || stalled { Outcome::Interrupted } else { outcome(tally) };
         deltas.push(attempt(mirror, tally, outcome, now));
         let lacks = tally.corrupt || tally.failures.iter().any(says_lacks);
         if lacks {

@@ -96,7 +96,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let limits = limits(context, target.size);
     let transferred =
         engine::run(path, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
-    let mut events = deltas(&keys, &transferred.tallies, &file, now);
+    let mut events = deltas(&keys, &transferred, &file, now);
     let of_mirrors =
         || transferred.tallies.iter().zip(&mirrors).filter(|(_, mirror)| **mirror).map(|(t, _)| t);
     let had = of_mirrors().any(|tally| tally.kept > 0);
