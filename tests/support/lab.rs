@@ -43,6 +43,8 @@ pub struct Lab {
     upstream: Port,
     mirrors: Option<String>,
     make_conf: String,
+    /// The repositories, Gentoo's first. Packages go into the last one.
+    repositories: Vec<String>,
 }
 
 impl Lab {
@@ -63,7 +65,15 @@ impl Lab {
         let root = root.map_err(|e| format!("cannot make a folder for the lab: {e}"))?;
         prefix::lay_out(root.path(), &venv, &tested)
             .map_err(|e| format!("cannot lay out {}: {e}", root.path().display()))?;
-        Ok(Self { root, venv, upstream: Port::refusing(), mirrors: None, make_conf: String::new() })
+        let repositories = vec![prefix::MAIN.to_owned()];
+        Ok(Self {
+            root,
+            venv,
+            upstream: Port::refusing(),
+            mirrors: None,
+            make_conf: String::new(),
+            repositories,
+        })
     }
 
     /// `GENTOO_MIRRORS`, set before the snippet is sourced. Without a call it is what Portage ships.
@@ -78,6 +88,14 @@ impl Lab {
     pub fn make_conf(mut self, lines: &str) -> Self {
         self.make_conf.push_str(lines);
         self.make_conf.push('\n');
+        self
+    }
+
+    /// Another repository. Packages that are named from here on are in this one.
+    #[must_use]
+    pub fn overlay(mut self, name: &str) -> Self {
+        prefix::lay_out_overlay(self.root(), name).unwrap();
+        self.repositories.push(name.to_owned());
         self
     }
 
@@ -99,11 +117,12 @@ impl Lab {
     pub fn ebuild(self, cpv: &str, text: &str, dists: &[&Dist]) -> Self {
         let (category, pf) = cpv.split_once('/').expect("a package is CATEGORY/NAME-VERSION");
         let (name, _version) = pf.rsplit_once('-').expect("a package is CATEGORY/NAME-VERSION");
-        let folder = self.repository().join(category).join(name);
+        let repository = prefix::repository(self.root(), self.repositories.last().expect("Gentoo's is one"));
+        let folder = repository.join(category).join(name);
         prefix::put(&folder.join(format!("{pf}.ebuild")), text).unwrap();
         prefix::put(&folder.join("Manifest"), &package::manifest(dists)).unwrap();
         // A category may stand there twice.
-        let categories = self.repository().join("profiles/categories");
+        let categories = repository.join("profiles/categories");
         let mut categories = fs::File::options().append(true).open(categories).unwrap();
         writeln!(categories, "{category}").unwrap();
         self
@@ -150,9 +169,9 @@ impl Lab {
         self.root.path()
     }
 
-    /// The ebuild repository. It has the name of Gentoo's, which `emerge-webrsync` insists on.
+    /// The main repository. It has the name of Gentoo's, which `emerge-webrsync` insists on.
     pub fn repository(&self) -> PathBuf {
-        self.root().join(prefix::REPOSITORY)
+        prefix::repository(self.root(), prefix::MAIN)
     }
 
     /// `DISTDIR`.
@@ -189,6 +208,16 @@ impl Lab {
         fs::read_to_string(self.root().join(prefix::CALLS)).unwrap().lines().map(Call::from_line).collect()
     }
 
+    /// Whether the program under test is running, whoever started it.
+    pub fn is_fetching(&self) -> bool {
+        let program = self.root().join(prefix::PROGRAM);
+        // A process may end while its entry is looked at.
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        processes
+            .into_iter()
+            .any(|process| fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program))
+    }
+
     /// The program's state file.
     pub fn state_file(&self) -> PathBuf {
         self.root().join(prefix::STATE).join("mirrors.json")
@@ -203,7 +232,6 @@ impl Lab {
         let root = self.root();
         prefix::put(&root.join("etc/portage/make.conf"), &self.make_conf_text()).unwrap();
         let path = [&root.join("bin"), &self.venv.join("bin")].map(|folder| folder.display().to_string());
-        let repository = self.repository();
         let mut command = Command::new(program);
         command
             .args(args)
@@ -217,15 +245,18 @@ impl Lab {
             // Configuration, package database, caches and locks are then all below the lab's root.
             .env("PORTAGE_OVERRIDE_EPREFIX", root)
             // Stands in for Portage's own repos.conf, which has the repository in another place.
-            .env(
-                "PORTAGE_REPOSITORIES",
-                format!(
-                    "[DEFAULT]\nmain-repo = gentoo\n[gentoo]\nlocation = {}\nauto-sync = no\n",
-                    repository.display()
-                ),
-            )
+            .env("PORTAGE_REPOSITORIES", self.repos_conf())
             .envs(env.iter().copied());
         Running::start(command, root)
+    }
+
+    fn repos_conf(&self) -> String {
+        let section = |name: &String| {
+            let location = prefix::repository(self.root(), name);
+            format!("[{name}]\nlocation = {}\nauto-sync = no\n", location.display())
+        };
+        let sections: String = self.repositories.iter().map(section).collect();
+        format!("[DEFAULT]\nmain-repo = {}\n{sections}", prefix::MAIN)
     }
 
     fn make_conf_text(&self) -> String {

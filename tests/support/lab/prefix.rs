@@ -3,22 +3,40 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::account;
 
-pub(super) const REPOSITORY: &str = "var/db/repos/gentoo";
+/// The name of the main repository.
+pub(super) const MAIN: &str = "gentoo";
 pub(super) const DISTDIR: &str = "var/cache/distfiles";
 pub(super) const STATE: &str = "var/lib/racefetch";
 pub(super) const SNIPPET: &str = "usr/share/racefetch/make.conf";
 /// The program under test. What Portage calls is a wrapper, which notes the call in [`CALLS`].
 pub(super) const PROGRAM: &str = "libexec/racefetch";
 pub(super) const CALLS: &str = "calls";
+/// Of `metadata/layout.conf`: what the Manifests are like.
+const MANIFESTS: &str = "manifest-hashes = BLAKE2B SHA512\nmanifest-required-hashes = BLAKE2B\n\
+     thin-manifests = true\nsign-manifests = false\n";
+
+/// Where a repository lies.
+pub(super) fn repository(root: &Path, name: &str) -> PathBuf {
+    root.join("var/db/repos").join(name)
+}
+
+/// A repository without packages, beside the main one.
+pub(super) fn lay_out_overlay(root: &Path, name: &str) -> io::Result<()> {
+    let repository = repository(root, name);
+    put(&repository.join("profiles/repo_name"), &format!("{name}\n"))?;
+    put(&repository.join("profiles/categories"), "")?;
+    put(&repository.join("metadata/layout.conf"), &format!("masters = {MAIN}\n{MANIFESTS}"))
+}
 
 /// Fills an empty folder: a repository without packages, a profile, the program, the `make.conf` snippet,
 /// and the folders that users fetch into.
 pub(super) fn lay_out(root: &Path, venv: &Path, binary: &Path) -> io::Result<()> {
-    let repository = root.join(REPOSITORY);
+    let repository = repository(root, MAIN);
+    let layout = format!("masters =\n{MANIFESTS}profile-formats = portage-2\n");
     for (path, text) in [
         ("profiles/repo_name", "gentoo\n"),
         ("profiles/arch.list", "amd64\n"),
@@ -29,11 +47,7 @@ pub(super) fn lay_out(root: &Path, venv: &Path, binary: &Path) -> io::Result<()>
             "profiles/base/make.defaults",
             "ARCH=\"amd64\"\nACCEPT_KEYWORDS=\"amd64\"\nCHOST=\"x86_64-pc-linux-gnu\"\n",
         ),
-        (
-            "metadata/layout.conf",
-            "masters =\nmanifest-hashes = BLAKE2B SHA512\nmanifest-required-hashes = BLAKE2B\n\
-             thin-manifests = true\nsign-manifests = false\nprofile-formats = portage-2\n",
-        ),
+        ("metadata/layout.conf", &layout),
         ("licenses/MIT", ""),
     ] {
         put(&repository.join(path), text)?;

@@ -117,8 +117,11 @@ impl Outlet {
         #[expect(clippy::disallowed_methods, reason = "the outlet is where bytes meet the clock")]
         let now = Instant::now();
         let own = pacer.map_or(Duration::ZERO, |pacer| pacer.reserve(now, size));
-        let mut common = self.pacer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let common = common.as_mut().map_or(Duration::ZERO, |pacer| pacer.reserve(now, size));
+        let common = {
+            // Not held while this one waits: the others would get their turns by luck.
+            let mut pacer = self.pacer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            pacer.as_mut().map_or(Duration::ZERO, |pacer| pacer.reserve(now, size))
+        };
         let wait = own.max(common);
         wait.is_zero() || life.pause(wait)
     }
