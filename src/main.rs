@@ -7,7 +7,7 @@ use std::sync::Arc;
 use racefetch::cli::{self, Command, ExitStatus};
 use racefetch::commands::environment::{read_argument_file, unix_now};
 use racefetch::commands::verify::Verdict;
-use racefetch::commands::{Environment, Interrupt, fetch, prefetch, stats, verify};
+use racefetch::commands::{Caller, Environment, Interrupt, fetch, prefetch, stats, verify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -103,11 +103,11 @@ fn heed_signals(interrupt: &Arc<Interrupt>) {
 /// Portage waits for its fetch command. When it has gone, nobody wants the files any longer.
 #[expect(clippy::disallowed_methods, reason = "nothing tells when a parent ends")]
 fn heed_parent(interrupt: &Arc<Interrupt>) {
-    let parent = rustix::process::getppid();
+    let caller = Caller::find();
     let interrupt = interrupt.clone();
     // Without a thread the transfer ends by itself.
     let _ = std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
-        while rustix::process::getppid() == parent {
+        while !caller.has_gone() {
             std::thread::sleep(PARENT_CHECK);
         }
         interrupt.raise(SIGTERM);

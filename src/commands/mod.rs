@@ -1,6 +1,7 @@
 //! One file (or folder) for each sub-command, each thin, and what they share.
 
 mod aside;
+pub mod caller;
 mod configuration;
 mod ended;
 pub mod environment;
@@ -22,5 +23,6 @@ mod turn;
 mod upstream;
 pub mod verify;
 
+pub use caller::Caller;
 pub use environment::Environment;
 pub use interrupt::Interrupt;
