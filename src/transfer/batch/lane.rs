@@ -63,7 +63,7 @@ impl<'a> Lane<'a> {
                     && wanted.place(self.host).is_some()
                     && match item {
                         ItemState::Waiting(tried) | ItemState::Taken(tried) => {
-                            state.may_ask(self.host, tried)
+                            state.may_be_left(self.host, tried)
                         }
                         ItemState::Done(_) => false,
                     }
@@ -201,7 +201,10 @@ impl<'a> Lane<'a> {
                     state.failures[host] = MOST_FAILURES; // it does not want us at all
                 }
                 if failure == Failure::Cancelled {
-                    state.failures[host] += 1; // it kept others waiting, or the process ends
+                    // It kept others waiting, or the process ends. Who is alone is slow to nobody's cost.
+                    let mut others = state.tallies.iter().enumerate().filter(|(other, _)| *other != host);
+                    let count = u32::from(others.any(|(_, tally)| tally.kept > 0));
+                    state.failures[host] += count;
                 } else {
                     state.failures[host] += u32::from(!failure.is_not_found());
                     state.tallies[host].failures.push(failure.clone());

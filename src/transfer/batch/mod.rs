@@ -27,7 +27,7 @@ use manners::Manners;
 
 /// Files from so many bytes on are raced, if they are more than a lane's share of all.
 const LARGE: u64 = 8 * 1024 * 1024;
-/// A lane from which nothing came for so long gives its file to an idle one.
+/// A lane from which nothing came for so long gives its file to an idle one of another host.
 const OVERDUE: Duration = Duration::from_secs(1);
 /// So does one that has been at it for so long and is slower than this part of the average: what came is kept.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -194,6 +194,11 @@ impl Tried {
     fn lacking(&self) -> impl Iterator<Item = usize> {
         self.0.iter().filter(|(_, failure)| failure.is_not_found()).map(|(host, _)| *host)
     }
+
+    /// Whether a host failed in nothing but to be quick while others were idle.
+    fn was_only_slow(&self, host: usize) -> bool {
+        self.0.iter().all(|(asked, failure)| *asked != host || *failure == Failure::Cancelled)
+    }
 }
 
 impl ItemState {
@@ -336,7 +341,7 @@ impl Shared {
             let ending = signalled().is_some();
             let average = state.average(at);
             for work in &state.at_work {
-                if ending || work.is_overdue(average, at) && state.has_other(work) {
+                if ending || work.is_overdue(average, at) && state.has_other(batch, work) {
                     work.canceller.cancel();
                 }
             }
@@ -361,7 +366,9 @@ impl State {
     /// Whether some host is left that may have it.
     fn can_be_had(&self, item: &ItemState, wanted: &Item) -> bool {
         match item {
-            ItemState::Waiting(tried) => wanted.places.iter().any(|place| self.may_ask(place.host, tried)),
+            ItemState::Waiting(tried) => {
+                wanted.places.iter().any(|place| self.may_ask(wanted, place.host, tried))
+            }
             ItemState::Taken(_) => true,
             ItemState::Done(_) => false,
         }
@@ -382,11 +389,11 @@ impl State {
         speed.rate()
     }
 
-    /// Whether somebody who has nothing to do could take over.
-    fn has_other(&self, work: &Work) -> bool {
+    /// Whether somebody who has nothing to do and was not asked yet may have what a lane is at.
+    fn has_other(&self, batch: &Batch, work: &Work) -> bool {
         let ItemState::Taken(tried) = &self.items[work.item] else { return false };
-        let mut idle = self.idle.iter().enumerate().filter(|(_, lanes)| **lanes > 0);
-        idle.any(|(host, _)| host != work.host && self.may_ask(host, tried))
+        let mut others = batch.items[work.item].places.iter().filter(|place| place.host != work.host);
+        others.any(|place| self.idle[place.host] > 0 && self.is_new(place.host, tried))
     }
 
     /// Whether a host may be asked for one more file now. Races have their place among the jobs, and are not kept
@@ -421,7 +428,19 @@ impl State {
         }
     }
 
-    fn may_ask(&self, host: usize, tried: &Tried) -> bool {
+    /// Whether a host may be asked for a file now: for the first time, or for the rest, when nobody else is left.
+    fn may_ask(&self, wanted: &Item, host: usize, tried: &Tried) -> bool {
+        let another = || wanted.places.iter().any(|place| self.is_new(place.host, tried));
+        self.may_be_left(host, tried) && (self.is_new(host, tried) || !another())
+    }
+
+    /// Whether a host may be asked for a file now or when others have failed: it was not yet, or it was only slow.
+    fn may_be_left(&self, host: usize, tried: &Tried) -> bool {
+        self.failures[host] < MOST_FAILURES && tried.was_only_slow(host)
+    }
+
+    /// Whether a host that is still asked was not asked for a file yet.
+    fn is_new(&self, host: usize, tried: &Tried) -> bool {
         self.failures[host] < MOST_FAILURES && tried.0.iter().all(|(asked, _)| *asked != host)
     }
 
@@ -432,8 +451,9 @@ impl State {
             let (item, wanted) = (&self.items[*index], &batch.items[*index]);
             let (ItemState::Waiting(tried), Some(ours)) = (item, wanted.place(host)) else { return false };
             let tier = |place: &ItemPlace| self.tier(batch, wanted, tried, place);
-            let better = |other: &ItemPlace| tier(other) < tier(ours) && self.may_ask(other.host, tried);
-            wanted.size < raced_from && self.may_ask(host, tried) && !wanted.places.iter().any(better)
+            let better =
+                |other: &ItemPlace| tier(other) < tier(ours) && self.may_ask(wanted, other.host, tried);
+            wanted.size < raced_from && self.may_ask(wanted, host, tried) && !wanted.places.iter().any(better)
         };
         let mut all = 0..self.items.len();
         if from_the_end { all.rev().find(is_next) } else { all.find(is_next) }
