@@ -4,6 +4,7 @@ mod curl_oracle;
 mod distlock;
 mod fetch;
 mod hostile;
+mod interplay;
 mod layering;
 mod look_ahead;
 mod portage_race;
