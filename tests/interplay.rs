@@ -366,6 +366,7 @@ fn a_sibling_for_which_there_is_no_room() {
     assert!(!run.success(), "{run}");
     assert!(run.output.contains("!!! Insufficient space to store huge.tar"), "{run}");
     assert_all_once(&lab, &mirror, &dists, &run.to_string());
+    assert_eq!(downloads(&lab).len(), 1, "{:#?}\n{run}", lab.calls());
 }
 
 #[test]

@@ -121,12 +121,9 @@ fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64
     items.iter().zip(&end.items).filter_map(delta).collect()
 }
 
-/// Whether there is room for all of it. What cannot be found out is left to the disk.
-pub(super) fn fits(distdir: &Path, bytes: u64) -> Result<(), u64> {
-    match fs2::available_space(distdir) {
-        Ok(free) if free <= bytes => Err(free),
-        _ => Ok(()),
-    }
+/// In bytes. What cannot be found out is left to the disk.
+pub(super) fn free_space(distdir: &Path) -> u64 {
+    fs2::available_space(distdir).unwrap_or(u64::MAX)
 }
 
 /// Where no lock can be had at all, the file is left to Portage.

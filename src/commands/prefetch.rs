@@ -19,7 +19,7 @@ use super::ended::{Ended, signal_status};
 use super::environment::unix_now;
 use super::hosts::Hosts;
 use super::manifests::manifest_index;
-use super::many::{Many, Shelves, fits};
+use super::many::{Many, Shelves, free_space};
 use super::metadata::names_of;
 use super::mirrors::{configured, named, tiers};
 use super::show::Show;
@@ -154,7 +154,8 @@ pub fn run(
     if arguments.dry_run {
         reports.extend(items.iter().map(|item| wanted_report(item, &hosts.list)));
     } else if !items.is_empty() {
-        if let Err(free) = fits(&distdir, size) {
+        let free = free_space(&distdir);
+        if free <= size {
             return Err(PrefetchError::NoRoom { path: distdir, free, wanted: size });
         }
         // As Portage does, so that its own user can go on with what is left unfinished.

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::{Context, Target};
 use crate::commands::environment::{read_text, unix_now};
 use crate::commands::hosts::Hosts;
-use crate::commands::many::{Many, Shelves, fits};
+use crate::commands::many::{Many, Shelves, free_space};
 use crate::commands::mirrors::{mirrors_for, tiers};
 use crate::commands::settings;
 use crate::commands::show::Show;
@@ -35,7 +35,8 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         return;
     }
     let shelves = Shelves::new(folder, context.configuration());
-    let siblings: Vec<_> = siblings.into_iter().filter(|entry| !shelves.have(entry)).collect();
+    let mut siblings: Vec<_> = siblings.into_iter().filter(|entry| !shelves.have(entry)).collect();
+    leave_what_has_no_room(&mut siblings, free_space(folder));
     let options = &context.options.distfile;
     let store = context.environment.store(&context.call, options.state.as_deref(), Some(folder));
     let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
@@ -51,7 +52,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
             hosts.item(entry, places.as_ref(), context.call.repo_name.as_deref())
         })
         .collect();
-    if items.is_empty() || fits(folder, size).is_err() {
+    if items.is_empty() {
         return;
     }
     let many = Many {
@@ -88,6 +89,16 @@ fn siblings(context: &Context, target: &Target, folder: &Path) -> Vec<DistEntry>
         .collect()
 }
 
+/// What does not fit is Portage's to complain about; the small ones are the many.
+fn leave_what_has_no_room(siblings: &mut Vec<DistEntry>, mut room: u64) {
+    siblings.sort_by_key(|entry| entry.size);
+    siblings.retain(|entry| {
+        let fits = entry.size < room;
+        room -= if fits { entry.size } else { 0 };
+        fits
+    });
+}
+
 fn summary(items: &[Item], end: &BatchEnd) -> Option<String> {
     let fetched = items.iter().zip(&end.items).filter(|(_, end)| matches!(end, ItemEnd::Fetched { .. }));
     let (count, size) = fetched.fold((0, 0), |(count, size), (item, _)| (count + 1, size + item.size));
@@ -99,4 +110,25 @@ fn summary(items: &[Item], end: &BatchEnd) -> Option<String> {
     let left = items.len() - count;
     let left = if left == 0 { String::new() } else { format!("; {left} are left to Portage") };
     Some(format!("{} in {} from {from} {hosts}, verified{left}", bytes(size), duration(end.elapsed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portage::Distfile;
+
+    #[test]
+    fn the_small_ones_have_room() {
+        let mut siblings: Vec<DistEntry> = [("c", 70), ("a", 10), ("d", 1_u64 << 50), ("b", 20)]
+            .map(|(name, size)| {
+                let text = format!("DIST {name} {size} SHA256 {}", "ab".repeat(32));
+                manifest::find(&text, &Distfile::new(name).unwrap()).unwrap().unwrap()
+            })
+            .into();
+        leave_what_has_no_room(&mut siblings, 100);
+        let left: Vec<&str> = siblings.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(left, ["a", "b"], "a disk is not filled to the last byte");
+        leave_what_has_no_room(&mut siblings, 0);
+        assert!(siblings.is_empty());
+    }
 }
