@@ -195,6 +195,40 @@ fn upstreams_name_is_not_the_distfiles() {
 }
 
 #[test]
+fn one_of_upstreams_places_may_be_dead() {
+    let foo = Dist::new("foo-1.tar", &content(3, 40_000));
+    let upstream = Mirror::start();
+    upstream.on("/old/foo-1.tar").status(404).at_most(1);
+    upstream.on("/new/foo-1.tar").serve(&foo.content).times(1);
+    let uris = format!("{} {}", upstream.url("/new/foo-1.tar"), upstream.url("/old/foo-1.tar"));
+    let mirror = Mirror::start();
+    let lab = lab(&[&mirror]).restricted_package("app-misc/foo-1", "mirror", &[&foo.clone().uri(&uris)]);
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, [&foo], &run);
+}
+
+#[test]
+fn a_slow_line_is_nobodys_fault() {
+    let upstream = Mirror::start(); // fails the test when it is asked for anything
+    let foo: Vec<Dist> = (0..4)
+        .map(|i| {
+            let name = format!("foo-{i}.tar");
+            let uri = upstream.url(&format!("/{name}"));
+            Dist::new(&name, &content(i, 120_000)).uri(&uri)
+        })
+        .collect();
+    let mirrors = [hosting(&foo), hosting(&foo)];
+    for mirror in &mirrors {
+        mirror.limit_rate(50_000); // each file takes five seconds
+    }
+    let lab = package(lab(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+}
+
+#[test]
 fn primaryuri_asks_upstream_first() {
     let foo = Dist::new("foo-1.tar", &content(3, 40_000));
     let upstream = Mirror::start();

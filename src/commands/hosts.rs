@@ -30,12 +30,12 @@ pub(super) struct Hosts<'s> {
     pub(super) list: Vec<Host>,
     pub(super) keys: Vec<MirrorKey>,
     /// The first of the list.
-    mirrors: Vec<Mirror>,
+    pub(super) mirrors: Vec<Mirror>,
     /// The names of the repositories that the files are of, by their numbers.
     pub(super) repositories: Vec<String>,
 }
 
-struct Mirror {
+pub(super) struct Mirror {
     base: MirrorBase,
     tier: u8,
     cools_down: bool,
@@ -97,7 +97,8 @@ impl<'s> Hosts<'s> {
         let turns = Turns::of(repository, &file, self.state, self.now);
         let mut places = Vec::new();
         for place in upstream.iter().flat_map(|places| &places.before_mirrors) {
-            places.extend(self.upstream(place, turns.number(Kind::Primary, false)));
+            let place = self.upstream(place, turns.number(Kind::Primary, false), &places);
+            places.extend(place);
         }
         if upstream.is_none_or(|places| places.mirrors) {
             for (host, mirror) in self.mirrors.iter().enumerate() {
@@ -108,21 +109,26 @@ impl<'s> Hosts<'s> {
             }
         }
         for place in upstream.iter().flat_map(|places| &places.after_mirrors) {
-            places.extend(self.upstream(place, turns.number(Kind::Upstream, false)));
+            let place = self.upstream(place, turns.number(Kind::Upstream, false), &places);
+            places.extend(place);
         }
         let DistEntry { name, size, digests } = entry;
         let repository = self.number(repository.unwrap_or_default());
         (!places.is_empty()).then_some(Item { name, size, digests, places, repository })
     }
 
-    fn upstream(&mut self, place: &Place, tier: u8) -> Option<ItemPlace> {
+    /// A place of upstream's. A second one of the same file on the same host counts as another host, and comes after.
+    fn upstream(&mut self, place: &Place, tier: u8, known: &[ItemPlace]) -> Option<ItemPlace> {
         let url = Url::parse(&place.uri).ok()?;
         let key = origin(&url);
-        let host = match self.keys.iter().position(|known| *known == key) {
-            Some(host) => host,
-            None => self.add(key, url.authority(), PER_UPSTREAM, false),
-        };
-        Some(ItemPlace { host, tier, url: Some(url) })
+        let is_known = |host: usize| known.iter().any(|place| place.host == host);
+        let others = known.iter().filter(|place| self.keys[place.host] == key).count();
+        let free = (0..self.keys.len()).find(|host| self.keys[*host] == key && !is_known(*host));
+        let host = free.unwrap_or_else(|| {
+            let connections = if others == 0 { PER_UPSTREAM } else { 1 };
+            self.add(key, url.authority(), connections, false)
+        });
+        Some(ItemPlace { host, tier: tier + u8::from(others > 0), url: Some(url) })
     }
 
     fn number(&mut self, repository: &str) -> usize {

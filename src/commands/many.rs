@@ -12,7 +12,8 @@ use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
 use crate::http::Client;
 use crate::mirror::{Delta, MirrorKey, Store};
-use crate::portage::{DistLocks, Distfile, LayoutConf};
+use crate::portage::distfile::DOWNLOAD_SUFFIX;
+use crate::portage::{DistEntry, DistLocks, Distfile, LayoutConf};
 use crate::transfer::batch::{self, Batch, BatchEnd, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
 
@@ -34,7 +35,7 @@ impl Shelves {
     }
 
     /// Whether the file is there, by its size: Portage compares the digests when its turn comes.
-    pub(super) fn have(&self, item: &crate::portage::DistEntry) -> bool {
+    pub(super) fn have(&self, item: &DistEntry) -> bool {
         let is_it =
             |path: PathBuf| std::fs::metadata(path).is_ok_and(|f| f.is_file() && f.len() == item.size);
         let name = item.name.as_str();
@@ -89,7 +90,7 @@ impl Many<'_> {
         drop(locate); // and with it the last sender of layouts
         show.finish(line(&items, &end).as_deref());
         let keys: Vec<_> = items.iter().map(|item| file_key(&item.name, &item.digests)).collect();
-        let mut events = batch_deltas(&hosts.keys, &end, &keys, now);
+        let mut events = batch_deltas(&hosts.keys, hosts.mirrors.len(), &end, &keys, now);
         let cap = |(mirror, cap): (&MirrorKey, &Option<usize>)| {
             let connections = u64::try_from((*cap)?).ok()?;
             Some(Delta::ConnectionCap { mirror: mirror.clone(), at: now, connections })
@@ -121,14 +122,23 @@ fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64
     items.iter().zip(&end.items).filter_map(delta).collect()
 }
 
+/// Bytes that are still to come for these files. What is there of them needs no more room.
+pub(super) fn missing<'e>(distdir: &Path, entries: impl Iterator<Item = &'e DistEntry>) -> u64 {
+    let there = |entry: &DistEntry| {
+        let part = distdir.join(format!("{}{DOWNLOAD_SUFFIX}", entry.name));
+        std::fs::metadata(part).map_or(0, |part| part.len())
+    };
+    entries.fold(0, |sum, entry| sum.saturating_add(entry.size.saturating_sub(there(entry))))
+}
+
 /// In bytes. What cannot be found out is left to the disk.
 pub(super) fn free_space(distdir: &Path) -> u64 {
     fs2::available_space(distdir).unwrap_or(u64::MAX)
 }
 
-/// Where no lock can be had at all, the file is left to Portage.
 fn lock(locks: DistLocks) -> batch::Lock {
-    Arc::new(move |name: &Distfile| {
-        locks.try_lock(name).ok().flatten().map(|lock| Box::new(lock) as Box<dyn Send>)
+    Arc::new(move |name: &Distfile| match locks.try_lock(name) {
+        Ok(lock) => Ok(lock.map(|lock| Box::new(lock) as Box<dyn Send>)),
+        Err(error) => Err(format!("cannot lock {name}: {error}")),
     })
 }

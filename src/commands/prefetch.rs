@@ -19,7 +19,7 @@ use super::ended::{Ended, signal_status};
 use super::environment::unix_now;
 use super::hosts::Hosts;
 use super::manifests::manifest_index;
-use super::many::{Many, Shelves, free_space};
+use super::many::{self, Many, Shelves, free_space};
 use super::metadata::names_of;
 use super::mirrors::{configured, named, tiers};
 use super::show::Show;
@@ -138,7 +138,7 @@ pub fn run(
     }
     let shelves = Shelves::new(&distdir, &configuration);
     let (mut reports, missing) = sort_out(planned, &shelves);
-    let size: u64 = missing.iter().map(|known| known.entry.size).sum();
+    let size = many::missing(&distdir, missing.iter().map(|known| &known.entry));
     let typical = size / (missing.len() as u64).max(1);
     let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
     let mut items = Vec::new();

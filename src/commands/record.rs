@@ -10,29 +10,43 @@ use crate::transfer::engine::{self, Ended, Tally};
 /// A file that a mirror does not have is not asked for there again for so long, in seconds.
 const LACKS_FOR: u64 = 120;
 
+/// Under what a source is remembered.
+pub(super) struct Keys {
+    /// Its figures.
+    pub(super) figures: MirrorKey,
+    /// That it does not have a file.
+    pub(super) note: MirrorKey,
+}
+
 /// The events of one transfer; `now` in UNIX seconds.
-pub(super) fn deltas(keys: &[MirrorKey], ended: &Ended, file: &FileKey, now: u64) -> Vec<Delta> {
+pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> Vec<Delta> {
     let too_slow = matches!(ended.outcome, engine::Outcome::TooSlow { .. });
-    let asked: Vec<(&MirrorKey, &Tally)> =
+    let asked: Vec<(&Keys, &Tally)> =
         keys.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
     let mut deltas = Vec::new();
-    for (mirror, tally) in asked {
+    for (Keys { figures, note }, tally) in asked {
         // Where nothing came from anybody, whose connection was given up first says nothing.
         let stalled = too_slow && tally.failures.last().map(kind) == Some(FailureKind::Stall);
         let outcome = if link || stalled { Outcome::Interrupted } else { outcome(tally) };
-        deltas.push(attempt(mirror, tally, outcome, now));
+        deltas.push(attempt(figures, tally, outcome, now));
         let lacks = tally.corrupt || tally.failures.iter().any(says_lacks);
         if lacks {
             let until = now.saturating_add(LACKS_FOR);
-            deltas.push(Delta::Lacks { mirror: mirror.clone(), file: file.clone(), until });
+            deltas.push(Delta::Lacks { mirror: note.clone(), file: file.clone(), until });
         }
     }
     deltas
 }
 
-/// The events of a batch.
-pub(super) fn batch_deltas(keys: &[MirrorKey], end: &BatchEnd, files: &[FileKey], now: u64) -> Vec<Delta> {
+/// The events of a batch. The first hosts are `mirrors`, each of which has one place for a file.
+pub(super) fn batch_deltas(
+    keys: &[MirrorKey],
+    mirrors: usize,
+    end: &BatchEnd,
+    files: &[FileKey],
+    now: u64,
+) -> Vec<Delta> {
     let mut deltas: Vec<Delta> = keys
         .iter()
         .zip(&end.tallies)
@@ -43,7 +57,7 @@ pub(super) fn batch_deltas(keys: &[MirrorKey], end: &BatchEnd, files: &[FileKey]
         let ItemEnd::Failed(tried) = item else { continue }; // nobody will ask for the others again
         for (host, _) in tried.iter().filter(|(_, failure)| says_lacks(failure)) {
             let until = now.saturating_add(LACKS_FOR);
-            deltas.extend(keys.get(*host).map(|mirror| Delta::Lacks {
+            deltas.extend(keys[..mirrors].get(*host).map(|mirror| Delta::Lacks {
                 mirror: mirror.clone(),
                 file: file.clone(),
                 until,
@@ -86,7 +100,7 @@ fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Del
 }
 
 /// Everybody failed, and in a way that a broken link of our own explains.
-fn is_the_link(asked: &[(&MirrorKey, &Tally)]) -> bool {
+fn is_the_link(asked: &[(&Keys, &Tally)]) -> bool {
     let unreachable = |tally: &Tally| {
         let last = tally.failures.last().map(kind);
         let link = matches!(

@@ -240,7 +240,10 @@ impl Thread {
         }
         let (source, request) = (self.source, job.request);
         self.report(Report::Opened { source, request, opened, at: now() })?;
-        self.receive(job, judged.first_pos, content_end, answer.content)
+        self.receive(job, judged.first_pos, content_end, answer.content)?;
+        // There is nothing to stop any longer: the connection may serve somebody else.
+        *self.shared.canceller.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 
     fn open(&mut self, question: &Question) -> Result<(Judged, crate::http::Answer), Stop> {

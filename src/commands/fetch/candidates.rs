@@ -22,6 +22,8 @@ use crate::transfer::worker::Find;
 pub(super) struct Candidate {
     /// Under which its figures are kept.
     pub(super) key: MirrorKey,
+    /// Under which it is noted that the file is not there: that of a mirror, which has one place for it; else the URL.
+    pub(super) note: MirrorKey,
     /// How it is called on the output.
     pub(super) name: String,
     pub(super) url: Url,
@@ -39,7 +41,7 @@ pub(super) enum Guess {
     Nothing,
 }
 
-/// Connections to one host of upstream's, at most.
+/// Places on one host of upstream's, each with a connection, at most.
 const PER_UPSTREAM: usize = 2;
 
 /// All places, the one that was asked for first: the mirrors, and upstream's as `SRC_URI` has them. When upstream
@@ -161,11 +163,12 @@ fn stored_path(state: &State, key: &MirrorKey, target: &Target) -> Option<String
 fn mirror(base: &MirrorBase, url: Url, tiers: &Tiers) -> Candidate {
     let key = key(base);
     let tier = tiers.of(key.as_str(), base.is_local());
-    Candidate { key, name: url.authority(), url, kind: Kind::Mirror(tier), doubt: None }
+    Candidate { note: key.clone(), key, name: url.authority(), url, kind: Kind::Mirror(tier), doubt: None }
 }
 
 fn upstream(url: Url, kind: Kind) -> Candidate {
-    Candidate { key: origin(&url), name: url.authority(), url, kind, doubt: None }
+    let note = MirrorKey::new(&url.to_string());
+    Candidate { key: origin(&url), note, name: url.authority(), url, kind, doubt: None }
 }
 
 fn unix(time: SystemTime) -> u64 {

@@ -16,12 +16,12 @@ use crate::commands::environment::unix_now;
 use crate::commands::hosts::expectation;
 use crate::commands::layouts::LearnedLayout;
 use crate::commands::mirrors::{file_key, tiers};
-use crate::commands::record::{deltas, repository_delta};
+use crate::commands::record::{Keys, deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
 use crate::commands::turn::{Kind, Turns};
 use crate::http::Url;
-use crate::mirror::{self, Delta, MirrorKey, State, Store, rank};
+use crate::mirror::{self, Delta, State, Store, rank};
 use crate::portage::tiers::LOCAL_TIER;
 use crate::progress::{bytes, duration};
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     }
     let mut places = candidates(context, url, asked.unwrap_or_default(), target, folder, &state, &tiers);
     let count = places.len();
-    places.retain(|place| !state.lacks(&place.key, &file, now));
+    places.retain(|place| !state.lacks(&place.note, &file, now));
     if places.is_empty() {
         let error = format!("{name}: none of {count} places has it (asked within the last 2 minutes)");
         return Ended::failed(ExitStatus::HttpReturnedError, error);
@@ -191,7 +191,7 @@ fn sources(
     target: &Target,
     now: u64,
     learned: &mpsc::Sender<LearnedLayout>,
-) -> (Vec<Source>, Vec<MirrorKey>, Vec<String>) {
+) -> (Vec<Source>, Vec<Keys>, Vec<String>) {
     let keys: Vec<mirror::Candidate> = places
         .iter()
         .map(|place| mirror::Candidate { mirror: &place.key, tier: turns.number(place.kind, false) })
@@ -206,7 +206,7 @@ fn sources(
         let tier = turns.number(place.kind, !ranked.cool_down_left.is_zero());
         let mirror = matches!(place.kind, Kind::Mirror(tier) if tier != LOCAL_TIER);
         let expectation = expectation(&place.key, state, tier, mirror);
-        keys.push(place.key);
+        keys.push(Keys { figures: place.key, note: place.note });
         names.push(place.name.clone());
         let place = Place {
             name: place.name,

@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     let options = &context.options.distfile;
     let store = context.environment.store(&context.call, options.state.as_deref(), Some(folder));
     let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
-    let size: u64 = siblings.iter().map(|entry| entry.size).sum();
+    let size = siblings.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.size));
     let (tiers, _) = tiers(&options.tiers, &context.call); // what makes no sense was named before
     let mirrors = mirrors_for(asked, options.mirrors.as_deref(), &context.call, || context.configuration());
     let typical = size / (siblings.len() as u64).max(1);

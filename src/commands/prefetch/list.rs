@@ -15,15 +15,16 @@ pub(super) struct Listing {
 }
 
 /// Reads the list from stdin for the one argument `-`, else has emerge make it.
+#[expect(clippy::disallowed_methods, reason = "nothing else ends a read of stdin")]
 pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> io::Result<Listing> {
     if let [only] = arguments
         && only == "-"
     {
-        return Ok(Listing {
-            text: read_text(&mut io::stdin().lock())?,
-            errors: String::new(),
-            status: None,
-        });
+        // Nothing is under way yet that would have to end well.
+        interrupt.set_hook(|number| std::process::exit(128 + number));
+        let text = read_text(&mut io::stdin().lock())?;
+        interrupt.set_hook(|_| {});
+        return Ok(Listing { text, errors: String::new(), status: None });
     }
     let mut emerge = Command::new("emerge")
         .args(["--pretend", "--fetchonly", "--color=n"])

@@ -3,10 +3,11 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use super::{
-    BUFFER, Batch, ItemEnd, ItemState, MOST_FAILURES, PULSE, Shared, Signalled, Work, is_there, now, part_of,
-    put_in_place,
+    BUFFER, Batch, ItemEnd, ItemState, MOST_FAILURES, OVERDUE, PULSE, Shared, Signalled, Work, is_there, now,
+    part_of, put_in_place,
 };
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::transfer::engine;
@@ -43,7 +44,8 @@ impl<'a> Lane<'a> {
                 return None;
             }
             let raced_from = self.shared.raced_from;
-            let has_room = state.has_room(self.batch, raced_from, self.host);
+            let welcome = state.is_welcome(self.batch, raced_from, self.host);
+            let has_room = welcome && state.has_room(self.batch);
             let next = state.next(self.batch, raced_from, self.host, self.from_the_end);
             if let Some(item) = next.filter(|_| has_room) {
                 let ItemState::Waiting(tried) = &mut state.items[item] else { return None };
@@ -72,7 +74,7 @@ impl<'a> Lane<'a> {
                 return None;
             }
             // One that has to wait does not take what others are slow with.
-            let idle = usize::from(has_room);
+            let idle = usize::from(welcome);
             state.idle[self.host] += idle;
             (state, _) =
                 self.shared.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +85,8 @@ impl<'a> Lane<'a> {
     fn serve(&mut self, item: usize) -> Result<ItemEnd, Miss> {
         let wanted = &self.batch.items[item];
         let place = self.batch.folder.join(wanted.name.as_str());
-        let Some(_lock) = (self.batch.lock)(&wanted.name) else { return Ok(ItemEnd::Locked) };
+        let lock = (self.batch.lock)(&wanted.name).map_err(Miss::Disk)?;
+        let Some(_lock) = lock else { return Ok(ItemEnd::Locked) };
         if is_there(&place, wanted.size) {
             return Ok(ItemEnd::Present);
         }
@@ -91,14 +94,15 @@ impl<'a> Lane<'a> {
         let url = url.or_else(|| (self.batch.locate)(self.host, item, &mut self.agent));
         let url = url.ok_or(Miss::Host(Failure::Status { code: 404, retry_after: None }))?;
         let part = part_of(&place);
-        let opened = Sink::open(&part, true, "", Some(wanted.size), |_| ControlFlow::Break(()))?;
+        let identity = engine::identity(&wanted.digests);
+        let opened = Sink::open(&part, true, &identity, Some(wanted.size), |_| ControlFlow::Break(()))?;
         let ControlFlow::Continue(mut sink) = opened else { return Ok(ItemEnd::Locked) };
         loop {
             if sink.prefix() > wanted.size {
                 sink.clear()?;
             }
             let resumed = sink.prefix();
-            self.shared.lock().have += resumed;
+            self.shared.lock().count_resumed(item, resumed);
             if resumed < wanted.size {
                 self.receive(item, &url, &mut sink)?;
             }
@@ -180,10 +184,10 @@ impl<'a> Lane<'a> {
         let mut tried = std::mem::take(tried);
         state.items[item] = match end {
             Ok(end) => {
-                state.failures[host] = 0;
-                state.manners[host].answered();
                 let end = match end {
                     ItemEnd::Fetched { from, .. } => {
+                        state.failures[host] = 0;
+                        state.manners[host].answered();
                         state.count_had(self.batch, item, &from);
                         ItemEnd::Fetched { from, lacking: tried.lacking().collect() }
                     }
@@ -203,8 +207,12 @@ impl<'a> Lane<'a> {
                 if failure == Failure::Cancelled {
                     // It kept others waiting, or the process ends. Who is alone is slow to nobody's cost.
                     let mut others = state.tallies.iter().enumerate().filter(|(other, _)| *other != host);
-                    let count = u32::from(others.any(|(_, tally)| tally.kept > 0));
-                    state.failures[host] += count;
+                    let others = others.any(|(_, tally)| tally.kept > 0);
+                    let recent = |since: Instant| now().saturating_duration_since(since) < OVERDUE;
+                    if others && !state.slow_since[host].is_some_and(recent) {
+                        state.slow_since[host] = Some(now());
+                        state.failures[host] += 1;
+                    }
                 } else {
                     state.failures[host] += u32::from(!failure.is_not_found());
                     state.tallies[host].failures.push(failure.clone());

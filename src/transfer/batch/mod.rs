@@ -10,7 +10,7 @@ mod race;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,8 +32,8 @@ const OVERDUE: Duration = Duration::from_secs(1);
 /// So does one that has been at it for so long and is slower than this part of the average: what came is kept.
 const LONGEST: Duration = Duration::from_secs(3);
 const SLOW: f64 = 0.33;
-/// Nobody is fast enough, as a lane, with fewer bytes per second.
-const CRAWL: f64 = 100_000.0;
+/// Bytes per second of the average lane, as long as nobody else has shown what can be expected.
+const ASSUMED: f64 = 100_000.0;
 /// A host that failed so often in a row, with different files, is not asked any longer.
 const MOST_FAILURES: u32 = 3;
 /// When mirrors were asked so often in vain for files of a repository, and had none, they are asked last for the rest.
@@ -84,8 +84,8 @@ pub struct Host {
 
 /// Says where a host has a file by its layout, asking the host for that if need be: (host, item, agent).
 pub type Locate = Arc<dyn Fn(usize, usize, &mut Agent) -> Option<Url> + Send + Sync>;
-/// Takes the lock for a file; none when somebody else has it.
-pub type Lock = Arc<dyn Fn(&Distfile) -> Option<Box<dyn Send>> + Send + Sync>;
+/// Takes the lock for a file; none when somebody else has it, an error when it cannot be had at all.
+pub type Lock = Arc<dyn Fn(&Distfile) -> Result<Option<Box<dyn Send>>, String> + Send + Sync>;
 
 pub struct Batch<'a> {
     pub folder: &'a Path,
@@ -97,6 +97,13 @@ pub struct Batch<'a> {
     /// Files that are fetched at once, at most; at least 1.
     pub jobs: usize,
     pub client: &'a Client,
+}
+
+impl Batch<'_> {
+    /// Bytes of all items.
+    fn size(&self) -> u64 {
+        self.items.iter().fold(0, |sum, item| sum.saturating_add(item.size))
+    }
 }
 
 /// Says which signal asked the process to end, if one did.
@@ -141,13 +148,18 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
             for number in 0..connections {
                 // The small files wait for answers, the large ones for bytes: together they keep the link busy.
                 let smallest_first = number == 0 && connections > 1;
-                // With fewer threads it takes longer.
                 let lane = move || Lane::new(batch, shared, host, smallest_first).run(signalled);
-                let _ = std::thread::Builder::new().spawn_scoped(scope, lane);
+                let started = std::thread::Builder::new().spawn_scoped(scope, lane).is_ok();
+                if !started && number == 0 {
+                    shared.lock().failures[host] = MOST_FAILURES; // with fewer threads it takes longer, with none for ever
+                }
             }
         }
         let races = move || race::race_large(batch, shared, signalled);
         let large = std::thread::Builder::new().spawn_scoped(scope, races);
+        if large.is_err() {
+            shared.lock().races_left = false;
+        }
         shared.watch(batch, observer, signalled, || {
             large.as_ref().map_or(true, std::thread::ScopedJoinHandle::is_finished)
         });
@@ -172,9 +184,8 @@ fn lanes(batch: &Batch, raced_from: u64) -> Vec<(usize, usize)> {
 /// From which size on files are raced. What many lanes do side by side takes no longer for being done whole; a file
 /// that is larger than the share of a lane would keep it busy when all others are done.
 fn raced_from(batch: &Batch) -> u64 {
-    let lanes: usize = batch.hosts.iter().map(|host| host.connections).sum();
-    let total: u64 = batch.items.iter().map(|item| item.size).sum();
-    LARGE.max(total / (lanes as u64).max(1))
+    let lanes = batch.hosts.iter().map(|host| host.connections).sum::<usize>().min(batch.jobs);
+    LARGE.max(batch.size() / (lanes as u64).max(1))
 }
 
 #[derive(Debug)]
@@ -224,6 +235,8 @@ struct State {
     tallies: Vec<Tally>,
     /// Failures of a host in a row.
     failures: Vec<u32>,
+    /// When a host was last found too slow: all of its lanes at once count once.
+    slow_since: Vec<Option<Instant>>,
     manners: Vec<Manners>,
     /// What lanes are at.
     at_work: Vec<Work>,
@@ -237,6 +250,11 @@ struct State {
     racing: u64,
     /// That one, while there is one.
     race: Option<usize>,
+    /// Stops who asks for a mirror's layout before a race.
+    asking: Option<Canceller>,
+    /// Bytes that were there: of all items but the one that is being raced, and of that one.
+    resumed: u64,
+    race_resumed: u64,
     /// Whether large files may still have to be raced.
     races_left: bool,
     /// By the number of the repository: files that a mirror had, and answers that a mirror lacks one.
@@ -282,11 +300,8 @@ impl Work {
         Speed { bytes: self.came, time: now.saturating_duration_since(self.since) }
     }
 
-    /// Whether others should have a try, when the average lane is that fast.
-    fn is_overdue(&self, average: f64, now: Instant) -> bool {
-        let speed = self.speed(now);
+    fn is_silent(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) > OVERDUE
-            || speed.time > LONGEST && speed.rate() < (average * SLOW).max(CRAWL)
     }
 }
 
@@ -300,6 +315,10 @@ impl Shared {
             items: batch.items.iter().map(|_| ItemState::Waiting(Tried::default())).collect(),
             tallies: vec![Tally::default(); hosts],
             failures: vec![0; hosts],
+            slow_since: vec![None; hosts],
+            asking: None,
+            resumed: 0,
+            race_resumed: 0,
             manners: batch.hosts.iter().map(|host| Manners::new(host.connections)).collect(),
             at_work: Vec::new(),
             done: Speed::default(),
@@ -332,18 +351,20 @@ impl Shared {
         signalled: &Signalled,
         large_done: impl Fn() -> bool,
     ) {
-        let size = batch.items.iter().map(|item| item.size).sum();
+        let size = batch.size();
         loop {
             let state = self.lock();
             let (mut state, _) =
                 self.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
             let at = now();
             let ending = signalled().is_some();
-            let average = state.average(at);
             for work in &state.at_work {
-                if ending || work.is_overdue(average, at) && state.has_other(batch, work) {
+                if ending || state.is_overdue(work, at) && state.has_other(batch, work) {
                     work.canceller.cancel();
                 }
+            }
+            if let Some(asking) = state.asking.as_ref().filter(|_| ending) {
+                asking.cancel();
             }
             let snapshot = state.snapshot(batch, at, size);
             let notes = std::mem::take(&mut state.notes);
@@ -380,30 +401,45 @@ impl State {
         items.any(|(item, wanted)| wanted.size < raced_from && self.can_be_had(item, wanted))
     }
 
-    /// Bytes per second of the average lane.
-    fn average(&self, now: Instant) -> f64 {
-        let mut speed = self.done;
-        for work in &self.at_work {
-            speed.add(work.speed(now));
+    /// Whether others should have a try: a lane is silent, or far slower than the others are. When nothing comes from
+    /// anybody it is the link, and where all are slow nobody else would be faster.
+    fn is_overdue(&self, work: &Work, now: Instant) -> bool {
+        let others = || self.at_work.iter().filter(|other| other.item != work.item);
+        if work.is_silent(now) {
+            return others().next().is_none() || others().any(|other| !other.is_silent(now));
         }
-        speed.rate()
+        let mut speed = self.done;
+        others().for_each(|other| speed.add(other.speed(now)));
+        let average = if speed.bytes > 0 { speed.rate() } else { ASSUMED };
+        let ours = work.speed(now);
+        ours.time > LONGEST && ours.rate() < average * SLOW
     }
 
-    /// Whether somebody who has nothing to do and was not asked yet may have what a lane is at.
+    /// Whether somebody who has nothing to do and was not asked yet may have what a lane is at: the one whose turn it
+    /// would be.
     fn has_other(&self, batch: &Batch, work: &Work) -> bool {
         let ItemState::Taken(tried) = &self.items[work.item] else { return false };
-        let mut others = batch.items[work.item].places.iter().filter(|place| place.host != work.host);
-        others.any(|place| self.idle[place.host] > 0 && self.is_new(place.host, tried))
+        let wanted = &batch.items[work.item];
+        let others = || {
+            let others = wanted.places.iter().filter(|place| place.host != work.host);
+            others.filter(|place| self.is_new(place.host, tried))
+        };
+        let tier = |place: &ItemPlace| self.tier(batch, wanted, tried, place);
+        let next = others().map(tier).min();
+        others().any(|place| Some(tier(place)) == next && self.idle[place.host] > 0)
     }
 
-    /// Whether a host may be asked for one more file now. Races have their place among the jobs, and are not kept
-    /// waiting.
-    fn has_room(&self, batch: &Batch, raced_from: u64, host: usize) -> bool {
+    /// Whether one more file may be begun. Races have their place among the jobs, and are not kept waiting.
+    fn has_room(&self, batch: &Batch) -> bool {
+        self.at_work.len() + usize::from(self.races_left) < batch.jobs
+    }
+
+    /// Whether a host wants to be asked for one more file now.
+    fn is_welcome(&self, batch: &Batch, raced_from: u64, host: usize) -> bool {
         let raced = |item: &Item| item.size >= raced_from && item.place(host).is_some();
         let race = self.races_left && batch.hosts[host].connections > 1 && batch.items.iter().any(raced);
         let at_host = self.at_work.iter().filter(|work| work.host == host).count() + usize::from(race);
-        self.at_work.len() + usize::from(self.races_left) < batch.jobs
-            && self.manners[host].allow(at_host, now())
+        self.manners[host].allow(at_host, now())
     }
 
     fn snapshot(&self, batch: &Batch, at: Instant, size: u64) -> Snapshot {
@@ -415,7 +451,7 @@ impl State {
             self.meters.iter().enumerate().filter_map(|(host, meter)| Some((host, meter.rate(elapsed)?)));
         Snapshot {
             have: self.have + self.racing,
-            resumed: 0,
+            resumed: self.resumed + self.race_resumed,
             size: Some(size),
             elapsed,
             stage: Stage::Receiving,
@@ -468,6 +504,14 @@ impl State {
         if is_mirror(place.host) && (none || lacking >= ENOUGH_LACK) { u8::MAX } else { place.tier }
     }
 
+    /// Counts what lies there of a file when it is begun; what came since is counted already.
+    fn count_resumed(&mut self, item: usize, bytes: u64) {
+        if matches!(&self.items[item], ItemState::Taken(tried) if tried.0.is_empty()) {
+            self.have += bytes;
+            self.resumed += bytes;
+        }
+    }
+
     /// Counts that these hosts had a file.
     fn count_had(&mut self, batch: &Batch, item: usize, from: &[usize]) {
         let is_mirror = |host: &usize| batch.hosts[*host].expectation.mirror;
@@ -500,10 +544,14 @@ fn is_there(place: &Path, size: u64) -> bool {
 /// Gives a verified file its name, the group of the folder and the mode that Portage would give it.
 fn put_in_place(part: &Path, place: &Path) -> Result<(), SinkError> {
     let folder = place.parent().unwrap_or(Path::new("."));
+    // By the open file: whoever may write to the folder could put a link there meanwhile.
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let file = fs::File::options().read(true).custom_flags(nofollow).open(part);
+    let file = file.map_err(|error| SinkError::new(part, &error))?;
     if let Ok(metadata) = fs::metadata(folder) {
-        let _ = chown(part, None, Some(metadata.gid())); // fails unless one is in that group
+        let _ = fchown(&file, None, Some(metadata.gid())); // fails unless one is in that group
     }
-    let _ = fs::set_permissions(part, fs::Permissions::from_mode(0o664)); // as the umask has left it otherwise
+    let _ = file.set_permissions(fs::Permissions::from_mode(0o664)); // as the umask has left it otherwise
     fs::rename(part, place).map_err(|error| SinkError::new(place, &error))
 }
 

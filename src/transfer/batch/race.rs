@@ -24,6 +24,7 @@ pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) 
             state.have += item.size;
         }
         state.racing = 0;
+        state.resumed += std::mem::take(&mut state.race_resumed);
         if let ItemEnd::Fetched { from, .. } = &end {
             state.count_had(batch, index, from);
         }
@@ -35,14 +36,20 @@ pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) 
 
 fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &Signalled) -> ItemEnd {
     let place = batch.folder.join(item.name.as_str());
-    let Some(_lock) = (batch.lock)(&item.name) else { return ItemEnd::Locked };
+    let _lock = match (batch.lock)(&item.name) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return ItemEnd::Locked,
+        Err(error) => return ItemEnd::Disk(error),
+    };
     if is_there(&place, item.size) {
         return ItemEnd::Present;
     }
     let mut hosts = Vec::new();
     let mut sources = Vec::new();
     for ItemPlace { host, tier, url } in &item.places {
-        let Some(url) = url.clone().or_else(|| locate(batch, *host, index)) else { continue };
+        let Some(url) = url.clone().or_else(|| locate(batch, shared, *host, index, signalled)) else {
+            continue;
+        };
         let Host { name, expectation, .. } = batch.hosts[*host].clone();
         let place = Place { name, url, doubt: None, size: Some(item.size), refuse_html: true };
         sources.push(Source { place, expectation: Expectation { tier: *tier, ..expectation } });
@@ -78,10 +85,15 @@ fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &S
 }
 
 /// Asks a host for its layout, if need be, and leaves the connection to the race.
-fn locate(batch: &Batch, host: usize, item: usize) -> Option<Url> {
+fn locate(batch: &Batch, shared: &Shared, host: usize, item: usize, signalled: &Signalled) -> Option<Url> {
     let name = &batch.hosts[host].name;
     let mut agent = batch.client.agent_at(name);
+    shared.lock().asking = Some(agent.canceller());
+    if signalled().is_some() {
+        return None;
+    }
     let url = (batch.locate)(host, item, &mut agent);
+    shared.lock().asking = None;
     batch.client.keep(name, agent);
     url
 }
@@ -97,6 +109,7 @@ impl Observer for Relay<'_> {
         let mut state = self.shared.lock();
         let came = snapshot.have.saturating_sub(state.racing);
         state.racing = snapshot.have;
+        state.race_resumed = snapshot.resumed;
         let elapsed = state.elapsed(now);
         let total: f64 = snapshot.rates.iter().map(|(_, rate)| rate).sum();
         for (source, rate) in snapshot.rates.iter().filter(|_| total > 0.0) {

@@ -62,6 +62,11 @@ pub struct Limits {
     pub speed: Option<(u64, Duration)>,
 }
 
+/// What tells the file that bytes ahead are of.
+pub fn identity(digests: &Digests) -> String {
+    digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// How a transfer ended. The file lies at its place in every case, as far as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -217,7 +222,7 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     fn fetch(&mut self, path: &Path) -> Result<Outcome, SinkError> {
-        let identity = self.wanted.digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let identity = identity(&self.wanted.digests);
         let opened =
             Sink::open(path, self.wanted.resume, &identity, self.wanted.size, |time| self.wait_idle(time))?;
         let mut sink = match opened {
