@@ -32,6 +32,9 @@ const OVERDUE: Duration = Duration::from_secs(1);
 /// So does one that has been at it for so long and is slower than this part of the average: what came is kept.
 const LONGEST: Duration = Duration::from_secs(3);
 const SLOW: f64 = 0.33;
+/// So many bytes may come at once, with nothing between them; but for longer than that nobody is waited for.
+const BURST: f64 = 128.0 * 1024.0;
+const LONGEST_BURST: Duration = Duration::from_secs(8);
 /// Bytes per second of the average lane, as long as nobody else has shown what can be expected.
 const ASSUMED: f64 = 100_000.0;
 /// A host that failed so often in a row, with different files, is not asked any longer.
@@ -300,8 +303,8 @@ impl Work {
         Speed { bytes: self.came, time: now.saturating_duration_since(self.since) }
     }
 
-    fn is_silent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last) > OVERDUE
+    fn is_silent(&self, patience: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) > patience
     }
 }
 
@@ -405,12 +408,15 @@ impl State {
     /// anybody it is the link, and where all are slow nobody else would be faster.
     fn is_overdue(&self, work: &Work, now: Instant) -> bool {
         let others = || self.at_work.iter().filter(|other| other.item != work.item);
-        if work.is_silent(now) {
-            return others().next().is_none() || others().any(|other| !other.is_silent(now));
-        }
         let mut speed = self.done;
         others().for_each(|other| speed.add(other.speed(now)));
         let average = if speed.bytes > 0 { speed.rate() } else { ASSUMED };
+        // On a slow line bytes come in bursts.
+        let burst = Duration::try_from_secs_f64(BURST / average).unwrap_or(LONGEST_BURST);
+        let patience = OVERDUE.max(burst.min(LONGEST_BURST));
+        if work.is_silent(patience, now) {
+            return others().next().is_none() || others().any(|other| !other.is_silent(patience, now));
+        }
         let ours = work.speed(now);
         ours.time > LONGEST && ours.rate() < average * SLOW
     }
