@@ -38,11 +38,16 @@ fn parent_of(pid: Pid) -> Option<Pid> {
     fields.split_whitespace().nth(1)?.parse().ok().and_then(Pid::from_raw)
 }
 
-#[test]
-fn parents_are_found() {
-    let ourselves = rustix::process::getpid();
-    assert_eq!(parent_of(ourselves), getppid());
-    assert!(!Caller::find().has_gone());
-    let other = Caller { parent: getppid(), emerge: Some(ourselves) };
-    assert!(other.has_gone());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_are_found() {
+        let ourselves = rustix::process::getpid();
+        assert_eq!(parent_of(ourselves), getppid());
+        assert!(!Caller::find().has_gone());
+        let other = Caller { parent: getppid(), emerge: Some(ourselves) };
+        assert!(other.has_gone());
+    }
 }

@@ -17,7 +17,7 @@ use crate::transfer::scheduler::Expectation;
 /// Connections to one mirror at once, at most.
 const PER_MIRROR: usize = 3;
 /// Connections to one upstream host at once, at most.
-const PER_UPSTREAM: usize = 2;
+pub(super) const PER_UPSTREAM: usize = 2;
 /// A host that wanted fewer connections gets no more of them for so long, in seconds.
 const CAP_KEPT: u64 = 7 * 24 * 3600;
 /// Mirrors that are asked for many small files, at most.
@@ -31,8 +31,8 @@ pub(super) struct Hosts<'s> {
     pub(super) keys: Vec<MirrorKey>,
     /// The first of the list.
     pub(super) mirrors: Vec<Mirror>,
-    /// The names of the repositories that the files are of, by their numbers.
-    pub(super) repositories: Vec<String>,
+    /// The repositories that the files are of, by their numbers; none where that is not known.
+    pub(super) repositories: Vec<Option<String>>,
 }
 
 pub(super) struct Mirror {
@@ -113,7 +113,7 @@ impl<'s> Hosts<'s> {
             places.extend(place);
         }
         let DistEntry { name, size, digests } = entry;
-        let repository = self.number(repository.unwrap_or_default());
+        let repository = self.number(repository);
         (!places.is_empty()).then_some(Item { name, size, digests, places, repository })
     }
 
@@ -131,9 +131,10 @@ impl<'s> Hosts<'s> {
         Some(ItemPlace { host, tier: tier + u8::from(others > 0), url: Some(url) })
     }
 
-    fn number(&mut self, repository: &str) -> usize {
-        self.repositories.iter().position(|known| known == repository).unwrap_or_else(|| {
-            self.repositories.push(repository.to_owned());
+    fn number(&mut self, repository: Option<&str>) -> usize {
+        let known = self.repositories.iter().position(|known| known.as_deref() == repository);
+        known.unwrap_or_else(|| {
+            self.repositories.push(repository.map(str::to_owned));
             self.repositories.len() - 1
         })
     }

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use super::configuration::Configuration;
-use super::environment::unix_now;
+use super::environment::{read_text, unix_now};
 use super::hosts::Hosts;
 use super::mirrors::file_key;
 use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
 use crate::http::Client;
 use crate::mirror::{Delta, MirrorKey, Store};
-use crate::portage::distfile::DOWNLOAD_SUFFIX;
-use crate::portage::{DistEntry, DistLocks, Distfile, LayoutConf};
+use crate::portage::{Digests, DistEntry, DistLocks, Distfile, LayoutConf};
 use crate::transfer::batch::{self, Batch, BatchEnd, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
 
@@ -26,7 +25,7 @@ pub(super) struct Shelves {
 impl Shelves {
     pub(super) fn new(distdir: &Path, configuration: &Configuration<'_>) -> Self {
         let layout = |folder: &Path| {
-            let text = super::environment::read_text(&folder.join("layout.conf")).ok();
+            let text = read_text(&folder.join("layout.conf")).ok();
             text.and_then(|text| LayoutConf::parse(&text).ok()).unwrap_or_default()
         };
         let folders = configuration.read_only_distdirs().into_iter();
@@ -34,16 +33,18 @@ impl Shelves {
         Self { distdir: distdir.to_path_buf(), read_only }
     }
 
-    /// Whether the file is there, by its size: Portage compares the digests when its turn comes.
-    pub(super) fn have(&self, item: &DistEntry) -> bool {
-        let is_it =
-            |path: PathBuf| std::fs::metadata(path).is_ok_and(|f| f.is_file() && f.len() == item.size);
-        let name = item.name.as_str();
+    /// Whether a file is there, by its size: Portage compares the digests when its turn comes.
+    pub(super) fn have(&self, name: &Distfile, size: u64, digests: &Digests) -> bool {
         let mut read_only = self.read_only.iter();
-        is_it(self.distdir.join(name))
-            || read_only.any(|(folder, layout)| is_it(folder.join(layout.path(name, &item.digests))))
+        batch::is_there(&self.distdir.join(name), size)
+            || read_only.any(|(folder, layout)| {
+                batch::is_there(&folder.join(layout.path(name.as_str(), digests)), size)
+            })
     }
 }
+
+/// Mirrors at work at once for a large file.
+const PARALLEL: usize = 4;
 
 /// What fetching many files needs besides the files.
 pub(super) struct Many<'a> {
@@ -78,7 +79,7 @@ impl Many<'_> {
             folder: self.distdir,
             locate: hosts.locate(&items, &learned),
             lock: lock(self.locks.clone()),
-            limits: self.limits.clone(),
+            limits: Limits { parallel: PARALLEL, ..self.limits.clone() },
             jobs: self.jobs,
             client: self.client,
             hosts: hosts.list.clone(),
@@ -116,8 +117,7 @@ fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64
             }
             ItemEnd::Present | ItemEnd::Locked | ItemEnd::Disk(_) | ItemEnd::Left => return None,
         };
-        let name = hosts.repositories.get(item.repository)?;
-        repository_delta(Some(name.as_str()).filter(|name| !name.is_empty()), had, lacked, now)
+        repository_delta(hosts.repositories.get(item.repository)?.as_deref(), had, lacked, now)
     };
     items.iter().zip(&end.items).filter_map(delta).collect()
 }
@@ -125,7 +125,7 @@ fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64
 /// Bytes that are still to come for these files. What is there of them needs no more room.
 pub(super) fn missing<'e>(distdir: &Path, entries: impl Iterator<Item = &'e DistEntry>) -> u64 {
     let there = |entry: &DistEntry| {
-        let part = distdir.join(format!("{}{DOWNLOAD_SUFFIX}", entry.name));
+        let part = batch::part_of(&distdir.join(&entry.name));
         std::fs::metadata(part).map_or(0, |part| part.len())
     };
     entries.fold(0, |sum, entry| sum.saturating_add(entry.size.saturating_sub(there(entry))))

@@ -9,17 +9,23 @@ use crate::portage::mirror_uri::split;
 use crate::portage::{Algorithm, Digest, Digests, Distfile, MirrorBase, PortageCall, Tiers, mirror_groups};
 
 /// `given` (`--mirrors`), else `RACEFETCH_MIRRORS`.
-pub(super) fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorBase> {
+fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorBase> {
     let given = given.filter(|mirrors| !mirrors.is_empty());
     let variable = || call.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
     parse(&given.map(<[String]>::to_vec).or_else(variable).unwrap_or_default())
 }
 
 /// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of make.conf and make.globals.
-pub(super) fn configured(configuration: &Configuration<'_>) -> Vec<MirrorBase> {
+fn configured(configuration: &Configuration<'_>) -> Vec<MirrorBase> {
     let mut mirrors = configuration.mirror_groups().mirrors(mirror_groups::LOCAL).to_vec();
     mirrors.extend(configuration.conf.gentoo_mirrors());
     parse(&mirrors)
+}
+
+/// The mirrors: those named, else those configured.
+pub(super) fn known(given: Option<&[String]>, configuration: &Configuration<'_>) -> Vec<MirrorBase> {
+    let named = named(given, &configuration.call);
+    if named.is_empty() { configured(configuration) } else { named }
 }
 
 /// The mirrors: those named, unless the URI lies under none of them and there are others in the configuration.

@@ -21,7 +21,7 @@ use super::hosts::Hosts;
 use super::manifests::manifest_index;
 use super::many::{self, Many, Shelves, free_space};
 use super::metadata::names_of;
-use super::mirrors::{configured, named, tiers};
+use super::mirrors::{known, tiers};
 use super::show::Show;
 use super::{Environment, Interrupt, settings};
 use crate::cli::options::{DistfileOptions, FetchOptions, Limits, RedirectOptions, ReportOptions};
@@ -31,10 +31,6 @@ use crate::mirror::Store;
 use crate::portage::{DistEntry, DistLocks, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list};
 use crate::progress::bytes;
 use crate::transfer::batch::{Host, Item, ItemEnd};
-use crate::transfer::engine;
-
-/// Mirrors at work at once for a large file.
-const PARALLEL: usize = 4;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +118,7 @@ pub fn run(
     let files = fetch_list::parse(&listing.text);
     let listed_all = check_listing(&listing, files.is_empty(), &mut show)?;
 
-    let given = named(options.distfile.mirrors.as_deref(), &configuration.call);
-    let mirrors = if given.is_empty() { configured(&configuration) } else { given };
-    let mirrors = mirrors_of(&files, &mirrors);
+    let mirrors = mirrors_of(&files, &known(options.distfile.mirrors.as_deref(), &configuration));
     let planned = look_up(files, &mirrors, &configuration, &mut show)?;
 
     let store = environment.store(&configuration.call, options.distfile.state.as_deref(), Some(&distdir));
@@ -141,13 +135,14 @@ pub fn run(
     let size = many::missing(&distdir, missing.iter().map(|known| &known.entry));
     let typical = size / (missing.len() as u64).max(1);
     let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
-    let mut items = Vec::new();
     let repositories = configuration.repositories();
+    let mut items = Vec::new();
     for Known { entry, manifest, file } in missing {
         let repository = repositories.of_path(&manifest).map(|repository| repository.name.as_str());
-        match hosts.item(entry.clone(), Some(&file.places(&mirrors)), repository) {
+        let (name, size) = (entry.name.to_string(), entry.size);
+        match hosts.item(entry, Some(&file.places(&mirrors)), repository) {
             Some(item) => items.push(item),
-            None => reports.push(missing_report(&entry, nobody(&file))),
+            None => reports.push(Report { name, size: Some(size), state: State::Missing(nobody(&file)) }),
         }
     }
     let mut elapsed = Duration::ZERO;
@@ -167,7 +162,7 @@ pub fn run(
         let many = Many {
             distdir: &distdir,
             locks,
-            limits: engine::Limits { parallel: PARALLEL, ..settings::limits(&options) },
+            limits: settings::limits(&options),
             jobs: arguments.jobs.map_or(usize::MAX, usize::from),
             client: &client,
             store: store.as_ref(),
@@ -257,20 +252,20 @@ fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> (Vec<Report>, Vec<Known
     let (mut reports, mut missing) = (Vec::new(), Vec::new());
     for planned in planned {
         match planned {
-            Planned::Known(known) if shelves.have(&known.entry) => {
-                reports.push(Report { state: State::Present, ..missing_report(&known.entry, String::new()) });
+            Planned::Known(known) => {
+                let DistEntry { name, size, digests } = &known.entry;
+                if shelves.have(name, *size, digests) {
+                    reports.push(Report { name: name.to_string(), size: Some(*size), state: State::Present });
+                } else {
+                    missing.push(*known);
+                }
             }
-            Planned::Known(known) => missing.push(*known),
             Planned::Unknown { name, why } => {
                 reports.push(Report { name, size: None, state: State::Missing(why) });
             }
         }
     }
     (reports, missing)
-}
-
-fn missing_report(entry: &DistEntry, why: String) -> Report {
-    Report { name: entry.name.to_string(), size: Some(entry.size), state: State::Missing(why) }
 }
 
 /// Why there is no place for a file.
@@ -285,7 +280,11 @@ fn wanted_report(item: &Item, hosts: &[Host]) -> Report {
     let mut places: Vec<_> = item.places.iter().collect();
     places.sort_by_key(|place| place.tier);
     let names = places.iter().filter_map(|place| Some(hosts.get(place.host)?.name.clone())).collect();
-    Report { name: item.name.to_string(), size: Some(item.size), state: State::Wanted(names) }
+    report(item, State::Wanted(names))
+}
+
+fn report(item: &Item, state: State) -> Report {
+    Report { name: item.name.to_string(), size: Some(item.size), state }
 }
 
 /// What lies in the place of a file with another size is renamed, as Portage would do it.
@@ -333,8 +332,7 @@ fn fetch(
         pause();
         elapsed += PAUSE;
     }
-    let left = left.into_iter().map(|item| (item.name.to_string(), Some(item.size)));
-    reports.extend(left.map(|(name, size)| Report { name, size, state: State::Left }));
+    reports.extend(left.iter().map(|item| report(item, State::Left)));
     (reports, elapsed)
 }
 
@@ -349,11 +347,10 @@ fn pause() {
 /// What became of a file; none when another process is fetching it.
 fn end_report(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> Option<Report> {
     let name = |host: &usize| hosts.get(*host).map(|host| host.name.clone());
-    let entry = DistEntry { name: item.name.clone(), size: item.size, digests: item.digests.clone() };
     let state = match end {
         ItemEnd::Fetched { from, .. } => State::Fetched(from.iter().filter_map(name).collect()),
         // Somebody else may have brought it meanwhile.
-        _ if shelves.have(&entry) => State::Present,
+        _ if shelves.have(&item.name, item.size, &item.digests) => State::Present,
         ItemEnd::Present | ItemEnd::Locked => return None,
         ItemEnd::Failed(tried) if tried.iter().all(|(_, failure)| *failure == Failure::Cancelled) => {
             State::Left
@@ -365,5 +362,5 @@ fn end_report(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> 
         ItemEnd::Disk(error) => State::Missing(error.clone()),
         ItemEnd::Left => State::Left,
     };
-    Some(Report { state, ..missing_report(&entry, String::new()) })
+    Some(report(item, state))
 }

@@ -48,13 +48,11 @@ impl StatsArgs {
 impl Explain {
     /// The mirrors that a fetch would know: those of `--mirrors`, else of `RACEFETCH_MIRRORS`, else Portage's.
     fn new(size: u64, line: &cli::StatsArgs, configuration: &Configuration<'_>) -> Self {
-        let call = &configuration.call;
         let given: Option<Vec<String>> =
             line.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
-        let named = mirrors::named(given.as_deref(), call);
-        let mirrors = if named.is_empty() { mirrors::configured(configuration) } else { named };
+        let mirrors = mirrors::known(given.as_deref(), configuration);
         let given = line.tiers.iter().fold(Tiers::default(), Tiers::overridden_by);
-        let (tiers, warnings) = mirrors::tiers(&given, call);
+        let (tiers, warnings) = mirrors::tiers(&given, &configuration.call);
         Self { size, mirrors, tiers, warnings }
     }
 

@@ -32,8 +32,8 @@ struct Pending {
     bytes: Vec<u8>,
 }
 
-/// Takes the samples, one at a time from each checker; another one is asked when it fails. Where somebody contradicts what lies there, a third of the
-/// `checkers` is asked; with `until_found`, that is the end of it.
+/// Takes the samples, one at a time from each checker; another one is asked when it fails. Where somebody contradicts
+/// what lies there, a third of the `checkers` is asked; with `until_found`, that is the end of it.
 #[expect(clippy::disallowed_methods, reason = "the audit ends when nothing comes any longer")]
 pub(super) fn audit(
     samples: Vec<Sample>,

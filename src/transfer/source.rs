@@ -25,7 +25,7 @@ const MOST_LOST: u32 = 16;
 /// Progress worth naming, in bytes.
 pub(super) const PROGRESS: u64 = 64 * 1024;
 /// The longest time that a source may ask us to wait.
-const LONGEST_REST: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_REST: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub(super) enum State {

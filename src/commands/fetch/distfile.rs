@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::candidates::{Candidate, Guess, candidates, find};
+use super::candidates::{Candidate, Guess, Search, find};
 use super::{Context, Target, folder_of, look_ahead, status};
 use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
+use crate::commands::aside::INFIX;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
 use crate::commands::hosts::expectation;
@@ -73,7 +74,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     for warning in warnings {
         show.warn(&warning);
     }
-    let mut places = candidates(context, url, asked.unwrap_or_default(), target, folder, &state, &tiers);
+    let search = Search { target, folder, state: &state, tiers: &tiers };
+    let mut places = search.candidates(context, url, asked.unwrap_or_default());
     let count = places.len();
     places.retain(|place| !state.lacks(&place.note, &file, now));
     if places.is_empty() {
@@ -81,7 +83,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         return Ended::failed(ExitStatus::HttpReturnedError, error);
     }
     let (learned, layouts) = mpsc::channel();
-    let turns = Turns::of(context.call.repo_name.as_deref(), &file, &state, now);
+    let repository = context.call.repo_name.as_deref();
+    let turns = Turns::of(repository, &file, &state, now);
     let (sources, keys, names) = sources(places, turns, &state, target, now, &learned);
     let mirrors: Vec<bool> = sources.iter().map(|source| source.expectation.mirror).collect();
     drop(learned);
@@ -100,12 +103,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let of_mirrors =
         || transferred.tallies.iter().zip(&mirrors).filter(|(_, mirror)| **mirror).map(|(t, _)| t);
     let had = of_mirrors().any(|tally| tally.kept > 0);
-    events.extend(repository_delta(
-        context.call.repo_name.as_deref(),
-        had,
-        of_mirrors().any(Tally::lacks_it),
-        now,
-    ));
+    let lacked = of_mirrors().any(Tally::lacks_it);
+    events.extend(repository_delta(repository, had, lacked, now));
     events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
     if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
         events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
@@ -160,7 +159,7 @@ fn create_folders(context: &Context, path: &Path) -> Result<(), Ended> {
 
 /// A file that Portage set aside, or did not get to look at, may be right. Then it costs no byte of the network.
 fn salvage(path: &Path, target: &Target) -> Option<PathBuf> {
-    let prefix = format!("{}._checksum_failure_.", target.name);
+    let prefix = format!("{}{INFIX}", target.name);
     for entry in fs::read_dir(folder_of(path)).ok()?.flatten() {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
         let Some(metadata) = entry.metadata().ok().filter(|m| ours && m.is_file() && m.len() > 0) else {

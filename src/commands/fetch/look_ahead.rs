@@ -17,10 +17,6 @@ use crate::mirror::Store;
 use crate::portage::{DistEntry, manifest};
 use crate::progress::{bytes, duration};
 use crate::transfer::batch::{BatchEnd, Item, ItemEnd};
-use crate::transfer::engine::Limits;
-
-/// Mirrors at work at once for a large file.
-const PARALLEL: usize = 4;
 
 /// Brings the siblings of `target` that are missing in `folder`. What fails is left to Portage.
 pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path, show: &mut Show) {
@@ -35,7 +31,8 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         return;
     }
     let shelves = Shelves::new(folder, context.configuration());
-    let mut siblings: Vec<_> = siblings.into_iter().filter(|entry| !shelves.have(entry)).collect();
+    let is_missing = |entry: &DistEntry| !shelves.have(&entry.name, entry.size, &entry.digests);
+    let mut siblings: Vec<_> = siblings.into_iter().filter(is_missing).collect();
     leave_what_has_no_room(&mut siblings, free_space(folder));
     let options = &context.options.distfile;
     let store = context.environment.store(&context.call, options.state.as_deref(), Some(folder));
@@ -58,7 +55,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     let many = Many {
         distdir: folder,
         locks: context.configuration().locks(folder),
-        limits: Limits { parallel: PARALLEL, ..settings::limits(context.options) },
+        limits: settings::limits(context.options),
         jobs: usize::MAX,
         client: &context.client,
         store: store.as_ref(),

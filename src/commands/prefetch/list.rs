@@ -33,10 +33,10 @@ pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> i
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let end = i32::try_from(emerge.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = rustix::process::Pid::from_child(&emerge);
     interrupt.set_hook(move |_| {
         // It may be over already.
-        let _ = end.map(|emerge| rustix::process::kill_process(emerge, rustix::process::Signal::TERM));
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     });
     let (mut out, mut err) = (emerge.stdout.take(), emerge.stderr.take());
     let (text, errors) = std::thread::scope(|scope| {

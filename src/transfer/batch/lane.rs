@@ -3,11 +3,10 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
-use std::time::Instant;
 
 use super::{
-    BUFFER, Batch, ItemEnd, ItemState, MOST_FAILURES, OVERDUE, PULSE, Shared, Signalled, Work, is_there, now,
-    part_of, put_in_place,
+    BUFFER, Batch, ItemEnd, ItemState, MOST_FAILURES, PULSE, Shared, Signalled, Work, is_there, now, part_of,
+    put_in_place,
 };
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::transfer::engine;
@@ -43,10 +42,9 @@ impl<'a> Lane<'a> {
             if signalled().is_some() || state.failures[self.host] >= MOST_FAILURES {
                 return None;
             }
-            let raced_from = self.shared.raced_from;
-            let welcome = state.is_welcome(self.batch, raced_from, self.host);
+            let welcome = state.is_welcome(self.host, now());
             let has_room = welcome && state.has_room(self.batch);
-            let next = state.next(self.batch, raced_from, self.host, self.from_the_end);
+            let next = state.next(self.batch, self.host, self.from_the_end);
             if let Some(item) = next.filter(|_| has_room) {
                 let ItemState::Waiting(tried) = &mut state.items[item] else { return None };
                 let tried = std::mem::take(tried);
@@ -61,7 +59,7 @@ impl<'a> Lane<'a> {
             }
             // What others have at hand may come back.
             let undone = state.items.iter().zip(&self.batch.items).any(|(item, wanted)| {
-                wanted.size < raced_from
+                wanted.size < state.raced_from
                     && wanted.place(self.host).is_some()
                     && match item {
                         ItemState::Waiting(tried) | ItemState::Taken(tried) => {
@@ -205,14 +203,7 @@ impl<'a> Lane<'a> {
                     state.failures[host] = MOST_FAILURES; // it does not want us at all
                 }
                 if failure == Failure::Cancelled {
-                    // It kept others waiting, or the process ends. Who is alone is slow to nobody's cost.
-                    let mut others = state.tallies.iter().enumerate().filter(|(other, _)| *other != host);
-                    let others = others.any(|(_, tally)| tally.kept > 0);
-                    let recent = |since: Instant| now().saturating_duration_since(since) < OVERDUE;
-                    if others && !state.slow_since[host].is_some_and(recent) {
-                        state.slow_since[host] = Some(now());
-                        state.failures[host] += 1;
-                    }
+                    state.count_slow(host, now());
                 } else {
                     state.failures[host] += u32::from(!failure.is_not_found());
                     state.tallies[host].failures.push(failure.clone());

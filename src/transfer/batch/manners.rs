@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use crate::http::Failure;
+use crate::http::failure::Advice;
+use crate::transfer::source::LONGEST_REST;
 
 /// After a 429 without Retry-After.
 const USUAL_REST: Duration = Duration::from_secs(1);
-/// One that wants to be left alone for longer is not waited for.
-const LONGEST_REST: Duration = Duration::from_secs(10);
-/// Nor is one that wants to be left alone so often in a row.
+/// One that wants to be left alone so often in a row is not waited for.
 const MOST_RESTS: u32 = 5;
 
 #[derive(Clone, Debug)]
@@ -34,10 +34,9 @@ impl Manners {
 
     /// Takes a failure in; true when the host shall be asked again later for the same.
     pub(super) fn heed(&mut self, failure: &Failure, now: Instant) -> bool {
-        let Failure::Status { code, retry_after } = failure else { return false };
-        let rest = match (code, retry_after) {
-            (429 | 503, Some(rest)) => *rest,
-            (429, None) => USUAL_REST,
+        let rest = match (failure.advice(), failure) {
+            (Advice::RetryAfter(rest), _) => rest,
+            (_, Failure::Status { code: 429, .. }) => USUAL_REST,
             _ => return false,
         };
         if rest > LONGEST_REST || self.rests >= MOST_RESTS {

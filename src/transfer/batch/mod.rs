@@ -147,14 +147,15 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
     let shared = Shared::new(batch);
     std::thread::scope(|scope| {
         let shared = &shared;
-        for (host, connections) in lanes(batch, shared.raced_from) {
+        for (host, connections) in lanes(batch) {
             for number in 0..connections {
                 // The small files wait for answers, the large ones for bytes: together they keep the link busy.
                 let smallest_first = number == 0 && connections > 1;
                 let lane = move || Lane::new(batch, shared, host, smallest_first).run(signalled);
                 let started = std::thread::Builder::new().spawn_scoped(scope, lane).is_ok();
                 if !started && number == 0 {
-                    shared.lock().failures[host] = MOST_FAILURES; // with fewer threads it takes longer, with none for ever
+                    // With fewer threads it takes longer, with none for ever.
+                    shared.lock().failures[host] = MOST_FAILURES;
                 }
             }
         }
@@ -178,7 +179,8 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
 }
 
 /// How many lanes each host gets: not more than there are small files for it.
-fn lanes(batch: &Batch, raced_from: u64) -> Vec<(usize, usize)> {
+fn lanes(batch: &Batch) -> Vec<(usize, usize)> {
+    let raced_from = raced_from(batch);
     let is_small = |item: &&Item, host: usize| item.size < raced_from && item.place(host).is_some();
     let small = |host: usize| batch.items.iter().filter(|item| is_small(item, host)).count();
     (0..batch.hosts.len()).map(|host| (host, batch.hosts[host].connections.min(small(host)))).collect()
@@ -229,8 +231,6 @@ impl ItemState {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// Files from so many bytes on are raced.
-    raced_from: u64,
 }
 
 struct State {
@@ -238,7 +238,7 @@ struct State {
     tallies: Vec<Tally>,
     /// Failures of a host in a row.
     failures: Vec<u32>,
-    /// When a host was last found too slow: all of its lanes at once count once.
+    /// When a host was last found too slow.
     slow_since: Vec<Option<Instant>>,
     manners: Vec<Manners>,
     /// What lanes are at.
@@ -258,8 +258,12 @@ struct State {
     /// Bytes that were there: of all items but the one that is being raced, and of that one.
     resumed: u64,
     race_resumed: u64,
+    /// Files from so many bytes on are raced.
+    raced_from: u64,
     /// Whether large files may still have to be raced.
     races_left: bool,
+    /// Hosts of which a race takes one of their connections.
+    race_hosts: Vec<bool>,
     /// By the number of the repository: files that a mirror had, and answers that a mirror lacks one.
     found: BTreeMap<usize, (usize, usize)>,
     meters: Vec<Meter>,
@@ -312,6 +316,11 @@ impl Shared {
     fn new(batch: &Batch) -> Self {
         let hosts = batch.hosts.len();
         let raced_from = raced_from(batch);
+        let is_raced = |item: &Item| item.size >= raced_from;
+        let takes_part = |host: usize| {
+            let raced = |item: &Item| is_raced(item) && item.place(host).is_some();
+            batch.hosts[host].connections > 1 && batch.items.iter().any(raced)
+        };
         let mut meter = Meter::default();
         meter.begin(Duration::ZERO);
         let state = State {
@@ -329,13 +338,15 @@ impl Shared {
             have: 0,
             racing: 0,
             race: None,
-            races_left: batch.items.iter().any(|item| item.size >= raced_from),
+            raced_from,
+            races_left: batch.items.iter().any(is_raced),
+            race_hosts: (0..hosts).map(takes_part).collect(),
             found: BTreeMap::new(),
             meters: vec![meter; hosts],
             notes: Vec::new(),
             began: now(),
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), raced_from }
+        Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -371,9 +382,7 @@ impl Shared {
             }
             let snapshot = state.snapshot(batch, at, size);
             let notes = std::mem::take(&mut state.notes);
-            let over = large_done()
-                && state.at_work.is_empty()
-                && (ending || !state.small_left(batch, self.raced_from));
+            let over = large_done() && state.at_work.is_empty() && (ending || !state.small_left(batch));
             drop(state);
             observer.progress(at, &snapshot);
             for note in notes {
@@ -399,9 +408,9 @@ impl State {
     }
 
     /// Whether lanes have something to do, now or later.
-    fn small_left(&self, batch: &Batch, raced_from: u64) -> bool {
+    fn small_left(&self, batch: &Batch) -> bool {
         let mut items = self.items.iter().zip(&batch.items);
-        items.any(|(item, wanted)| wanted.size < raced_from && self.can_be_had(item, wanted))
+        items.any(|(item, wanted)| wanted.size < self.raced_from && self.can_be_had(item, wanted))
     }
 
     /// Whether others should have a try: a lane is silent, or far slower than the others are. When nothing comes from
@@ -441,11 +450,10 @@ impl State {
     }
 
     /// Whether a host wants to be asked for one more file now.
-    fn is_welcome(&self, batch: &Batch, raced_from: u64, host: usize) -> bool {
-        let raced = |item: &Item| item.size >= raced_from && item.place(host).is_some();
-        let race = self.races_left && batch.hosts[host].connections > 1 && batch.items.iter().any(raced);
+    fn is_welcome(&self, host: usize, now: Instant) -> bool {
+        let race = self.races_left && self.race_hosts[host];
         let at_host = self.at_work.iter().filter(|work| work.host == host).count() + usize::from(race);
-        self.manners[host].allow(at_host, now())
+        self.manners[host].allow(at_host, now)
     }
 
     fn snapshot(&self, batch: &Batch, at: Instant, size: u64) -> Snapshot {
@@ -488,14 +496,16 @@ impl State {
 
     /// The next file that a host shall be asked for. Hosts of a higher tier wait until those of the lower ones
     /// have been asked in vain.
-    fn next(&self, batch: &Batch, raced_from: u64, host: usize, from_the_end: bool) -> Option<usize> {
+    fn next(&self, batch: &Batch, host: usize, from_the_end: bool) -> Option<usize> {
         let is_next = |index: &usize| {
             let (item, wanted) = (&self.items[*index], &batch.items[*index]);
             let (ItemState::Waiting(tried), Some(ours)) = (item, wanted.place(host)) else { return false };
             let tier = |place: &ItemPlace| self.tier(batch, wanted, tried, place);
             let better =
                 |other: &ItemPlace| tier(other) < tier(ours) && self.may_ask(wanted, other.host, tried);
-            wanted.size < raced_from && self.may_ask(wanted, host, tried) && !wanted.places.iter().any(better)
+            wanted.size < self.raced_from
+                && self.may_ask(wanted, host, tried)
+                && !wanted.places.iter().any(better)
         };
         let mut all = 0..self.items.len();
         if from_the_end { all.rev().find(is_next) } else { all.find(is_next) }
@@ -525,6 +535,17 @@ impl State {
         *had += usize::from(from.iter().any(is_mirror));
     }
 
+    /// Counts that a host was too slow, or was stopped because the process ends. All of its lanes at once count once,
+    /// and who is alone is slow to nobody's cost.
+    fn count_slow(&mut self, host: usize, now: Instant) {
+        let mut others = self.tallies.iter().enumerate().filter(|(other, _)| *other != host);
+        let recent = |since: Instant| now.saturating_duration_since(since) < OVERDUE;
+        if others.any(|(_, tally)| tally.kept > 0) && !self.slow_since[host].is_some_and(recent) {
+            self.slow_since[host] = Some(now);
+            self.failures[host] += 1;
+        }
+    }
+
     /// Counts that a mirror lacks a file.
     fn count_lacking(&mut self, batch: &Batch, item: usize) {
         let (_, lacked) = self.found.entry(batch.items[item].repository).or_default();
@@ -537,13 +558,15 @@ impl State {
     }
 }
 
-fn part_of(place: &Path) -> PathBuf {
+/// Where a file lies before it is complete and verified.
+pub fn part_of(place: &Path) -> PathBuf {
     let mut name = place.file_name().unwrap_or_default().to_owned();
     name.push(DOWNLOAD_SUFFIX);
     place.with_file_name(name)
 }
 
-fn is_there(place: &Path, size: u64) -> bool {
+/// Whether a file of that size lies there.
+pub fn is_there(place: &Path, size: u64) -> bool {
     fs::metadata(place).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }
 

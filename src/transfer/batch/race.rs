@@ -12,7 +12,8 @@ use crate::transfer::worker::Place;
 
 /// Races the large files, one after another.
 pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) {
-    for (index, item) in batch.items.iter().enumerate().filter(|(_, item)| item.size >= shared.raced_from) {
+    let raced_from = shared.lock().raced_from;
+    for (index, item) in batch.items.iter().enumerate().filter(|(_, item)| item.size >= raced_from) {
         if signalled().is_some() {
             return;
         }
