@@ -1,6 +1,7 @@
 //! The program among others, under an unmodified Portage: several emerges at once, builds that fetch in the background,
 //! overlays, USE flags, users and groups, ends in the middle, little room.
 
+use std::fmt::Display;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -73,8 +74,8 @@ fn a_mirror_that_is_alone_may_take_its_time() {
     let run = lab.emerge(&FETCH_FOO);
     assert!(run.success(), "{run}");
     assert_eq!(downloads(&lab).len(), 1, "{:#?}\n{run}", lab.calls());
-    assert_there(&lab, &dists, &run.to_string());
-    assert_nothing_else(&lab, &dists, &[""], &run.to_string());
+    assert_there(&lab, &dists, &run);
+    assert_nothing_else(&lab, &dists, &[""], &run);
     let (sent, wanted) = (mirror.body_bytes_sent(), 8 * SIZE + 10_000);
     assert!(sent <= (wanted + SIZE / 2) as u64, "{sent} bytes for {wanted}: what came is kept\n{run}");
 }
@@ -168,7 +169,7 @@ fn with_restrict_mirror_siblings_come_from_upstream_alone() {
     let lab = lab().mirrors(&[base(&mirror)]).restricted_package("app-misc/foo-1", "mirror", &refs(&dists));
     let run = lab.emerge(&FETCH_FOO);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &dists, &run.to_string());
+    assert_there(&lab, &dists, &run);
     assert_eq!(downloads(&lab).len(), 1, "{:#?}\n{run}", lab.calls());
     // And for prefetch, which fetches all of them at once.
     for dist in &dists {
@@ -177,7 +178,7 @@ fn with_restrict_mirror_siblings_come_from_upstream_alone() {
     }
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &dists, &run.to_string());
+    assert_there(&lab, &dists, &run);
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn the_packages_of_an_overlay() {
 
     let run = lab.emerge(&["--fetchonly", "app-misc/bar::guru"]);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &bar, &run.to_string());
+    assert_there(&lab, &bar, &run);
     let first = in_vain();
     assert!(
         first <= 40,
@@ -218,18 +219,18 @@ fn the_packages_of_an_overlay() {
     // What was learned of the overlay: one file in sixteen is looked for on the mirrors again.
     let run = lab.emerge(&["--fetchonly", "app-misc/baz"]);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &baz, &run.to_string());
+    assert_there(&lab, &baz, &run);
     assert_eq!(downloads(&lab).len(), 2, "{:#?}\n{run}", lab.calls());
     let run = lab.racefetch(&["prefetch", "app-misc/qux"]);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &qux, &run.to_string());
+    assert_there(&lab, &qux, &run);
     let second = in_vain() - first;
     assert!(second <= 14, "{second} requests in vain");
 
     // And nothing of Gentoo's own: upstream would refuse the connection.
     let run = lab.emerge(&FETCH_FOO);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &foo, &run.to_string());
+    assert_there(&lab, &foo, &run);
     assert_eq!(downloads(&lab).len(), 3, "{:#?}\n{run}", lab.calls());
 }
 
@@ -259,14 +260,14 @@ fn whose_the_files_are() {
 
     let run = lab.racefetch(&["prefetch", "app-misc/bar"]);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &bar, &run.to_string());
+    assert_there(&lab, &bar, &run);
     for dist in &bar {
         assert_eq!(of(dist), (ourselves.as_raw(), gid, 0o664), "{}", dist.name);
     }
 
     let run = lab.emerge(&FETCH_FOO);
     assert!(run.success(), "{run}");
-    assert_there(&lab, &foo, &run.to_string());
+    assert_there(&lab, &foo, &run);
     let calls = downloads(&lab);
     assert!(calls.len() == 1 && calls[0].uid == uid, "{calls:#?}\n{run}");
     for dist in &foo {
@@ -324,15 +325,15 @@ fn ended_while_it_looks_ahead(end: impl Fn(&Running)) {
         assert!(dist.content.starts_with(&partial), "{} is no prefix\n{emerge}", dist.name);
         missing += if there(&dist) { 0 } else { dist.content.len() - partial.len() };
     }
-    assert_there(&lab, dists.iter().filter(there), &emerge.to_string());
-    assert_nothing_else(&lab, &dists, &["", ".__download__"], &emerge.to_string());
+    assert_there(&lab, dists.iter().filter(there), &emerge);
+    assert_nothing_else(&lab, &dists, &["", ".__download__"], &emerge);
 
     let before = mirror.body_bytes_sent();
     mirror.limit_rate(100_000_000);
     let again = lab.emerge(&FETCH_FOO);
     assert!(again.success(), "{again}");
-    assert_there(&lab, &dists, &again.to_string());
-    assert_nothing_else(&lab, &dists, &[""], &again.to_string());
+    assert_there(&lab, &dists, &again);
+    assert_nothing_else(&lab, &dists, &[""], &again);
     let sent = mirror.body_bytes_sent() - before;
     // A layout, and what was about to be sent over connections that were cut.
     assert!(sent <= missing as u64 + (4 << 16), "{sent} bytes for {missing}\n{again}");
@@ -409,7 +410,7 @@ fn a_package_of_ten_thousand_distfiles() {
         let time = began.elapsed();
         assert!(run.success(), "{run}");
         fs::rename(partial, lab.distdir().join(&missing[0].name)).unwrap(); // as Portage does
-        assert_there(&lab, missing, &run.to_string());
+        assert_there(&lab, missing, &run);
         time
     };
     let limit = Duration::from_secs(2);
@@ -481,7 +482,7 @@ fn is_merged(lab: &Lab, package: &str) -> bool {
 }
 
 #[track_caller]
-fn assert_there<'d>(lab: &Lab, dists: impl IntoIterator<Item = &'d Dist>, said: &str) {
+pub fn assert_there<'d>(lab: &Lab, dists: impl IntoIterator<Item = &'d Dist>, said: impl Display) {
     for dist in dists {
         assert!(lab.distfile(&dist.name).is_some_and(|bytes| bytes == dist.content), "{}\n{said}", dist.name);
     }
@@ -489,7 +490,7 @@ fn assert_there<'d>(lab: &Lab, dists: impl IntoIterator<Item = &'d Dist>, said: 
 
 /// In DISTDIR is nothing but these, with one of these endings.
 #[track_caller]
-fn assert_nothing_else(lab: &Lab, dists: &[Dist], endings: &[&str], said: &str) {
+fn assert_nothing_else(lab: &Lab, dists: &[Dist], endings: &[&str], said: impl Display) {
     let names: Vec<String> =
         dists.iter().flat_map(|dist| endings.iter().map(|ending| dist.name.clone() + ending)).collect();
     let others: Vec<String> = lab.distfiles().into_iter().filter(|name| !names.contains(name)).collect();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::real_portage::{self, base, downloads, layout_path};
 use crate::support::content::content;
 use crate::support::lab::{Dist, Lab, Layout};
 use crate::support::mirror::Mirror;
@@ -16,24 +17,28 @@ fn crates(count: usize) -> Vec<Dist> {
     (0..count).map(|i| Dist::new(&format!("crate-{i}.crate"), &content(i as u64, size(i)))).collect()
 }
 
-fn path(dist: &Dist) -> String {
-    format!("/gentoo/distfiles/{}", LAYOUT.path(dist))
+pub fn path(dist: &Dist) -> String {
+    real_portage::path(LAYOUT, dist)
 }
 
 /// A mirror with its layout and, as rules that may be used once at most, these files.
-fn hosting<'d>(dists: impl IntoIterator<Item = &'d Dist>) -> Mirror {
+pub fn hosting<'d>(dists: impl IntoIterator<Item = &'d Dist>) -> Mirror {
     let mirror = Mirror::start();
-    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    mirror.on(&layout_path()).serve(LAYOUT.conf()).always();
     for dist in dists {
         mirror.on(&path(dist)).serve(&dist.content).at_most(1);
     }
     mirror
 }
 
+/// A lab whose mirrors these are.
+pub fn lab_with(mirrors: &[&Mirror]) -> Lab {
+    let bases: Vec<String> = mirrors.iter().map(|mirror| base(mirror)).collect();
+    real_portage::lab().mirrors(&bases)
+}
+
 fn lab(mirrors: &[&Mirror], dists: &[Dist]) -> Lab {
-    let bases: Vec<String> = mirrors.iter().map(|mirror| mirror.url("/gentoo")).collect();
-    let lab = Lab::new(env!("CARGO_BIN_EXE_racefetch")).unwrap_or_else(|e| panic!("{e}"));
-    lab.mirrors(&bases).package("app-misc/foo-1", &dists.iter().collect::<Vec<_>>())
+    lab_with(mirrors).package("app-misc/foo-1", &dists.iter().collect::<Vec<_>>())
 }
 
 /// emerge has all files, and nothing else is left in DISTDIR.
@@ -49,7 +54,7 @@ fn fetch_all(lab: &Lab, dists: &[Dist]) -> usize {
         .filter(|name| name.contains("crate-") && !dists.iter().any(|dist| dist.name == **name))
         .collect();
     assert!(others.is_empty(), "left behind: {others:?}\n{run}");
-    lab.calls().into_iter().filter(|call| !call.is_layout()).count()
+    downloads(lab).len()
 }
 
 #[test]

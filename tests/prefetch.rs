@@ -6,16 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::real_portage::downloads;
+use crate::interplay::assert_there;
+use crate::look_ahead::{hosting, lab_with, path};
+use crate::real_portage::{downloads, layout_path};
 use crate::support::content::content;
 use crate::support::lab::{Dist, Emerged, Lab, Layout};
 use crate::support::mirror::{Mirror, Rule};
 
 const LAYOUT: Layout = Layout::FilenameHash;
-
-fn path(dist: &Dist) -> String {
-    format!("/gentoo/distfiles/{}", LAYOUT.path(dist))
-}
 
 fn dists(package: &str, count: usize) -> Vec<Dist> {
     let dist = |i: usize| {
@@ -24,30 +22,8 @@ fn dists(package: &str, count: usize) -> Vec<Dist> {
     (0..count).map(dist).collect()
 }
 
-/// A mirror with its layout and, as rules that may be used once at most, these files.
-fn hosting<'d>(dists: impl IntoIterator<Item = &'d Dist>) -> Mirror {
-    let mirror = Mirror::start();
-    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
-    for dist in dists {
-        mirror.on(&path(dist)).serve(&dist.content).at_most(1);
-    }
-    mirror
-}
-
-fn lab(mirrors: &[&Mirror]) -> Lab {
-    let bases: Vec<String> = mirrors.iter().map(|mirror| mirror.url("/gentoo")).collect();
-    Lab::new(env!("CARGO_BIN_EXE_racefetch")).unwrap_or_else(|e| panic!("{e}")).mirrors(&bases)
-}
-
 fn package(lab: Lab, cpv: &str, dists: &[Dist]) -> Lab {
     lab.package(cpv, &dists.iter().collect::<Vec<_>>())
-}
-
-#[track_caller]
-fn assert_there<'d>(lab: &Lab, dists: impl IntoIterator<Item = &'d Dist>, run: &Emerged) {
-    for dist in dists {
-        assert!(lab.distfile(&dist.name).is_some_and(|bytes| bytes == dist.content), "{}\n{run}", dist.name);
-    }
 }
 
 #[track_caller]
@@ -66,7 +42,7 @@ fn all_is_there_before_emerge_starts() {
     let (foo, bar) = (dists("foo", 20), dists("bar", 12));
     let all = || foo.iter().chain(&bar);
     let mirrors = [hosting(all()), hosting(all())];
-    let lab = package(lab(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
     let lab = package(lab, "app-misc/bar-1", &bar);
 
     let run = lab.racefetch(&["prefetch", "app-misc/foo", "app-misc/bar"]);
@@ -96,7 +72,7 @@ fn all_is_there_before_emerge_starts() {
 fn the_list_may_come_from_standard_input() {
     let foo = dists("foo", 3);
     let mirror = hosting(&foo);
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let run = lab.shell("emerge --pretend --fetchonly app-misc/foo 2>&1 | racefetch prefetch -");
     assert!(run.success(), "{run}");
     assert_there(&lab, &foo, &run);
@@ -107,12 +83,12 @@ fn a_list_from_elsewhere_brings_its_mirrors() {
     // GENTOO_MIRRORS here names none of those in the list.
     let foo = dists("foo", 3);
     let here = Mirror::start();
-    here.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    here.on(&layout_path()).serve(LAYOUT.conf()).always();
     for dist in &foo {
         here.on(&path(dist)).status(404).at_most(1);
     }
     let there = hosting(&foo);
-    let lab = package(lab(&[&here]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&here]), "app-misc/foo-1", &foo);
     let uris: Vec<String> = foo.iter().map(|dist| there.url(&path(dist))).collect();
     fs::write(lab.root().join("list"), format!("\n{} \n", uris.join(" \n\n"))).unwrap();
     let run = lab.shell("racefetch prefetch - <list");
@@ -124,7 +100,7 @@ fn a_list_from_elsewhere_brings_its_mirrors() {
 fn emerges_own_options_go_to_emerge() {
     let foo = dists("foo", 2);
     let mirror = hosting(&foo);
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let run = lab.racefetch(&["prefetch", "--quiet", "--update", "-D", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_there(&lab, &foo, &run);
@@ -135,8 +111,8 @@ fn emerges_own_options_go_to_emerge() {
 fn a_dry_run_fetches_nothing() {
     let foo = dists("foo", 2);
     let mirror = Mirror::start();
-    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    mirror.on(&layout_path()).serve(LAYOUT.conf()).always();
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let run = lab.racefetch(&["prefetch", "--dry-run", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_said(&run, &format!("wanted foo-1.tar (7.7 KiB) from {}, 127.0.0.1:", mirror.address()));
@@ -151,7 +127,7 @@ fn what_cannot_be_had_is_named_and_the_rest_is_fetched() {
     let foo = dists("foo", 4);
     let mirror = hosting(&foo[1..]);
     mirror.on(&path(&foo[0])).status(404).at_most(1);
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert_eq!(run.status.code(), Some(1), "{run}");
     assert_said(&run, &format!("missing foo-0.tar (900 B): {}: HTTP status 404; ", mirror.address()));
@@ -165,7 +141,7 @@ fn what_cannot_be_had_is_named_and_the_rest_is_fetched() {
 fn what_emerge_cannot_list_is_said() {
     let foo = dists("foo", 2);
     let mirror = hosting(&foo);
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let none = lab.racefetch(&["prefetch", "app-misc/none"]);
     assert_eq!(none.status.code(), Some(2), "{none}");
     assert!(none.output.contains("there are no ebuilds to satisfy \"app-misc/none\""), "{none}");
@@ -188,7 +164,7 @@ fn upstreams_name_is_not_the_distfiles() {
     upstream.on("/archive/v1.tar").serve(&foo.content).times(1);
     let uri = format!("{} -> foo-1.tar", upstream.url("/archive/v1.tar"));
     let mirror = Mirror::start(); // fails the test when it is asked for anything
-    let lab = lab(&[&mirror]).restricted_package("app-misc/foo-1", "mirror", &[&foo.clone().uri(&uri)]);
+    let lab = lab_with(&[&mirror]).restricted_package("app-misc/foo-1", "mirror", &[&foo.clone().uri(&uri)]);
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_there(&lab, [&foo], &run);
@@ -202,7 +178,7 @@ fn one_of_upstreams_places_may_be_dead() {
     upstream.on("/new/foo-1.tar").serve(&foo.content).times(1);
     let uris = format!("{} {}", upstream.url("/new/foo-1.tar"), upstream.url("/old/foo-1.tar"));
     let mirror = Mirror::start();
-    let lab = lab(&[&mirror]).restricted_package("app-misc/foo-1", "mirror", &[&foo.clone().uri(&uris)]);
+    let lab = lab_with(&[&mirror]).restricted_package("app-misc/foo-1", "mirror", &[&foo.clone().uri(&uris)]);
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_there(&lab, [&foo], &run);
@@ -222,7 +198,7 @@ fn a_slow_line_is_nobodys_fault() {
     for mirror in &mirrors {
         mirror.limit_rate(50_000); // each file takes five seconds
     }
-    let lab = package(lab(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_there(&lab, &foo, &run);
@@ -234,9 +210,9 @@ fn primaryuri_asks_upstream_first() {
     let upstream = Mirror::start();
     upstream.on("/src/foo-1.tar").serve(&foo.content).times(1);
     let mirror = Mirror::start();
-    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    mirror.on(&layout_path()).serve(LAYOUT.conf()).always();
     let dist = foo.clone().uri(&upstream.url("/src/foo-1.tar"));
-    let lab = lab(&[&mirror]).restricted_package("app-misc/foo-1", "primaryuri", &[&dist]);
+    let lab = lab_with(&[&mirror]).restricted_package("app-misc/foo-1", "primaryuri", &[&dist]);
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_there(&lab, [&foo], &run);
@@ -246,12 +222,12 @@ fn primaryuri_asks_upstream_first() {
 fn what_a_mirror_spoils_or_an_earlier_run_left_is_put_right() {
     let foo = dists("foo", 4);
     let spoiling = Mirror::start();
-    spoiling.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    spoiling.on(&layout_path()).serve(LAYOUT.conf()).always();
     for dist in &foo {
         spoiling.on(&path(dist)).serve(&dist.content).corrupted_at(100).at_most(1);
     }
     let good = hosting(&foo);
-    let lab = package(lab(&[&spoiling, &good]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&spoiling, &good]), "app-misc/foo-1", &foo);
     fs::write(lab.distdir().join(&foo[2].name), b"half of it").unwrap();
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert!(run.success(), "{run}");
@@ -268,7 +244,7 @@ fn one_file_after_another_when_asked() {
     let foo = dists("foo", 6);
     let mirror = hosting(&foo);
     mirror.limit_requests_at_once(1, 500); // a second one at the same time would fail the run
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let run = lab.racefetch(&["prefetch", "--jobs", "1", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_there(&lab, &foo, &run);
@@ -278,7 +254,7 @@ fn one_file_after_another_when_asked() {
 fn files_of_other_folders_are_not_fetched() {
     let foo = dists("foo", 3);
     let mirror = hosting(&foo[1..]); // fails the test when it is asked for the first
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let shelf = lab.root().join("shelf");
     fs::create_dir(&shelf).unwrap();
     fs::write(shelf.join(&foo[0].name), &foo[0].content).unwrap();
@@ -296,10 +272,10 @@ fn files_of_other_folders_are_not_fetched() {
 fn an_interrupted_run_leaves_whole_files_and_prefixes() {
     let foo = vec![Dist::new("big.tar", &content(1, 20_000_000)), Dist::new("small.tar", &content(2, 2000))];
     let mirror = Mirror::start();
-    mirror.on("/gentoo/distfiles/layout.conf").serve(LAYOUT.conf()).always();
+    mirror.on(&layout_path()).serve(LAYOUT.conf()).always();
     mirror.on(&path(&foo[1])).serve(&foo[1].content).at_most(1);
     mirror.on(&path(&foo[0])).add(Rule::serve(&foo[0].content).rate(10_000_000)).always();
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let mut first = lab.start_racefetch(&["prefetch", "app-misc/foo"]);
     let part = lab.partial("big.tar");
     let came = || fs::metadata(&part).is_ok_and(|part| part.len() > 2_000_000);
@@ -323,7 +299,7 @@ fn an_interrupted_run_leaves_whole_files_and_prefixes() {
 fn what_another_process_is_fetching_is_waited_for() {
     let foo = dists("foo", 3);
     let mirror = hosting(&foo[1..]); // fails the test when it is asked for the first
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let lock = lab.distdir().join(format!(".{}.portage_lockfile", foo[0].name));
     let file = fs::File::create(&lock).unwrap();
     rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
@@ -341,7 +317,7 @@ fn what_another_process_is_fetching_is_waited_for() {
 fn a_folder_that_cannot_be_written_to_is_named() {
     let foo = dists("foo", 1);
     let mirror = Mirror::start();
-    let lab = package(lab(&[&mirror]), "app-misc/foo-1", &foo);
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let run = lab.racefetch(&["prefetch", "--distdir", "/nonexistent/x", "app-misc/foo"]);
     assert_eq!(run.status.code(), Some(23), "{run}");
     assert_said(&run, "racefetch: cannot write to /nonexistent/x: No such file or directory");
