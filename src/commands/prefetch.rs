@@ -290,6 +290,9 @@ fn report(item: &Item, state: State) -> Report {
 /// What lies in the place of a file with another size is renamed, as Portage would do it.
 fn make_way(item: &Item, distdir: &Path, locks: &DistLocks, show: &mut Show) {
     let Ok(found) = Identity::at(&distdir.join(&item.name)) else { return };
+    if found.size == item.size {
+        return; // somebody has brought it just now
+    }
     let name = &item.name;
     match aside::move_aside(distdir, name, found, locks) {
         Ok(to) => show.warn(&format!(
