@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`cli`] (what was asked), [`portage`] (Portage's vocabulary), [`http`] (one request and
 //! its answer), [`transfer`] (which source sends which bytes, and how they become a verified file),
-//! [`mirror`] (what is known of each mirror), [`commands`] (one file for each sub-command). [`files`] opens what
-//! others may have tampered with.
+//! [`mirror`] (what is known of each mirror), [`commands`] (one file for each sub-command). [`timeline`] draws what
+//! happened. [`files`] opens what others may have tampered with.
 //!
 //! Dependencies point one way: `commands` uses everything; `transfer` uses `http`; `http` knows nothing of
 //! mirrors and `mirror` nothing of transfers. Pure modules import only pure modules. `tests/layering.rs`
@@ -16,4 +16,5 @@ pub mod http;
 pub mod mirror;
 pub mod portage;
 pub mod progress;
+pub mod timeline;
 pub mod transfer;

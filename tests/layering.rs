@@ -14,6 +14,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("mirror", &["files", "portage"]),
     ("portage", &[]),
     ("progress", &[]),
+    ("timeline", &["http", "transfer"]),
     ("transfer", &["files", "http", "portage"]),
 ];
 
@@ -41,11 +42,11 @@ const PURE: &[&str] = &[
     "portage",
     "progress/format.rs",
     "progress/rate.rs",
+    "timeline",
     "transfer/blame.rs",
-    "transfer/scheduler.rs",
+    "transfer/meter.rs",
+    "transfer/scheduler",
     "transfer/segments.rs",
-    "transfer/timeline",
-    "transfer/timeline.rs",
     "transfer/trace.rs",
 ];
 

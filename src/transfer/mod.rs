@@ -1,12 +1,10 @@
 //! Which source sends which bytes, and how they become a verified file.
 //!
-//! Pure: [`segments`], [`meter`], `source`, `outlook`, `sharing`, [`scheduler`] (who sends what), [`blame`]
-//! (whose bytes are wrong). With I/O: [`worker`] (a thread for each source), [`sink`] and `ahead` (the file,
-//! and what lies ahead of its prefix), [`hashing`], `audit`, [`engine`] (all of it together for one file),
-//! [`batch`] (many files), [`single`] (one URL without digests), [`limiter`]. What is told of it: `observer`
-//! (while it goes on), [`trace`] and [`timeline`] (afterwards, both pure).
+//! Pure: [`segments`], [`meter`], [`scheduler`] (who sends what), [`blame`] (whose bytes are wrong). With I/O:
+//! [`worker`] (a thread for each source), [`sink`] (the file, and what lies ahead of its prefix), [`hashing`],
+//! `audit`, [`engine`] (all of it together for one file), [`batch`] (many files), [`single`] (one URL without
+//! digests), [`limiter`]. What is told of it: `observer` (while it goes on), [`trace`] (afterwards).
 
-mod ahead;
 mod audit;
 pub mod batch;
 pub mod blame;
@@ -15,15 +13,11 @@ pub mod hashing;
 pub mod limiter;
 pub mod meter;
 mod observer;
-mod outlook;
 pub mod scheduler;
 pub mod segments;
-mod sharing;
 #[cfg(test)]
 mod simulator;
 pub mod single;
 pub mod sink;
-mod source;
-pub mod timeline;
 pub mod trace;
 pub mod worker;

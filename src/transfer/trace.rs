@@ -1,7 +1,7 @@
 //! What happened in a transfer, as data: who was asked for what, when it came, and what went wrong.
 //!
 //! A [`Recorder`] is told by the engine; the [`Trace`] that it leaves is what `--trace` writes, and what
-//! [`timeline`](super::timeline) draws.
+//! `timeline` draws.
 //!
 //! # The JSON
 //!

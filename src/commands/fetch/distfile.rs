@@ -25,8 +25,8 @@ use crate::http::Url;
 use crate::mirror::{self, Delta, State, Store, rank};
 use crate::portage::tiers::LOCAL_TIER;
 use crate::progress::{bytes, duration};
+use crate::timeline;
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
-use crate::transfer::timeline;
 use crate::transfer::trace::Trace;
 use crate::transfer::worker::{Doubt, Place};
 

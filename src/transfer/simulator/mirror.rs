@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::super::scheduler::sharing::whole;
 use super::super::scheduler::{Expectation, Time};
-use super::super::sharing::whole;
 use super::{BUFFER, READ};
 use crate::http::{ByteRange, Failure};
 

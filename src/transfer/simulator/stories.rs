@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::super::scheduler::sharing::PER_SOURCE;
 use super::super::scheduler::{Action, Expectation, Opened, Plan, Scheduler, SourceId, Time};
 use super::super::segments::Segments;
-use super::super::sharing::PER_SOURCE;
 use crate::http::{ByteRange, Failure};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;

@@ -5,12 +5,17 @@
 //! Everything that goes wrong comes down to one move: a claim, or its tail, goes back to `todo` or to another
 //! source, which happens when that source would bring it earlier.
 
+mod outlook;
+pub(super) mod sharing;
+mod source;
+
 use std::time::Duration;
 
 use super::segments::Segments;
-use super::sharing::{CRAWL, PER_SOURCE};
-use super::source::{PROGRESS, STALL, Source, State};
 use crate::http::{ByteRange, Failure};
+use sharing::{CRAWL, PER_SOURCE};
+pub(super) use source::LONGEST_REST;
+use source::{PROGRESS, STALL, Source, State};
 
 /// A point on the transfer's clock: the time since it began.
 pub type Time = Duration;
@@ -88,17 +93,17 @@ const HOPELESS: f64 = 0.1;
 
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    pub(super) size: Option<u64>,
+    size: Option<u64>,
     /// What is neither present nor claimed.
-    pub(super) todo: Segments,
-    pub(super) sources: Vec<Source>,
-    pub(super) parallel: usize,
+    todo: Segments,
+    sources: Vec<Source>,
+    parallel: usize,
     retries: u32,
     /// When something came from somebody last.
     last_arrival: Time,
     ticked: Time,
     /// Bytes given up by cutting connections, estimated.
-    pub(super) cut: f64,
+    cut: f64,
     actions: Vec<Action>,
 }
 
@@ -412,7 +417,7 @@ impl Scheduler {
 
     /// Those who may be asked, in the order in which they shall be: with a connection first, then the better
     /// ones; those who failed or proved hopeless last.
-    pub(super) fn idle(&self, tier: u8, now: Time) -> Vec<SourceId> {
+    fn idle(&self, tier: u8, now: Time) -> Vec<SourceId> {
         let average = self.average_rate(now).unwrap_or(0.0);
         let mut idle: Vec<SourceId> = (0..self.sources.len())
             .filter(|id| matches!(self.sources[*id].state, State::Idle))
@@ -485,7 +490,7 @@ impl Scheduler {
 
     /// Whether it is silent and nothing has come from anybody since: it may be the link, and says nothing of its
     /// rate.
-    pub(super) fn pauses(&self, source: &Source, now: Time) -> bool {
+    fn pauses(&self, source: &Source, now: Time) -> bool {
         let State::Receiving { last, .. } = source.state else { return false };
         self.last_arrival <= last && (PAUSE..STALL).contains(&now.saturating_sub(last))
     }
@@ -527,7 +532,7 @@ impl Scheduler {
     }
 
     /// Stops a source at `end`; what lies behind is free again.
-    pub(super) fn shorten(&mut self, id: SourceId, end: u64) {
+    fn shorten(&mut self, id: SourceId, end: u64) {
         let State::Receiving { claim, stop, .. } = &mut self.sources[id].state else { return };
         if end == claim.first {
             return self.unclaim(id);
@@ -540,7 +545,7 @@ impl Scheduler {
     }
 
     /// Takes what a source was asked for and does not send. If it does while nobody else has it, it gets it back.
-    pub(super) fn unclaim(&mut self, id: SourceId) {
+    fn unclaim(&mut self, id: SourceId) {
         let taken = match &mut self.sources[id].state {
             State::Opening { claim, .. } => claim.take(),
             State::Receiving { claim, .. } => {

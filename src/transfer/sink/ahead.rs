@@ -16,10 +16,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
 use rustix::process::geteuid;
 
-use super::segments::Segments;
-use super::sink::SinkError;
+use super::SinkError;
 use crate::files::Folder;
 use crate::http::ByteRange;
+use crate::transfer::segments::Segments;
 use journal::Journal;
 
 const FOLDER: &str = ".racefetch";

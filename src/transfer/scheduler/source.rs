@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::meter::Meter;
-use super::scheduler::{Expectation, Time};
+use super::{Expectation, Time};
 use crate::http::failure::Advice;
 use crate::http::{ByteRange, Failure};
+use crate::transfer::meter::Meter;
 
 /// An answer that takes longer than this is overdue.
 const OVERDUE: Duration = Duration::from_millis(300);
@@ -25,7 +25,7 @@ const MOST_LOST: u32 = 16;
 /// Progress worth naming, in bytes.
 pub(super) const PROGRESS: u64 = 64 * 1024;
 /// The longest time that a source may ask us to wait.
-pub(super) const LONGEST_REST: Duration = Duration::from_secs(10);
+pub(in crate::transfer) const LONGEST_REST: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub(super) enum State {

@@ -12,7 +12,7 @@ use lanes::{Lane, Mark, Request, Story, columns};
 use scale::{bytes, duration, percent, rate, shortened, time_mark, time_step};
 use svg::{Anchor, Rect, Svg};
 
-use super::trace::Trace;
+use crate::transfer::trace::Trace;
 
 /// Draws a trace.
 pub fn draw(trace: &Trace) -> String {
@@ -442,8 +442,8 @@ fn thinned(growth: &[(u64, u64)], elapsed: u64) -> Vec<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trace::{Event, What};
     use super::*;
+    use crate::transfer::trace::{Event, What};
 
     fn event(at_ms: u64, source: Option<usize>, what: What) -> Event {
         Event { at_us: at_ms * 1000, source, what }

@@ -4,6 +4,8 @@
 //! lies at its own offset in `DISTDIR/.racefetch/NAME.ahead`, a sparse file, with a journal of what is there;
 //! when the prefix reaches it, it is moved over.
 
+mod ahead;
+
 use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
@@ -16,9 +18,9 @@ use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::ahead::Ahead;
 use super::segments::Segments;
 use crate::http::ByteRange;
+use ahead::Ahead;
 
 /// How much is moved at once, in bytes.
 const MOVE: usize = 512 * 1024;

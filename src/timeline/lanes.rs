@@ -1,9 +1,9 @@
 //! The events of a trace, sorted by what is drawn of them. Times are microseconds.
 
-use super::super::scheduler::SourceId;
-use super::super::segments::Segments;
-use super::super::trace::{Trace, What};
 use crate::http::ByteRange;
+use crate::transfer::scheduler::SourceId;
+use crate::transfer::segments::Segments;
+use crate::transfer::trace::{Trace, What};
 
 /// A trace as its picture needs it.
 #[derive(Debug, Default)]
