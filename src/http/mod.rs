@@ -19,6 +19,6 @@ mod wire;
 pub use agent::{Agent, Answer, Ask, Canceller, Client, Content, Exchange};
 pub use failure::Failure;
 pub use range::{ByteRange, ContentRange};
-pub use response::{Head, Judged, Question};
+pub use response::{Extent, Head, Judged, Question};
 pub use settings::{Credentials, Proxy, ProxyKind, Settings};
 pub use url::Url;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ContentRange, Failure};
+use super::{ByteRange, ContentRange, Failure};
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,37 @@ pub struct Head {
     pub content_encoding: Option<String>,
     /// The name that the server gives the file, without folders.
     pub file_name: Option<String>,
+}
+
+/// Which part of the file the content of a successful answer is, by what the answer says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// These bytes. Some servers say so with status 200 as well.
+    Part {
+        range: ByteRange,
+        /// Size of the whole file, when it is known.
+        complete_length: Option<u64>,
+    },
+    /// A part (206), and nothing says which one.
+    Unplaced,
+}
+
+impl Head {
+    /// Which part of the file the content is.
+    pub fn extent(&self) -> Extent {
+        let Some(Some(ContentRange::Satisfied { first_pos, last_pos, complete_length })) = self.content_range
+        else {
+            return if self.status == 206 { Extent::Unplaced } else { Extent::Whole };
+        };
+        let range = ByteRange::new(first_pos, last_pos + 1);
+        let says_whole = range.first == 0 && Some(range.end) == complete_length;
+        let is_whole = says_whole && self.content_length == complete_length;
+        // RFC 9110, section 14.4: with another status than 206 the field means nothing. The length tells whether this
+        // server means it.
+        let means_it = self.status == 206 || self.content_length.is_none_or(|length| length == range.len());
+        if is_whole || !means_it { Extent::Whole } else { Extent::Part { range, complete_length } }
+    }
 }
 
 /// An answer that can be used.
@@ -116,6 +147,10 @@ mod tests {
         Head { status: 200, content_length, content_type: Some(content_type.to_owned()), ..Head::default() }
     }
 
+    fn part(first: u64, end: u64, complete_length: Option<u64>) -> Extent {
+        Extent::Part { range: ByteRange::new(first, end), complete_length }
+    }
+
     #[test]
     fn table() {
         let tar = "application/x-tar";
@@ -149,6 +184,18 @@ mod tests {
             ("416, other", ask(9, None, Some(9)), unsatisfied(5), wrong_size(9, 5)),
         ] {
             assert_eq!(judge(&question, &head), want, "{story}");
+        }
+        let extents = [
+            ("all of it", ok(Some(9), tar), Extent::Whole),
+            ("a part", range("bytes 4-8/12", 5), part(4, 9, Some(12))),
+            ("of unknown size", range("bytes 0-8/*", 9), part(0, 9, None)),
+            ("all of it as a range", range("bytes 0-8/9", 9), Extent::Whole),
+            ("200 with a slice", Head { status: 200, ..range("bytes 4-8/12", 5) }, part(4, 9, Some(12))),
+            ("200 with all of it", Head { status: 200, ..range("bytes 4-8/12", 12) }, Extent::Whole),
+            ("nobody knows", range("bytes x", 5), Extent::Unplaced),
+        ];
+        for (story, head, want) in extents {
+            assert_eq!(head.extent(), want, "{story}");
         }
         let missing = Head { status: 404, ..Head::default() };
         assert!(judge(&ask(0, None, None), &missing).unwrap_err().is_not_found());

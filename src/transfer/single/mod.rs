@@ -1,15 +1,14 @@
 //! A transfer from one URL without digests: what curl does, in one thread.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+mod output;
+
 use std::time::{Duration, Instant};
 
 use super::engine::{Limits, Observer, Snapshot, Stage};
 use super::meter::Meter;
-use super::sink::{SinkError, open_output};
-use crate::http::{Agent, Answer, Ask, Content, ContentRange, Failure, Url};
+use super::sink::SinkError;
+use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head, Url};
+pub use output::{FileOutput, Output};
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 128 * 1024;
@@ -81,141 +80,6 @@ impl Condition {
     }
 }
 
-/// Where content goes.
-pub enum Output {
-    /// From this offset of the file on.
-    Stdout(u64),
-    File(FileOutput),
-}
-
-/// A file that is opened when its first byte comes.
-pub struct FileOutput {
-    pub path: PathBuf,
-    /// Keep what is there, and write from this offset on.
-    pub offset: u64,
-    /// Missing folders above it are made.
-    pub create_folders: bool,
-    /// Instead of 0666 less the umask.
-    pub mode: Option<u32>,
-    file: Option<File>,
-}
-
-impl FileOutput {
-    pub fn new(path: PathBuf, offset: u64) -> Self {
-        Self { path, offset, create_folders: false, mode: None, file: None }
-    }
-}
-
-impl Output {
-    /// How many bytes are there already.
-    fn position(&self) -> u64 {
-        match self {
-            Self::Stdout(offset) => *offset,
-            Self::File(file) => file.offset,
-        }
-    }
-
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Stdout(_) => None,
-            Self::File(file) => Some(&file.path),
-        }
-    }
-
-    /// Makes sure that the file exists, with nothing behind the position.
-    fn begin(&mut self) -> Result<(), SinkError> {
-        let Self::File(output) = self else { return Ok(()) };
-        if output.file.is_some() {
-            return Ok(());
-        }
-        if output.create_folders
-            && let Some(folder) = output.path.parent()
-        {
-            create_folders(folder)?;
-        }
-        let file = open_output(&output.path, output.offset > 0)?;
-        let failed = |e: io::Error| SinkError::new(&output.path, &e);
-        let regular = file.metadata().map_err(failed)?.is_file();
-        if regular {
-            file.set_len(output.offset).map_err(failed)?;
-            io::Seek::seek(&mut &file, io::SeekFrom::Start(output.offset)).map_err(failed)?;
-        }
-        if let Some(mode) = output.mode {
-            let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
-            file.set_permissions(permissions).map_err(failed)?;
-        }
-        output.file = Some(file);
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
-        self.begin()?;
-        match self {
-            Self::Stdout(offset) => {
-                *offset += bytes.len() as u64;
-                io::stdout().lock().write_all(bytes).map_err(|e| SinkError::new(Path::new("stdout"), &e))
-            }
-            Self::File(output) => {
-                let Some(file) = &mut output.file else { return Ok(()) };
-                file.write_all(bytes).map_err(|e| SinkError::new(&output.path, &e))?;
-                output.offset += bytes.len() as u64;
-                Ok(())
-            }
-        }
-    }
-
-    /// An error when the file is not at its place any longer.
-    fn check(&self) -> Result<(), SinkError> {
-        let Self::File(FileOutput { path, file: Some(file), .. }) = self else { return Ok(()) };
-        let failed = |e: io::Error| SinkError::new(path, &e);
-        let ours = file.metadata().map_err(failed)?;
-        if ours.is_file() && ours.nlink() == 0 {
-            return Err(SinkError { path: path.clone(), reason: "was removed meanwhile".to_owned() });
-        }
-        Ok(())
-    }
-
-    /// Begins anew, if that is possible: what went to stdout cannot be taken back.
-    fn restart(&mut self) -> Result<(), Failure> {
-        match self {
-            Self::Stdout(_) => Err(Failure::RangeIgnored),
-            Self::File(output) => {
-                output.offset = 0;
-                output.file = None;
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes the name that the server gives.
-    fn rename(&mut self, name: &str) -> Result<(), SinkError> {
-        let Self::File(output) = self else { return Ok(()) };
-        let path = output.path.with_file_name(name);
-        if path.symlink_metadata().is_ok() {
-            let error =
-                io::Error::new(io::ErrorKind::AlreadyExists, "exists already, and -J replaces nothing");
-            return Err(SinkError::new(&path, &error));
-        }
-        output.path = path;
-        Ok(())
-    }
-
-    /// The open file, if one was opened.
-    pub fn file(&self) -> Option<&File> {
-        match self {
-            Self::Stdout(_) => None,
-            Self::File(output) => output.file.as_ref(),
-        }
-    }
-}
-
-/// Like curl's, folders that are made are 0750.
-fn create_folders(folder: &Path) -> Result<(), SinkError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
-    made.map_err(|e| SinkError::new(folder, &e))
-}
-
 /// Why a transfer ended without its content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
@@ -275,12 +139,12 @@ pub fn run(
     let began = Instant::now();
     let resumed = output.position();
     let mut report = Report::default();
-    let mut validator: Option<String> = None;
+    let mut known = Known::default();
     loop {
         report.attempts += 1;
         let mut attempt =
             Attempt { request, output, limits, observer, caller, began, resumed, report: &mut report };
-        let result = attempt.run(agent, &mut validator);
+        let result = attempt.run(agent, &mut known);
         report.total_time = began.elapsed();
         let Err(stop) = result else { return (report, Ok(())) };
         if let Some(signal) = (caller.signalled)() {
@@ -324,6 +188,33 @@ fn pause(retry: &Retry, attempts: u32, stop: &Stop) -> Option<Duration> {
     Some(retry.delay.unwrap_or(back_off).max(asked.unwrap_or_default()))
 }
 
+/// What answers have told so far.
+#[derive(Debug, Default)]
+struct Known {
+    /// For `If-Range`.
+    validator: Option<String>,
+    /// Position in the file of the next byte that is wanted, when an answer has told where its content lies.
+    next: Option<u64>,
+}
+
+/// Where the content of an answer lies in the file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lies {
+    /// Bytes at its beginning that are there already.
+    skip: u64,
+    /// Position of the first byte that is wanted of it, when the answer says so.
+    first: Option<u64>,
+    /// The content is a part that ends here.
+    end: Option<u64>,
+    /// The content is a part, and what is wanted ends here; `u64::MAX` where that is not known.
+    until: Option<u64>,
+}
+
+/// Answers in a row that bring less than [`PROGRESS`], after which a file that comes in parts is given up.
+const MOST_SMALL_PARTS: u32 = 16;
+/// Progress worth naming, in bytes.
+const PROGRESS: u64 = 64 * 1024;
+
 struct Attempt<'a> {
     request: &'a Request,
     output: &'a mut Output,
@@ -336,12 +227,32 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn run(&mut self, agent: &mut Agent, validator: &mut Option<String>) -> Result<(), Stop> {
+    /// Asks until the file is complete: an answer that says that it is a part is followed by a request for the rest.
+    fn run(&mut self, agent: &mut Agent, known: &mut Known) -> Result<(), Stop> {
+        self.report.received = 0;
+        let mut small = 0;
+        let mut asked_on = false;
+        loop {
+            let before = self.report.received;
+            if !self.ask(agent, known, asked_on)? {
+                return Ok(());
+            }
+            let came = self.report.received - before;
+            small = if came < PROGRESS { small + 1 } else { 0 };
+            if came == 0 || small == MOST_SMALL_PARTS {
+                return Err(Failure::Truncated.into());
+            }
+            asked_on = true;
+        }
+    }
+
+    /// One request. True when the answer was a part and the rest is to be asked for.
+    fn ask(&mut self, agent: &mut Agent, known: &mut Known, asked_on: bool) -> Result<bool, Stop> {
         let offset = self.output.position();
         let ask = Ask {
-            range: self.request.range.clone().or_else(|| (offset > 0).then(|| format!("bytes={offset}-"))),
-            if_range: validator.clone().filter(|_| offset > 0),
-            condition: self.request.condition.map(Condition::field),
+            range: self.range(known.next, offset),
+            if_range: known.validator.clone().filter(|_| known.next.unwrap_or(offset) > 0),
+            condition: self.request.condition.filter(|_| !asked_on).map(Condition::field),
             time_left: self.limits.time,
         };
         let answer = agent.ask(&self.request.url, &ask)?;
@@ -350,23 +261,53 @@ impl Attempt<'_> {
         self.report.head_time = Some(answer.head_time);
         self.report.peer = answer.peer.or(self.report.peer);
         self.report.last_modified.clone_from(&answer.head.last_modified);
-        self.report.received = 0;
-        validator.clone_from(&answer.head.validator);
+        known.validator.clone_from(&answer.head.validator);
         (self.caller.answered)(&answer.exchanges)?;
         let status = answer.head.status;
+        if asked_on && status >= 400 {
+            return self.no_further_part(known.next, &answer.head).map(|()| false);
+        }
         let unmet = self.request.condition.is_some_and(|c| !c.met(answer.head.last_modified.as_deref()));
         if status == 304 || status == 412 && self.request.condition.is_some() || status < 300 && unmet {
             self.report.nothing_to_do = true;
-            return Ok(());
+            return Ok(false);
         }
         if status == 416 && offset > 0 && self.request.range.is_none() {
-            return self.beyond_the_end(offset, &answer);
+            return self.beyond_the_end(offset, &answer).map(|()| false);
         }
         if status >= 400 {
-            return self.error(offset, answer);
+            return self.error(offset, answer).map(|()| false);
         }
-        self.place(offset, &answer)?;
-        self.receive(answer.content, answer.head.content_length)
+        let lies = self.place(known.next, offset, &answer.head)?;
+        let received = self.receive(answer.content, answer.head.content_length, lies, known);
+        received.map(|()| known.next.zip(lies.until).is_some_and(|(next, until)| next < until))
+    }
+
+    /// The value of `Range`.
+    fn range(&self, next: Option<u64>, offset: u64) -> Option<String> {
+        match (next, &self.request.range) {
+            (Some(next), Some(range)) => {
+                let last = range
+                    .rsplit_once('-')
+                    .map_or("", |(first, last)| if first.ends_with('=') { "" } else { last });
+                Some(format!("bytes={next}-{last}"))
+            }
+            (None, Some(range)) => Some(range.clone()),
+            (next, None) => {
+                Some(next.unwrap_or(offset)).filter(|first| *first > 0).map(|f| format!("bytes={f}-"))
+            }
+        }
+    }
+
+    /// An error in answer to the request for the next part: fine when the file turns out to end here.
+    fn no_further_part(&self, next: Option<u64>, head: &Head) -> Result<(), Stop> {
+        let complete_length = head.content_range.flatten().and_then(ContentRange::complete_length);
+        if head.status == 416 && complete_length.is_none_or(|length| Some(length) == next) {
+            return Ok(());
+        }
+        let failure = Failure::Status { code: head.status, retry_after: head.retry_after };
+        let again = pause(&self.request.retry, self.report.attempts, &Stop::Http(failure.clone())).is_some();
+        Err(if again { failure } else { Failure::Truncated }.into())
     }
 
     /// 416 to a request for what is missing: the file is complete, or is something else.
@@ -391,62 +332,114 @@ impl Attempt<'_> {
             return Err(failure.into());
         }
         self.report.error_saved = Some(answer.head.status);
-        self.receive(answer.content, answer.head.content_length)?;
+        let everything = Lies::default();
+        self.receive(answer.content, answer.head.content_length, everything, &mut Known::default())?;
         if self.request.error_status == ErrorStatus::FailWithBody {
             return Err(failure.into());
         }
         Ok(())
     }
 
-    /// Checks that the content belongs where it will go.
-    fn place(&mut self, offset: u64, answer: &Answer) -> Result<(), Stop> {
-        if let (Some(limit), Some(length)) = (self.request.largest, answer.head.content_length)
-            && length.saturating_add(if answer.head.status == 206 { offset } else { 0 }) > limit
+    /// Checks that the content belongs where it will go. `next` is the position that a further part must have.
+    fn place(&mut self, next: Option<u64>, offset: u64, head: &Head) -> Result<Lies, Stop> {
+        if let (Some(limit), Some(length)) = (self.request.largest, head.content_length)
+            && length.saturating_add(if head.status == 206 { offset } else { 0 }) > limit
         {
             return Err(Failure::TooLarge { limit }.into());
         }
-        if let Some(encoding) = answer.head.content_encoding.as_ref().filter(|_| self.request.refuse_encoded)
-        {
+        if let Some(encoding) = head.content_encoding.as_ref().filter(|_| self.request.refuse_encoded) {
             return Err(Failure::ContentEncoding(encoding.clone()).into());
         }
-        if let Some(name) = answer.head.file_name.as_ref().filter(|_| self.request.named_by_server) {
+        if let Some(name) = head.file_name.as_ref().filter(|_| self.request.named_by_server) {
             self.output.rename(name)?;
         }
-        if offset == 0 || self.request.range.is_some() {
-            return Ok(());
-        }
-        match (answer.head.status, answer.head.content_range) {
-            (206, Some(Some(ContentRange::Satisfied { first_pos, .. }))) if first_pos == offset => Ok(()),
-            (206, _) => Err(Failure::RangeMismatch.into()),
-            _ => {
-                // The server does not send ranges, or the file has changed: from the beginning.
-                self.output.restart()?;
-                self.resumed = 0;
-                self.report.wasted += offset;
-                Ok(())
+        let ranged = self.request.range.as_deref();
+        // Where the content must begin; what a server makes of the first `-r` is its own affair.
+        let wanted = next.or(ranged.is_none().then_some(offset));
+        match head.extent() {
+            Extent::Part { range, complete_length } => {
+                let first = wanted.unwrap_or(range.first);
+                if !range.contains(first) {
+                    // Something else was asked for, or nothing was said of ranges at all.
+                    return Err(if offset > 0 && next.is_none() {
+                        Failure::RangeMismatch
+                    } else {
+                        Failure::Truncated
+                    }
+                    .into());
+                }
+                let skip = first - range.first;
+                if skip > 0 && head.content_length != Some(range.len()) {
+                    return Err(Failure::RangeMismatch.into());
+                }
+                let Some(until) = wanted_end(ranged, complete_length) else { return Ok(Lies::default()) };
+                Ok(Lies { skip, first: Some(first), end: Some(range.end.min(until)), until: Some(until) })
+            }
+            Extent::Unplaced if wanted.is_some_and(|first| first > 0) => Err(Failure::RangeMismatch.into()),
+            Extent::Unplaced => {
+                Ok(Lies { first: wanted, until: wanted.map(|_| u64::MAX), ..Lies::default() })
+            }
+            Extent::Whole => {
+                if wanted.is_some_and(|first| first > 0) {
+                    // The server does not send ranges, or the file has changed: from the beginning.
+                    self.output.restart()?;
+                    self.resumed = 0;
+                    self.report.received = 0;
+                    self.report.wasted += offset;
+                }
+                Ok(Lies { first: Some(0), ..Lies::default() })
             }
         }
     }
 
-    fn receive(&mut self, mut content: Content, length: Option<u64>) -> Result<(), Stop> {
-        let size = length.map(|length| length.saturating_add(self.output.position()));
+    /// Reads the content and writes what is wanted of it.
+    fn receive(
+        &mut self,
+        mut content: Content,
+        length: Option<u64>,
+        lies: Lies,
+        known: &mut Known,
+    ) -> Result<(), Stop> {
+        let size =
+            length.map(|length| length.saturating_add(self.output.position()).saturating_sub(lies.skip));
+        // Of the content: bytes that are to be read over, and bytes up to its end when only its range says so.
+        let mut skip = lies.skip;
+        let mut left = lies.end.zip(lies.first).map(|(end, first)| end - first + skip);
+        known.next = lies.first;
         let mut buffer = vec![0; BUFFER];
         let mut meter = Meter::default();
         meter.begin(self.began.elapsed());
         let mut slow_since = self.began.elapsed();
         let mut told = Duration::ZERO;
         loop {
-            let step = self.limits.limiter.step(BUFFER);
+            let step = self.limits.limiter.step(BUFFER).min(left.map_or(BUFFER, capped));
+            if step == 0 {
+                content.drain();
+                break;
+            }
             let n = content.read(&mut buffer[..step])?;
             if n == 0 {
+                let cut = content.was_cut().filter(|_| length.is_none());
+                if let Some(failure) = cut.or(left.map(|_| Failure::Truncated).filter(|_| length.is_none())) {
+                    return Err(failure.into());
+                }
                 break;
             }
             self.limits.limiter.spend(n);
+            left = left.map(|left| left - n as u64);
+            let over = capped(skip).min(n);
+            if !self.output.holds(skip, &buffer[..over])? {
+                return Err(Failure::RangeMismatch.into());
+            }
+            skip -= over as u64;
+            let n = n - over;
+            let bytes = &buffer[over..over + n];
             self.report.received += n as u64;
+            known.next = known.next.map(|next| next + n as u64);
             let room =
                 self.request.largest.map_or(u64::MAX, |limit| limit.saturating_sub(self.output.position()));
             let fits = usize::try_from(room).map_or(n, |room| room.min(n));
-            self.output.write(&buffer[..fits])?;
+            self.output.write(&bytes[..fits])?;
             if let Some(limit) = self.request.largest.filter(|_| fits < n) {
                 return Err(Failure::TooLarge { limit }.into());
             }
@@ -463,9 +456,6 @@ impl Attempt<'_> {
                 told = now;
                 self.tell(now, size, meter.rate(now));
             }
-        }
-        if let Some(failure) = content.was_cut().filter(|_| length.is_none()) {
-            return Err(failure.into());
         }
         self.output.begin()?;
         self.output.check()?;
@@ -484,4 +474,22 @@ impl Attempt<'_> {
         };
         self.observer.progress(self.began + now, &snapshot);
     }
+}
+
+/// Where what is wanted of a file ends, when `range` was asked for; `u64::MAX` where that is not known. None when the
+/// request was for several ranges, or makes no sense.
+fn wanted_end(range: Option<&str>, complete_length: Option<u64>) -> Option<u64> {
+    let end = complete_length.unwrap_or(u64::MAX);
+    let Some(range) = range else { return Some(end) };
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    if first.is_empty() || last.is_empty() {
+        return Some(end);
+    }
+    let last: u64 = last.parse().ok()?;
+    Some(last.saturating_add(1).min(end))
+}
+
+/// As many bytes as memory can hold.
+fn capped(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
