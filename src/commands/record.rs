@@ -20,7 +20,7 @@ pub(super) struct Keys {
 
 /// The events of one transfer; `now` in UNIX seconds.
 pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> Vec<Delta> {
-    let too_slow = matches!(ended.outcome, engine::Outcome::TooSlow { .. });
+    let too_slow = matches!(ended.outcome, engine::Outcome::TooSlow { .. } | engine::Outcome::CutOff(_));
     let asked: Vec<(&Keys, &Tally)> =
         keys.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
@@ -134,6 +134,7 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
     match failure {
         Failure::Resolve { .. } | Failure::ResolveProxy { .. } => FailureKind::Dns,
         Failure::Connect { .. }
+        | Failure::Local(_)
         | Failure::ProxyRefused(_)
         | Failure::SocksRefused(_)
         | Failure::Interface(_) => FailureKind::Connect,

@@ -106,6 +106,8 @@ pub struct Ask {
     pub if_range: Option<String>,
     /// The value of `If-Modified-Since` or `If-Unmodified-Since`, with the field's name.
     pub condition: Option<(&'static str, String)>,
+    /// Caches on the way shall not answer with what they hold (`Cache-Control: no-cache`).
+    pub anew: bool,
     /// Time left for all of it, content included.
     pub time_left: Option<Duration>,
 }

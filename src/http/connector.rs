@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use ureq::Error;
 use ureq::config::Config;
@@ -80,7 +81,7 @@ impl Dial {
             })?,
         };
         let (stream, address) = self.race(&peer, deadline)?;
-        stream.set_nodelay(true).map_err(|e| Failure::connect(&e))?;
+        stream.set_nodelay(true).map_err(|e| no_connection(&e))?;
         if let Some(proxy) = &proxy {
             self.through(&stream, proxy, url, deadline)?;
         }
@@ -115,8 +116,8 @@ impl Dial {
             let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
             let _ = sender.send(found); // nobody waits any longer
         });
-        thread.map_err(|error| Failure::Connect {
-            reason: format!("no thread to resolve {host}: {}", super::failure::plain(&error)),
+        thread.map_err(|error| {
+            Failure::Local(format!("no thread to resolve {host}: {}", super::failure::plain(&error)))
         })?;
         loop {
             self.check(deadline)?;
@@ -176,7 +177,7 @@ impl Dial {
                 let connected = socket.take_error().and_then(|e| e.map_or(Ok(()), Err));
                 match connected.and_then(|()| socket.set_nonblocking(false)) {
                     Ok(()) => return Ok((socket.into(), address)),
-                    Err(error) => last_error = Some(Failure::connect(&error)),
+                    Err(error) => last_error = Some(no_connection(&error)),
                 }
             }
         }
@@ -184,7 +185,7 @@ impl Dial {
 
     /// Starts a connection without waiting for it.
     fn begin(&self, address: SocketAddr) -> Result<Socket, Failure> {
-        let failed = |e: io::Error| Failure::connect(&e);
+        let failed = |e: io::Error| no_connection(&e);
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
         if let Some(interface) = &self.settings.interface {
@@ -197,9 +198,7 @@ impl Dial {
         socket.set_nonblocking(true).map_err(failed)?;
         match socket.connect(&SockAddr::from(address)) {
             Ok(()) => Ok(socket),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
-                Ok(socket)
-            }
+            Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => Ok(socket),
             Err(error) => Err(failed(error)),
         }
     }
@@ -338,6 +337,14 @@ fn certificate_reason(reason: &rustls::CertificateError) -> String {
         C::NotValidForName | C::NotValidForNameContext { .. } => "it is for another name".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// Why no connection came about. What this process or system lacks (files, memory, ports) is no other side's doing.
+fn no_connection(error: &io::Error) -> Failure {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
+    let is_ours =
+        error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code));
+    if is_ours { Failure::Local(super::failure::plain(error)) } else { Failure::connect(error) }
 }
 
 /// Only the wanted family; both families take turns, beginning with the system's first choice (RFC 8305,

@@ -18,6 +18,8 @@ pub enum Failure {
     ResolveProxy { host: String },
     #[error("cannot connect: {reason}")]
     Connect { reason: String },
+    #[error("this system lets no connection be opened: {0}")]
+    Local(String),
     #[error("no connection within {} s", .0.as_secs_f32())]
     ConnectTimeout(Duration),
     #[error("the proxy refuses: {}", quote(.0))]
@@ -119,6 +121,7 @@ impl Failure {
             Self::Resolve { .. }
             | Self::ResolveProxy { .. }
             | Self::Connect { .. }
+            | Self::Local(_)
             | Self::ConnectTimeout(_)
             | Self::Send(_)
             | Self::EmptyReply
@@ -165,6 +168,25 @@ impl Failure {
                 | Self::Resolve { .. }
                 | Self::ResolveProxy { .. }
                 | Self::Status { code: 408 | 429 | 500 | 502 | 503 | 504, .. }
+        )
+    }
+
+    /// Whether it shows that the other side can be reached.
+    pub fn is_an_answer(&self) -> bool {
+        !matches!(
+            self,
+            Self::Resolve { .. }
+                | Self::ResolveProxy { .. }
+                | Self::Connect { .. }
+                | Self::ConnectTimeout(_)
+                | Self::Send(_)
+                | Self::Reset
+                | Self::Receive(_)
+                | Self::Stalled(_)
+                | Self::TooSlow { .. }
+                | Self::TimeUp(_)
+                | Self::Cancelled
+                | Self::Local(_)
         )
     }
 

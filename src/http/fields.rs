@@ -61,6 +61,9 @@ pub(super) fn fields(settings: &Settings, hop: &Hop, ask: &Ask) -> Vec<(String, 
             add(name, value.clone());
         }
     }
+    if ask.anew {
+        add("cache-control", "no-cache".to_owned());
+    }
     if let Some((name, value)) = &ask.condition {
         add(name, value.clone());
     }

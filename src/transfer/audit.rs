@@ -12,8 +12,12 @@ use super::sink::{Sink, SinkError};
 use super::worker::{Report, Worker};
 use crate::http::ByteRange;
 
-/// Nothing from anybody for so long ends it: what did not come says nothing.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A checker that sends nothing for so long while others do loses its sample to one of them.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// The same when nothing comes from anybody.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How long all samples together may take. What has not come by then says nothing.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -30,67 +34,97 @@ struct Pending {
     sample: Sample,
     request: u64,
     bytes: Vec<u8>,
+    /// When it was asked for, or something of it came last.
+    last: Instant,
 }
 
-/// Takes the samples, one at a time from each checker; another one is asked when it fails. Where somebody contradicts
-/// what lies there, a third of the `checkers` is asked; with `until_found`, that is the end of it.
-#[expect(clippy::disallowed_methods, reason = "the audit ends when nothing comes any longer")]
+/// Who compares what, and for how long.
+pub(super) struct Task<'a> {
+    pub(super) samples: Vec<Sample>,
+    /// The first contradiction is the end of it; all of the file may be compared until then.
+    pub(super) until_found: bool,
+    /// Who may be asked.
+    pub(super) checkers: &'a [SourceId],
+    /// Whether the transfer is over, for whatever reason.
+    pub(super) is_over: &'a dyn Fn() -> bool,
+}
+
+/// Takes the samples, one at a time from each checker; another one is asked when it fails or is silent. Where somebody
+/// contradicts what lies there, a third of the checkers is asked.
+#[expect(clippy::disallowed_methods, reason = "the audit has a time limit")]
 pub(super) fn audit(
-    samples: Vec<Sample>,
-    until_found: bool,
-    checkers: &[SourceId],
+    task: Task,
     workers: &mut [Worker],
     reports: &Receiver<Report>,
     sink: &Sink,
-    signalled: &dyn Fn() -> Option<i32>,
 ) -> Result<Findings, SinkError> {
     let mut findings = Findings::default();
-    let mut waiting: VecDeque<Sample> = samples.into();
+    let mut waiting: VecDeque<Sample> = task.samples.into();
     let mut pending: Vec<Pending> = Vec::new();
     let mut failed: BTreeSet<SourceId> = BTreeSet::new();
-    let mut last = Instant::now();
+    let mut thirds: BTreeSet<(Origin, SourceId)> = BTreeSet::new();
+    let began = Instant::now();
+    let mut last = began;
     loop {
         for _ in 0..waiting.len() {
             let Some(sample) = waiting.pop_front() else { break };
-            if pending.iter().any(|p| p.sample.checker == sample.checker) {
+            if failed.contains(&sample.checker) {
+                waiting.extend(elsewhere(sample, task.checkers, &failed));
+            } else if pending.iter().any(|p| p.sample.checker == sample.checker) {
                 waiting.push_back(sample);
-                continue;
+            } else if let Ok(request) = workers[sample.checker].open(sample.range, false) {
+                pending.push(Pending { sample, request, bytes: Vec::new(), last: Instant::now() });
             }
-            let request = workers[sample.checker].open(sample.range, false);
-            pending.push(Pending { sample, request, bytes: Vec::new() });
         }
-        let left = PATIENCE.saturating_sub(last.elapsed());
-        if pending.is_empty() || left.is_zero() || signalled().is_some() {
+        let too_long = !task.until_found && began.elapsed() > LONGEST;
+        if pending.is_empty() && waiting.is_empty() || too_long || (task.is_over)() {
             break;
         }
-        let Ok(report) = reports.recv_timeout(left.min(PULSE)) else { continue };
+        let report = reports.recv_timeout(PULSE).ok();
         match report {
-            Report::Received { source, request, bytes, .. } => {
+            Some(Report::Received { source, request, bytes, .. }) => {
+                findings.cost.push((source, bytes.len() as u64));
                 let Some(at) = find(&pending, source, request) else { continue };
                 last = Instant::now();
-                findings.cost.push((source, bytes.len() as u64));
+                pending[at].last = last;
                 pending[at].bytes.extend_from_slice(&bytes);
-                if pending[at].bytes.len() as u64 >= pending[at].sample.range.len() {
-                    let done = pending.swap_remove(at);
-                    let more = compare(&mut findings, &done, checkers, sink)?;
-                    if !more.is_empty() && until_found {
+                let wanted = usize::try_from(pending[at].sample.range.len()).unwrap_or(usize::MAX);
+                if pending[at].bytes.len() >= wanted {
+                    let mut done = pending.swap_remove(at);
+                    if done.bytes.len() > wanted {
+                        // It sends more than it was asked for.
+                        done.bytes.truncate(wanted);
+                        workers[source].close();
+                    }
+                    let is_settled = compare(&mut findings, &done, sink)?;
+                    if is_settled {
+                        continue;
+                    }
+                    if task.until_found {
                         // What this range shows is enough.
                         waiting.clear();
                     }
-                    waiting.extend(more);
-                }
-            }
-            Report::Failed { source, request, .. } | Report::Ended { source, request, .. } => {
-                if let Some(at) = find(&pending, source, request) {
-                    let Sample { origin, checker, range } = pending.swap_remove(at).sample;
-                    failed.insert(checker);
-                    let mut others = checkers.iter().filter(|c| Origin::Source(**c) != origin);
-                    if let Some(other) = others.find(|other| !failed.contains(other)) {
-                        waiting.push_back(Sample { origin, checker: *other, range });
+                    if thirds.insert((done.sample.origin, done.sample.checker)) {
+                        waiting.extend(third(&done.sample, task.checkers));
                     }
                 }
             }
-            Report::Opened { .. } | Report::Skipped { .. } => {}
+            Some(Report::Failed { source, request, .. } | Report::Ended { source, request, .. }) => {
+                if let Some(at) = find(&pending, source, request) {
+                    failed.insert(source);
+                    waiting.extend(elsewhere(pending.swap_remove(at).sample, task.checkers, &failed));
+                }
+            }
+            Some(Report::Skipped { source, bytes }) => findings.cost.push((source, bytes)),
+            Some(Report::Opened { .. }) | None => {}
+        }
+        let latest = pending.iter().map(|p| p.last.elapsed()).min().unwrap_or_default().min(last.elapsed());
+        let patience = if latest < PATIENCE { PATIENCE } else { SILENCE };
+        while let Some(at) = pending.iter().position(|p| p.last.elapsed() > patience) {
+            let late = pending.swap_remove(at).sample;
+            workers[late.checker].close();
+            failed.insert(late.checker);
+            waiting.extend(elsewhere(late, task.checkers, &failed));
         }
     }
     for late in pending {
@@ -99,33 +133,34 @@ pub(super) fn audit(
     Ok(findings)
 }
 
-/// Notes both opinions of a sample. The first contradiction asks a third one.
-fn compare(
-    findings: &mut Findings,
-    done: &Pending,
-    checkers: &[SourceId],
-    sink: &Sink,
-) -> Result<Vec<Sample>, SinkError> {
-    let Sample { origin, checker, range } = done.sample.clone();
+/// The sample for somebody who has not failed yet.
+fn elsewhere(sample: Sample, checkers: &[SourceId], failed: &BTreeSet<SourceId>) -> Option<Sample> {
+    let mut others = checkers.iter().filter(|c| Origin::Source(**c) != sample.origin);
+    others.find(|other| !failed.contains(other)).map(|other| Sample { checker: *other, ..sample })
+}
+
+/// The same for one who decides between two that contradict each other. Begins behind the checker, so that everybody
+/// gets a turn.
+fn third(sample: &Sample, checkers: &[SourceId]) -> Option<Sample> {
+    let turn = checkers.iter().position(|c| *c == sample.checker).unwrap_or(0);
+    let mut others = checkers.iter().cycle().skip(turn + 1).take(checkers.len().saturating_sub(1));
+    let third = others.find(|c| Origin::Source(**c) != sample.origin)?;
+    Some(Sample { checker: *third, ..*sample })
+}
+
+/// Notes both opinions of a sample. False when they are the first of that range that contradict each other.
+fn compare(findings: &mut Findings, done: &Pending, sink: &Sink) -> Result<bool, SinkError> {
+    let Sample { origin, checker, range } = done.sample;
     let ours = fingerprint_of(sink, range)?;
     let theirs = fingerprint(&done.bytes);
     let contradicted = findings.opinions.iter().any(|o| o.range == range && o.bytes != ours);
-    let mut note = |by: Origin, bytes: [u8; 16]| {
+    for (by, bytes) in [(origin, ours), (Origin::Source(checker), theirs)] {
         let opinion = Opinion { range, by, bytes };
         if !findings.opinions.contains(&opinion) {
             findings.opinions.push(opinion);
         }
-    };
-    note(origin, ours);
-    note(Origin::Source(checker), theirs);
-    if ours == theirs || contradicted {
-        return Ok(Vec::new());
     }
-    // A third one decides. Begin behind the checker, so that everybody gets a turn.
-    let turn = checkers.iter().position(|c| *c == checker).unwrap_or(0);
-    let mut others = checkers.iter().cycle().skip(turn + 1).take(checkers.len().saturating_sub(1));
-    let third = others.find(|c| Origin::Source(**c) != origin);
-    Ok(third.map(|checker| Sample { origin, checker: *checker, range }).into_iter().collect())
+    Ok(ours == theirs || contradicted)
 }
 
 fn fingerprint_of(sink: &Sink, range: ByteRange) -> Result<[u8; 16], SinkError> {

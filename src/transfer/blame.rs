@@ -30,7 +30,7 @@ impl Origin {
 }
 
 /// Some bytes of one origin, to be compared with what `checker` sends for them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     pub origin: Origin,
     pub checker: SourceId,

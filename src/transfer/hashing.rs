@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use blake2::digest::DynDigest;
 use blake2::{Blake2b512, Digest as _};
@@ -19,6 +20,8 @@ use crate::portage::{Algorithm, Digest};
 const STEP: usize = 256 * 1024;
 /// Files smaller than this are hashed when they are complete: threads would cost more than they bring.
 const WORTH_THREADS: u64 = 512 * 1024;
+/// How often it is looked whether the digests are still wanted.
+const PULSE: Duration = Duration::from_millis(50);
 
 /// Hashes the growing prefix of one file.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ struct FeedState {
     committed: u64,
     /// No more will come.
     complete: bool,
+    /// So many hashers have ended.
+    done: usize,
     /// The digests are not wanted any longer.
     abandoned: bool,
 }
@@ -60,23 +65,31 @@ impl Hashing {
         self.feed.changed.notify_all();
     }
 
-    /// The digests of the first `length` bytes, once they are all committed.
-    pub fn finish(mut self, length: u64) -> io::Result<Vec<Digest>> {
+    /// The digests of the first `length` bytes, once they are all committed; none when `is_over` ends it early.
+    pub fn finish(mut self, length: u64, is_over: &dyn Fn() -> bool) -> io::Result<Option<Vec<Digest>>> {
         {
             let mut state = self.feed.lock();
             state.committed = length;
             state.complete = true;
         }
         self.feed.changed.notify_all();
-        let threads = std::mem::take(&mut self.threads);
-        if threads.len() < self.algorithms.len() {
-            let digests = self.algorithms.iter().map(|a| follow(&self.file, &self.feed, *a));
-            return Ok(digests.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect());
+        if self.threads.len() < self.algorithms.len() {
+            let digests = self.algorithms.iter().map(|a| follow(&self.file, &self.feed, *a, is_over));
+            return digests.collect();
         }
-        let mut digests = Vec::new();
-        for thread in threads {
-            let result = thread.join().map_err(|_| io::Error::other("a hasher ended early"))?;
-            digests.extend(result?);
+        let mut state = self.feed.lock();
+        while state.done < self.threads.len() && !state.abandoned {
+            (state, _) = self.feed.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
+            state.abandoned |= is_over();
+        }
+        drop(state);
+        let mut digests = Some(Vec::new());
+        for thread in std::mem::take(&mut self.threads) {
+            let digest = thread.join().map_err(|_| io::Error::other("a hasher ended early"))??;
+            digests = digests.zip(digest).map(|(mut digests, digest)| {
+                digests.push(digest);
+                digests
+            });
         }
         Ok(digests)
     }
@@ -84,7 +97,12 @@ impl Hashing {
     fn start(&mut self) {
         for algorithm in self.algorithms.clone() {
             let (file, feed) = (self.file.clone(), self.feed.clone());
-            let thread = std::thread::Builder::new().spawn(move || follow(&file, &feed, algorithm));
+            let thread = std::thread::Builder::new().spawn(move || {
+                let digest = follow(&file, &feed, algorithm, &|| feed.lock().abandoned);
+                feed.lock().done += 1;
+                feed.changed.notify_all();
+                digest
+            });
             let Ok(thread) = thread else {
                 // None to be had: everything is hashed in the end.
                 self.without_threads = true;
@@ -119,10 +137,16 @@ impl Feed {
 }
 
 /// The digests of a whole file, all algorithms at once. For files that lie there complete.
-pub fn digests_of(file: &Arc<File>, length: u64, algorithms: Vec<Algorithm>) -> io::Result<Vec<Digest>> {
+/// None when `is_over` ends it early.
+pub fn digests_of(
+    file: &Arc<File>,
+    length: u64,
+    algorithms: Vec<Algorithm>,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<Option<Vec<Digest>>> {
     let mut hashing = Hashing::new(file.clone(), algorithms);
     hashing.committed(length);
-    hashing.finish(length)
+    hashing.finish(length, is_over)
 }
 
 /// A hasher that has seen nothing yet.
@@ -135,13 +159,21 @@ pub fn hasher(algorithm: Algorithm) -> Box<dyn DynDigest> {
 }
 
 /// Hashes the file as it grows; none when the digest is not wanted any longer.
-fn follow(file: &File, feed: &Feed, algorithm: Algorithm) -> io::Result<Option<Digest>> {
+fn follow(
+    file: &File,
+    feed: &Feed,
+    algorithm: Algorithm,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<Option<Digest>> {
     let mut hasher = hasher(algorithm);
     let mut buffer = vec![0; STEP];
     let mut position = 0;
     loop {
         let Some((committed, complete)) = feed.wait(position) else { return Ok(None) };
         while position < committed {
+            if is_over() {
+                return Ok(None);
+            }
             let want = usize::try_from(committed - position).map_or(STEP, |left| left.min(STEP));
             let n = file.read_at(&mut buffer[..want], position)?;
             if n == 0 {
@@ -174,7 +206,7 @@ mod tests {
                 file.write_all(piece).unwrap();
                 hashing.committed((i * 70_000 + piece.len()) as u64);
             }
-            let digests = hashing.finish(length as u64).unwrap();
+            let digests = hashing.finish(length as u64, &|| false).unwrap().unwrap();
             let want = Digest::of(Algorithm::Sha512, &content[..length]);
             assert!(digests.contains(&want), "{length}");
             assert_eq!(digests.len(), 3);
@@ -185,6 +217,6 @@ mod tests {
     fn a_file_cut_short_meanwhile_is_an_error() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(100).unwrap();
-        assert!(digests_of(&Arc::new(file), 200, vec![Algorithm::Sha256]).is_err());
+        assert!(digests_of(&Arc::new(file), 200, vec![Algorithm::Sha256], &|| false).is_err());
     }
 }

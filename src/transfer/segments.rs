@@ -62,6 +62,13 @@ impl Segments {
         Self(self.0.iter().filter_map(|r| r.intersection(range)).collect())
     }
 
+    /// What is in either set.
+    #[must_use]
+    pub fn union(mut self, other: &Self) -> Self {
+        other.iter().for_each(|range| self.insert(range));
+        self
+    }
+
     /// The range that holds `position`.
     pub fn range_at(&self, position: u64) -> Option<ByteRange> {
         let at = self.0.partition_point(|r| r.end <= position);

@@ -108,12 +108,12 @@ impl Recorder {
         recording.prefix_is(prefix, 0, Time::ZERO);
     }
 
-    /// What the scheduler wanted is being done; its sources are those of `ids`.
-    pub fn performed(&mut self, action: &Action, ids: &[SourceId], at: Time) {
+    /// What the scheduler wanted is being done.
+    pub fn performed(&mut self, action: &Action, at: Time) {
         match *action {
-            Action::Open { source, range, .. } => self.asked(ids[source], range, at),
-            Action::Shorten { source, end } => self.shortened(ids[source], end, at),
-            Action::Close { source } => self.closed(ids[source], at),
+            Action::Open { source, range, .. } => self.asked(source, range, at),
+            Action::Shorten { source, end } => self.shortened(source, end, at),
+            Action::Close { source } => self.closed(source, at),
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::limiter::Limiter;
 use super::scheduler::{Opened, SourceId};
+use crate::http::failure::plain;
 use crate::http::{Agent, Ask, ByteRange, Canceller, Client, Failure, Judged, Question, Url};
 
 /// Size of a buffer of content, in bytes.
@@ -79,14 +80,18 @@ struct Job {
     request: u64,
     range: ByteRange,
     skip: bool,
+    /// Caches on the way shall fetch it anew.
+    anew: bool,
 }
 
-/// The engine's side of a source's thread.
-#[derive(Debug)]
+/// The engine's side of a source's thread, which is started by the first request.
 pub(super) struct Worker {
-    jobs: Sender<Job>,
+    idle: Option<Box<Thread>>,
+    jobs: Option<Sender<Job>>,
     shared: Arc<Shared>,
     request: u64,
+    /// Set for all further requests: caches on the way shall fetch what is asked for anew.
+    pub(super) anew: bool,
 }
 
 /// What engine and thread both see.
@@ -120,29 +125,35 @@ impl Buffers {
 }
 
 impl Worker {
-    pub(super) fn start(
+    pub(super) fn new(
         source: SourceId,
         place: Place,
         client: Client,
         limiter: Limiter,
         buffers: Buffers,
         reports: SyncSender<Report>,
-    ) -> std::io::Result<Self> {
-        let (jobs, inbox) = channel();
+    ) -> Self {
         let shared = Arc::<Shared>::default();
-        let mut thread =
+        let thread =
             Thread { source, place, client, agent: None, limiter, buffers, reports, shared: shared.clone() };
-        std::thread::Builder::new().spawn(move || thread.run(&inbox))?;
-        Ok(Self { jobs, shared, request: 0 })
+        Self { idle: Some(Box::new(thread)), jobs: None, shared, request: 0, anew: false }
     }
 
-    /// Asks for a range; what was asked before is not wanted any longer. Returns the request's number.
-    pub(super) fn open(&mut self, range: ByteRange, skip: bool) -> u64 {
+    /// Asks for a range; what was asked before is not wanted any longer. Returns the request's number, and an error when
+    /// there is no thread to be had.
+    pub(super) fn open(&mut self, range: ByteRange, skip: bool) -> Result<u64, Failure> {
         self.request += 1;
         self.shared.end.store(range.end, Ordering::SeqCst);
         self.shared.wanted.store(self.request, Ordering::SeqCst);
-        let _ = self.jobs.send(Job { request: self.request, range, skip }); // the thread lives as long as we do
-        self.request
+        if let Some(mut thread) = self.idle.take() {
+            let (jobs, inbox) = channel();
+            let started = std::thread::Builder::new().spawn(move || thread.run(&inbox));
+            started.map_err(|error| Failure::Local(format!("no thread: {}", plain(&error))))?;
+            self.jobs = Some(jobs);
+        }
+        let job = Job { request: self.request, range, skip, anew: self.anew };
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if sent { Ok(self.request) } else { Err(Failure::Local("its thread is gone".to_owned())) }
     }
 
     pub(super) fn shorten(&self, end: u64) {
@@ -222,7 +233,7 @@ impl Thread {
             size: self.place.size,
             refuse_html: self.place.refuse_html,
         };
-        let (judged, answer) = self.open(&question)?;
+        let (judged, answer) = self.open(&question, job.anew)?;
         if judged.first_pos < job.range.first && !job.skip {
             self.agent = None;
             return Err(Stop::Failed(Failure::RangeIgnored));
@@ -246,7 +257,7 @@ impl Thread {
         Ok(())
     }
 
-    fn open(&mut self, question: &Question) -> Result<(Judged, crate::http::Answer), Stop> {
+    fn open(&mut self, question: &Question, anew: bool) -> Result<(Judged, crate::http::Answer), Stop> {
         let agent = self.agent.get_or_insert_with(|| self.client.agent_at(&self.place.name));
         if let Some(Doubt::Unknown(find)) =
             self.place.doubt.take_if(|doubt| matches!(doubt, Doubt::Unknown(_)))
@@ -254,14 +265,15 @@ impl Thread {
         {
             self.place.url = url;
         }
-        let first = agent.open(&self.place.url, question, &Ask::bytes(question));
+        let ask = Ask { anew, ..Ask::bytes(question) };
+        let first = agent.open(&self.place.url, question, &ask);
         match (first, self.place.doubt.take()) {
             (Err(failure), Some(Doubt::Guessed(find))) if failure.is_not_found() => {
                 let Some(url) = find(agent).filter(|url| *url != self.place.url) else {
                     return Err(Stop::Failed(failure));
                 };
                 self.place.url = url;
-                agent.open(&self.place.url, question, &Ask::bytes(question)).map_err(Stop::Failed)
+                agent.open(&self.place.url, question, &ask).map_err(Stop::Failed)
             }
             (Err(failure), doubt) => {
                 self.place.doubt = doubt;

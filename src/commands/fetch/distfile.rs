@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     if let Some(ended) = create_folders(context, path).err() {
         return ended;
     }
-    if let Some(salvaged) = salvage(path, target) {
+    if let Some(salvaged) = salvage(context, path, target) {
         show.begin(path, Vec::new());
         show.finish(Some(&format!("{} was right after all: no byte was fetched", salvaged.display())));
         return Ended::ok();
@@ -158,8 +158,9 @@ fn create_folders(context: &Context, path: &Path) -> Result<(), Ended> {
 }
 
 /// A file that Portage set aside, or did not get to look at, may be right. Then it costs no byte of the network.
-fn salvage(path: &Path, target: &Target) -> Option<PathBuf> {
+fn salvage(context: &Context, path: &Path, target: &Target) -> Option<PathBuf> {
     let prefix = format!("{}{INFIX}", target.name);
+    let is_over = || context.interrupt.number().is_some();
     for entry in fs::read_dir(folder_of(path)).ok()?.flatten() {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
         let Some(metadata) = entry.metadata().ok().filter(|m| ours && m.is_file() && m.len() > 0) else {
@@ -169,7 +170,7 @@ fn salvage(path: &Path, target: &Target) -> Option<PathBuf> {
             continue;
         }
         let found = entry.path();
-        if is_right(&found, &target.digests, metadata.len()) && fs::rename(&found, path).is_ok() {
+        if is_right(&found, &target.digests, metadata.len(), &is_over) && fs::rename(&found, path).is_ok() {
             return Some(found);
         }
     }
@@ -238,7 +239,7 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
             Some(summary(target, names, &transferred.tallies, *size, *fetched, transferred.elapsed)),
         ),
         engine::Outcome::NoSource => {
-            let first = transferred.tallies.iter().find_map(|tally| tally.failures.last());
+            let first = transferred.tallies.iter().find_map(Tally::last_failure);
             let status = first.map_or(ExitStatus::CouldntConnect, status::of);
             let advice =
                 first.and_then(status::advice).map(|advice| format!("; {advice}")).unwrap_or_default();
@@ -278,7 +279,13 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
             let failure = crate::http::Failure::TooLarge { limit: *limit };
             failed(ExitStatus::FilesizeExceeded, format!("{name}: {failure}; see --max-filesize"))
         }
-        engine::Outcome::System(error) => failed(ExitStatus::FailedInit, format!("{name}: {error}")),
+        engine::Outcome::CutOff(time) => {
+            let error = format!(
+                "{name}: nothing came from anybody for {}: the network seems to be gone; run it again with -C -",
+                duration(*time)
+            );
+            failed(ExitStatus::OperationTimedout, error)
+        }
         engine::Outcome::Disk(error) => failed(ExitStatus::WriteError, error.clone()),
         engine::Outcome::Signal(number) => {
             failed(signal_status(*number), format!("{name}: interrupted; what came is kept"))
@@ -289,7 +296,7 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
 /// What each mirror answered.
 fn answers(names: &[String], tallies: &[Tally]) -> String {
     let answers = names.iter().zip(tallies).filter_map(|(name, tally)| {
-        let failure = tally.failures.last()?;
+        let failure = tally.last_failure()?;
         Some(format!("{name}: {failure}"))
     });
     answers.collect::<Vec<_>>().join("; ")

@@ -8,7 +8,7 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
     match failure {
         Failure::Resolve { .. } => ExitStatus::CouldntResolveHost,
         Failure::ResolveProxy { .. } => ExitStatus::CouldntResolveProxy,
-        Failure::Connect { .. } | Failure::ProxyRefused(_) => ExitStatus::CouldntConnect,
+        Failure::Connect { .. } | Failure::Local(_) | Failure::ProxyRefused(_) => ExitStatus::CouldntConnect,
         Failure::SocksRefused(_) => ExitStatus::Proxy,
         Failure::Interface(_) => ExitStatus::InterfaceFailed,
         Failure::CaFile(_) => ExitStatus::SslCacertBadfile,
@@ -71,6 +71,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         Failure::RangeNotSatisfiable { .. } | Failure::RangeMismatch => {
             "remove the partial file to begin anew"
         }
+        Failure::Local(_) => "this is no mirror's fault: see `ulimit -a`, and what else runs here",
         Failure::Connect { .. } | Failure::ConnectTimeout(_) => "check the network connection and the port",
         Failure::Truncated
         | Failure::Reset

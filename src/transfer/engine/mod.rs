@@ -16,10 +16,9 @@ use super::limiter::Limiter;
 pub use super::observer::{Files, Observer, Snapshot, Stage};
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
-use super::sink::{Sink, SinkError};
+use super::sink::{Shelf, Sink, SinkError};
 use super::trace::{Recorder, Trace, What};
 use super::worker::{Buffers, Place, Report, Worker};
-use crate::http::failure::plain;
 use crate::http::{ByteRange, Client, Failure};
 use crate::portage::{Algorithm, Digest, Digests};
 use repair::Audit;
@@ -62,6 +61,13 @@ pub struct Limits {
     pub speed: Option<(u64, Duration)>,
 }
 
+/// Nothing from anybody for so long ends a transfer, unless a speed limit says otherwise.
+const SILENCE: Duration = Duration::from_secs(15);
+/// A wait that takes so much longer than it was to take shows that the process was stopped meanwhile.
+const STOPPED: Duration = Duration::from_secs(2);
+/// Connections that break within this time after a stop broke because of it.
+const AFTER_A_STOP: Duration = Duration::from_secs(5);
+
 /// What tells the file that bytes ahead are of.
 pub fn identity(digests: &Digests) -> String {
     digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
@@ -89,9 +95,9 @@ pub enum Outcome {
     TooLarge {
         limit: u64,
     },
+    /// Nothing came from anybody for so long.
+    CutOff(Duration),
     Disk(String),
-    /// The system lacks what a transfer needs.
-    System(String),
     Signal(i32),
 }
 
@@ -121,18 +127,10 @@ pub fn run(
         sources.into_iter().map(|s| (s.place, s.expectation)).unzip();
     let names: Vec<String> = places.iter().map(|p| p.name.clone()).collect();
     let buffers = Buffers::default();
-    let mut workers = Vec::with_capacity(count);
-    for (id, place) in places.into_iter().enumerate() {
-        let (client, limiter) = (client.clone(), limits.limiter.clone());
-        match Worker::start(id, place, client, limiter, buffers.clone(), sender.clone()) {
-            Ok(worker) => workers.push(worker),
-            Err(error) => {
-                let outcome = Outcome::System(format!("cannot start a thread: {}", plain(&error)));
-                let tallies = vec![Tally::default(); count];
-                return Ended { outcome, tallies, elapsed: Duration::ZERO, trace: None };
-            }
-        }
-    }
+    let worker = |(id, place)| {
+        Worker::new(id, place, client.clone(), limits.limiter.clone(), buffers.clone(), sender.clone())
+    };
+    let workers = places.into_iter().enumerate().map(worker).collect();
     drop(sender);
     let mut transfer = Transfer {
         wanted,
@@ -147,6 +145,8 @@ pub fn run(
         observer,
         began: now(),
         told: None,
+        stopped: Duration::ZERO,
+        stopped_until: None,
         resumed: 0,
         tallies: vec![Tally::default(); count],
         current: vec![Current::default(); count],
@@ -154,6 +154,7 @@ pub fn run(
         opinions: Vec::new(),
         camps: VecDeque::new(),
         camp: None,
+        shelves: BTreeMap::new(),
         alone: Vec::new(),
         audited: Audit::Nothing,
         on_trust: Segments::new(),
@@ -196,6 +197,10 @@ struct Transfer<'a> {
     observer: &'a mut dyn Observer,
     began: Instant,
     told: Option<Instant>,
+    /// For how long the process was stopped: that time does not count for anybody.
+    stopped: Duration,
+    /// When it last went on after that.
+    stopped_until: Option<Instant>,
     /// Bytes that were there at the beginning.
     resumed: u64,
     tallies: Vec<Tally>,
@@ -207,6 +212,8 @@ struct Transfer<'a> {
     /// Those who may still complete the file by themselves, and those who are at it.
     camps: VecDeque<Vec<Origin>>,
     camp: Option<Vec<Origin>>,
+    /// What was given up of what each source sent, until the digests decide.
+    shelves: BTreeMap<Origin, Shelf>,
     /// Who sent a whole file that was wrong, and its digests.
     alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
@@ -237,13 +244,14 @@ impl Transfer<'_> {
         self.trace.begin(sink.prefix(), self.resumed);
         let mut size = self.wanted.size;
         let mut fetched = false;
+        let mut scheduler = self.scheduler(&sink);
         loop {
             self.shares.retain(|_, share| !share.is_empty());
             let mut hashing = Hashing::new(sink.file(), self.algorithms());
             hashing.committed(sink.prefix());
             if size != Some(sink.prefix()) {
                 fetched = true;
-                match self.round(&mut sink, &mut hashing, size)? {
+                match self.round(&mut scheduler, &mut sink, &mut hashing, size)? {
                     RoundEnd::Complete(learned) => size = Some(learned),
                     RoundEnd::Longer(learned) => {
                         // What lay there is longer than what the mirrors have: one of them is something else.
@@ -272,14 +280,14 @@ impl Transfer<'_> {
             }
             let total = size.unwrap_or_else(|| sink.prefix());
             self.tell(Stage::Verifying, &sink, size, None);
-            let digests = hashing.finish(total).map_err(|e| SinkError::new(path, &e))?;
+            let Some(digests) = self.digests(hashing, total, path)? else { return Ok(self.interrupted()) };
             if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock(now()));
                 self.convict();
                 sink.finish()?;
                 return Ok(Outcome::Verified { size: total, fetched });
             }
-            if let Some(outcome) = self.repair(&mut sink, digests)? {
+            if let Some(outcome) = self.repair(&mut scheduler, &mut sink, digests)? {
                 return Ok(outcome);
             }
             if self.wanted.size.is_none() {
@@ -303,37 +311,50 @@ impl Transfer<'_> {
 
     /// Whether what lies there is the file already.
     fn is_whole(&self, hashing: Hashing, sink: &Sink) -> Result<bool, SinkError> {
-        let digests = hashing.finish(sink.prefix()).map_err(|e| SinkError::new(sink.path(), &e))?;
-        Ok(matches(&self.wanted.digests, &digests))
+        let digests = self.digests(hashing, sink.prefix(), sink.path())?;
+        Ok(digests.is_some_and(|digests| matches(&self.wanted.digests, &digests)))
     }
 
     fn algorithms(&self) -> Vec<Algorithm> {
         self.wanted.digests.iter().map(|d| d.algorithm).collect()
     }
 
+    /// The digests of the first bytes; none when a signal asks for the end.
+    fn digests(&self, hashing: Hashing, length: u64, path: &Path) -> Result<Option<Vec<Digest>>, SinkError> {
+        let is_over = || (self.signalled)().is_some();
+        hashing.finish(length, &is_over).map_err(|e| SinkError::new(path, &e))
+    }
+
+    fn interrupted(&self) -> Outcome {
+        (self.signalled)().map_or(Outcome::NoSource, Outcome::Signal)
+    }
+
+    fn scheduler(&self, sink: &Sink) -> Scheduler {
+        Scheduler::new(Plan {
+            size: self.wanted.size,
+            present: sink.present(),
+            sources: self.expectations.clone(),
+            parallel: self.limits.parallel,
+            retries: self.limits.retries,
+            silence: self.limits.speed.map_or(SILENCE, |(_, time)| time),
+        })
+    }
+
     /// Asks the sources until everything is there.
     fn round(
         &mut self,
+        scheduler: &mut Scheduler,
         sink: &mut Sink,
         hashing: &mut Hashing,
         size: Option<u64>,
     ) -> Result<RoundEnd, SinkError> {
-        let asked = |id: &SourceId| self.camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(*id)));
-        let ids: Vec<SourceId> = (0..self.workers.len()).filter(asked).collect();
-        if ids.is_empty() {
-            return Ok(RoundEnd::Over(Outcome::NoSource));
-        }
-        let mut scheduler = Scheduler::new(Plan {
-            size,
-            present: sink.present(),
-            sources: ids.iter().map(|id| self.expectations[*id].clone()).collect(),
-            parallel: self.limits.parallel,
-            retries: self.limits.retries,
-        });
+        let camp = self.camp.clone();
+        let takes_part = |id: SourceId| camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(id)));
+        scheduler.again(size, &sink.present(), takes_part, self.clock(now()));
         scheduler.tick(self.clock(now()));
         loop {
             for action in scheduler.take_actions() {
-                self.perform(&action, &ids);
+                self.perform(&action, scheduler);
             }
             let end = match scheduler.size() {
                 Some(size) if size < sink.prefix() => Some(RoundEnd::Longer(size)),
@@ -342,38 +363,55 @@ impl Transfer<'_> {
                 _ => None,
             };
             if let Some(end) = end {
-                self.note_failures(&scheduler, &ids);
+                self.note_failures(scheduler);
                 return Ok(end);
             }
-            let time = self.clock(now());
             if let Some(outcome) = self.too_long(sink, scheduler.size(), now()) {
                 return Ok(RoundEnd::Over(outcome));
             }
+            let time = self.clock(now());
+            if let Some(silence) = scheduler.cut_off(time) {
+                return Ok(RoundEnd::Over(Outcome::CutOff(silence)));
+            }
             let wait = scheduler.wake(time).saturating_sub(time);
-            match self.reports.recv_timeout(wait) {
-                Ok(report) => self.hear(report, &mut scheduler, &ids, sink, hashing)?,
+            match self.wait(wait) {
+                Ok(report) => self.hear(report, scheduler, sink, hashing)?,
                 Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock(now())),
                 Err(RecvTimeoutError::Disconnected) => return Ok(RoundEnd::Over(Outcome::NoSource)),
             }
-            let rates = ids.iter().enumerate().filter_map(|(at, id)| Some((*id, scheduler.rate(at, time)?)));
+            let rates = (0..self.workers.len()).filter_map(|id| Some((id, scheduler.rate(id, time)?)));
             self.tell(Stage::Receiving, sink, scheduler.size(), Some(rates.collect()));
         }
     }
 
-    fn perform(&mut self, action: &Action, ids: &[SourceId]) {
-        self.trace.performed(action, ids, self.clock(now()));
+    /// Waits for a report. When that takes far longer than it may, the process was stopped.
+    fn wait(&mut self, time: Duration) -> Result<Report, RecvTimeoutError> {
+        let before = now();
+        let report = self.reports.recv_timeout(time);
+        let after = now();
+        let excess = after.saturating_duration_since(before).saturating_sub(time);
+        if excess > STOPPED {
+            self.stopped += excess;
+            self.stopped_until = Some(after);
+        }
+        report
+    }
+
+    fn perform(&mut self, action: &Action, scheduler: &mut Scheduler) {
+        self.trace.performed(action, self.clock(now()));
         match *action {
             Action::Open { source, range, skip } => {
-                let id = ids[source];
-                self.workers[id].open(range, skip);
-                self.tallies[id].requests += 1;
-                self.current[id] = Current { asked: Some(now()), counted: None };
+                self.tallies[source].requests += 1;
+                self.current[source] = Current { asked: Some(now()), counted: None };
+                if let Err(failure) = self.workers[source].open(range, skip) {
+                    self.tallies[source].excused.push(failure.clone());
+                    scheduler.failed(source, failure, self.clock(now()));
+                }
             }
-            Action::Shorten { source, end } => self.workers[ids[source]].shorten(end),
+            Action::Shorten { source, end } => self.workers[source].shorten(end),
             Action::Close { source } => {
-                let id = ids[source];
-                self.workers[id].close();
-                self.settle(id, now());
+                self.workers[source].close();
+                self.settle(source, now());
             }
         }
     }
@@ -383,23 +421,21 @@ impl Transfer<'_> {
         &mut self,
         report: Report,
         scheduler: &mut Scheduler,
-        ids: &[SourceId],
         sink: &mut Sink,
         hashing: &mut Hashing,
     ) -> Result<(), SinkError> {
-        let place = |source: SourceId| ids.iter().position(|id| *id == source);
         match report {
             Report::Opened { source, request, opened, at } => {
-                let Some(place) = place(source).filter(|_| self.workers[source].request() == request) else {
+                if self.workers[source].request() != request {
                     return Ok(());
-                };
+                }
                 let current = &mut self.current[source];
                 current.counted = Some(at);
                 if let (Some(asked), false) = (current.asked, opened.reused) {
                     self.tallies[source].first_byte.get_or_insert(at.saturating_duration_since(asked));
                 }
                 self.trace.opened(source, opened.reused, self.clock(at));
-                scheduler.opened(place, opened, self.clock(at));
+                scheduler.opened(source, opened, self.clock(at));
             }
             Report::Received { source, request, bytes, at } => {
                 let len = bytes.len() as u64;
@@ -407,10 +443,8 @@ impl Transfer<'_> {
                 if current {
                     self.count_receiving(source, at);
                 }
-                let kept = place(source)
-                    .filter(|_| current)
-                    .and_then(|place| scheduler.received(place, len, self.clock(at)))
-                    .unwrap_or_default();
+                let received = || scheduler.received(source, len, self.clock(at));
+                let kept = current.then(received).flatten().unwrap_or_default();
                 let kept_len = usize::try_from(kept.len()).unwrap_or(usize::MAX);
                 if kept_len > 0 {
                     sink.write(kept.first, &bytes[..kept_len])?;
@@ -442,9 +476,9 @@ impl Transfer<'_> {
                     self.tallies[source].failures.push(Failure::Truncated); // an answer without content
                 }
                 self.settle(source, at);
-                if let Some(place) = place(source).filter(|_| self.workers[source].request() == request) {
+                if self.workers[source].request() == request {
                     self.trace.ended(source, self.clock(at));
-                    scheduler.ended(place, self.clock(at));
+                    scheduler.ended(source, self.clock(at));
                 }
             }
             Report::Failed { source, request, failure, at } => {
@@ -453,15 +487,28 @@ impl Transfer<'_> {
                 }
                 self.settle(source, at);
                 self.trace.failed(source, &failure, self.clock(at));
-                let Some(place) = place(source) else { return Ok(()) };
-                scheduler.failed(place, failure.clone(), self.clock(at));
+                let is_excused = self.is_excused(scheduler, &failure, at);
+                scheduler.failed(source, failure.clone(), self.clock(at));
                 // Whoever was asked beyond the end of the file, before that was known, did not fail.
-                if failure != Failure::Cancelled && scheduler.failure(place) == Some(&failure) {
-                    self.tallies[source].failures.push(failure);
+                if failure == Failure::Cancelled || scheduler.failure(source) != Some(&failure) {
+                    return Ok(());
                 }
+                let tally = &mut self.tallies[source];
+                if is_excused { tally.excused.push(failure) } else { tally.failures.push(failure) }
             }
         }
         Ok(())
+    }
+
+    /// Whether a failure is not the source's: we lack something ourselves, the process was stopped, or nothing came from
+    /// anybody before it either.
+    fn is_excused(&self, scheduler: &Scheduler, failure: &Failure, at: Instant) -> bool {
+        let recent = |stop: Instant| at.saturating_duration_since(stop) < AFTER_A_STOP;
+        let is_link = || {
+            self.stopped_until.is_some_and(recent)
+                || self.workers.len() > 1 && scheduler.has_received() && scheduler.is_quiet(self.clock(at))
+        };
+        matches!(failure, Failure::Local(_)) || !failure.is_an_answer() && is_link()
     }
 
     /// A source was receiving until now. Nobody says so when the last byte of a request has come.
@@ -479,13 +526,14 @@ impl Transfer<'_> {
     }
 
     /// Failures that the scheduler has found itself, because nothing came.
-    fn note_failures(&mut self, scheduler: &Scheduler, ids: &[SourceId]) {
-        for (at, id) in ids.iter().enumerate() {
-            if let Some(failure) = scheduler.failure(at)
+    fn note_failures(&mut self, scheduler: &Scheduler) {
+        for (id, tally) in self.tallies.iter_mut().enumerate() {
+            if let Some(failure) = scheduler.failure(id)
                 && *failure != Failure::Cancelled
-                && self.tallies[*id].failures.last() != Some(failure)
+                && tally.failures.last() != Some(failure)
+                && tally.excused.last() != Some(failure)
             {
-                self.tallies[*id].failures.push(failure.clone());
+                tally.failures.push(failure.clone());
             }
         }
     }
@@ -553,7 +601,7 @@ impl Transfer<'_> {
     }
 
     fn clock(&self, at: Instant) -> Time {
-        at.saturating_duration_since(self.began)
+        at.saturating_duration_since(self.began).saturating_sub(self.stopped)
     }
 }
 
@@ -566,10 +614,12 @@ enum RoundEnd {
 }
 
 /// Salvage: whether a file that lies there complete has the digests wanted.
-pub fn is_right(path: &Path, wanted: &Digests, size: u64) -> bool {
+/// `is_over` ends it early.
+pub fn is_right(path: &Path, wanted: &Digests, size: u64, is_over: &dyn Fn() -> bool) -> bool {
     let Ok(file) = crate::files::open(path) else { return false };
     let algorithms = wanted.iter().map(|d| d.algorithm).collect();
-    digests_of(&file.into(), size, algorithms).is_ok_and(|digests| matches(wanted, &digests))
+    let digests = digests_of(&file.into(), size, algorithms, is_over);
+    digests.is_ok_and(|digests| digests.is_some_and(|digests| matches(wanted, &digests)))
 }
 
 fn matches(wanted: &Digests, computed: &[Digest]) -> bool {

@@ -6,9 +6,9 @@ use super::{Outcome, Stage, Tally, Transfer, everything, now};
 use crate::http::Failure;
 use crate::http::failure::Advice;
 use crate::portage::Digest;
-use crate::transfer::audit::audit;
+use crate::transfer::audit::{Task, audit};
 use crate::transfer::blame::{self, Origin, around, camps, confirmed, opponents, samples};
-use crate::transfer::scheduler::SourceId;
+use crate::transfer::scheduler::{Scheduler, SourceId};
 use crate::transfer::segments::Segments;
 use crate::transfer::sink::{Sink, SinkError};
 use crate::transfer::trace::What;
@@ -37,9 +37,12 @@ impl Transfer<'_> {
     /// an outcome when there is nothing.
     pub(super) fn repair(
         &mut self,
+        scheduler: &mut Scheduler,
         sink: &mut Sink,
         digests: Vec<Digest>,
     ) -> Result<Option<Outcome>, SinkError> {
+        // What caches on the way hold may be what is wrong.
+        self.workers.iter_mut().for_each(|worker| worker.anew = true);
         self.tell(Stage::Repairing, sink, None, None);
         self.record(None, What::Mismatch);
         let on_trust = std::mem::take(&mut self.on_trust);
@@ -65,27 +68,26 @@ impl Transfer<'_> {
             }
             self.audited = stage;
             self.camp = None;
-            let checkers = self.checkers();
+            let checkers = self.checkers(scheduler);
             let wanted = match stage {
                 Audit::Everything => blame::everything(&self.shares, &checkers),
                 Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
             };
-            let until_found = stage == Audit::Everything;
-            let found = audit(
-                wanted,
-                until_found,
-                &checkers,
-                &mut self.workers,
-                &self.reports,
-                sink,
-                self.signalled,
-            )?;
+            let (time, began) = (self.limits.time, self.began);
+            let is_out_of_time = || time.is_some_and(|limit| now().saturating_duration_since(began) >= limit);
+            let task = Task {
+                samples: wanted,
+                until_found: stage == Audit::Everything,
+                checkers: &checkers,
+                is_over: &|| (self.signalled)().is_some() || is_out_of_time(),
+            };
+            let found = audit(task, &mut self.workers, &self.reports, sink)?;
             for (source, bytes) in found.cost {
                 self.tallies[source].wasted += bytes;
                 self.record(Some(source), What::Sampled { bytes });
             }
-            if let Some(signal) = (self.signalled)() {
-                return Ok(Some(Outcome::Signal(signal)));
+            if let Some(outcome) = self.too_long(sink, None, now()) {
+                return Ok(Some(outcome));
             }
             self.opinions.extend(found.opinions);
             let camps = camps(&self.opinions, &self.everybody());
@@ -106,8 +108,9 @@ impl Transfer<'_> {
             }
         }
         let witnesses: BTreeSet<Origin> = self.opinions.iter().map(|opinion| opinion.by).collect();
-        if witnesses.len() < 2 && !self.began_anew && (self.answers() > 1 || self.resumed > 0) {
-            // Nobody else can be asked. The file may have changed between two answers: once more, in one piece.
+        if witnesses.len() < 2 && !self.began_anew {
+            // Nobody else can be asked. The file may have changed between two answers, or a cache may hold a wrong one:
+            // once more.
             self.began_anew = true;
             self.give_up(sink, &everything())?;
             return Ok(None);
@@ -161,11 +164,32 @@ impl Transfer<'_> {
                 }
             }
             self.on_trust = on_trust;
-            self.camp = Some(camp);
+            for (origin, share) in &self.shares {
+                let given_up =
+                    wrong.iter().fold(Segments::new(), |all, range| all.union(&share.intersection(range)));
+                self.shelves.entry(*origin).or_default().put(sink, &given_up);
+            }
             self.give_up(sink, &wrong)?;
+            self.take_back(sink, &camp)?;
+            self.camp = Some(camp);
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Puts back what this camp sent before and another camp's bytes had replaced.
+    fn take_back(&mut self, sink: &mut Sink, camp: &[Origin]) -> Result<(), SinkError> {
+        for origin in camp {
+            let Some(shelf) = self.shelves.get_mut(origin) else { continue };
+            let returned = shelf.put_back(sink)?;
+            if let Origin::Source(source) = origin {
+                self.tallies[*source].kept += returned.len();
+                self.tallies[*source].wasted = self.tallies[*source].wasted.saturating_sub(returned.len());
+            }
+            let share = self.shares.entry(*origin).or_default();
+            returned.iter().for_each(|range| share.insert(range));
+        }
+        Ok(())
     }
 
     /// All who take part, the most trusted first: those without failures, in their order; then what lay there.
@@ -185,17 +209,14 @@ impl Transfer<'_> {
         usable
     }
 
-    /// Whom to ask for samples: those who had to do with the file, if they are enough to outvote one.
-    fn checkers(&self) -> Vec<SourceId> {
-        let usable = self.usable();
+    /// Whom to ask for samples: those who had to do with the file, if they are enough to outvote one. Nobody waits for
+    /// those who were silent.
+    fn checkers(&self, scheduler: &Scheduler) -> Vec<SourceId> {
+        let mut usable = self.usable();
+        usable.retain(|id| scheduler.is_alive(*id));
         let asked: Vec<SourceId> =
             usable.iter().copied().filter(|id| self.tallies[*id].requests > 0).collect();
         if asked.len() < MAJORITY { usable } else { asked }
-    }
-
-    /// How many requests brought the file that is there.
-    fn answers(&self) -> u32 {
-        self.tallies.iter().filter(|tally| tally.kept > 0).map(|tally| tally.requests).sum()
     }
 
     /// The digests match: whoever said something else than those who sent this file was wrong.

@@ -17,6 +17,8 @@ pub struct Tally {
     /// Time during which content was being received.
     pub receiving: Duration,
     pub failures: Vec<Failure>,
+    /// Failures for which it is not to blame.
+    pub excused: Vec<Failure>,
     /// It sent wrong bytes.
     pub corrupt: bool,
 }
@@ -27,6 +29,11 @@ impl Tally {
         self.failures.iter().any(Failure::is_not_found)
     }
 
+    /// What it failed with last.
+    pub fn last_failure(&self) -> Option<&Failure> {
+        self.failures.last().or(self.excused.last())
+    }
+
     /// Counts what came of another transfer from the same source.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
@@ -35,6 +42,7 @@ impl Tally {
         self.first_byte = self.first_byte.or(other.first_byte);
         self.receiving += other.receiving;
         self.failures.extend(other.failures.iter().cloned());
+        self.excused.extend(other.excused.iter().cloned());
         self.corrupt |= other.corrupt;
     }
 }

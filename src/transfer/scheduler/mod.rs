@@ -52,6 +52,8 @@ pub struct Plan {
     pub parallel: usize,
     /// How often a source that is out of order is asked again (curl's `--retry`).
     pub retries: u32,
+    /// How long it may be that no source gives a sign of life.
+    pub silence: Duration,
 }
 
 /// What is to be done now.
@@ -86,8 +88,6 @@ const PULSE: Duration = Duration::from_millis(50);
 const LIVELY: Duration = Duration::from_millis(600);
 /// A silence of less is a matter of how content comes in lumps.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Nothing from anybody for so long: the source is given up.
-const DEAD: Duration = Duration::from_secs(15);
 /// A source slower than this part of what another one promises is not counted as being at work.
 const HOPELESS: f64 = 0.1;
 
@@ -99,8 +99,11 @@ pub struct Scheduler {
     sources: Vec<Source>,
     parallel: usize,
     retries: u32,
+    silence: Duration,
     /// When something came from somebody last.
     last_arrival: Time,
+    /// When a source last showed that it can be reached; when the first of those at work was asked.
+    last_sign: Time,
     ticked: Time,
     /// Bytes given up by cutting connections, estimated.
     cut: f64,
@@ -116,10 +119,38 @@ impl Scheduler {
             sources: plan.sources.into_iter().map(Source::new).collect(),
             parallel: plan.parallel.max(1),
             retries: plan.retries,
+            silence: plan.silence,
             last_arrival: Time::ZERO,
+            last_sign: Time::ZERO,
             ticked: Time::ZERO,
             cut: 0.0,
             actions: Vec::new(),
+        }
+    }
+
+    /// Begins another round for the same file, of which other bytes are `present` now: what was known of the sources
+    /// still is. Those that `takes_part` refuses are not asked in it.
+    pub fn again(
+        &mut self,
+        size: Option<u64>,
+        present: &Segments,
+        takes_part: impl Fn(SourceId) -> bool,
+        now: Time,
+    ) {
+        let size_known = size.is_some() && size == self.size;
+        self.size = size;
+        self.todo = present.gaps(ByteRange::new(0, size.unwrap_or(u64::MAX)));
+        self.cut = 0.0;
+        (self.last_arrival, self.last_sign) = (now, now);
+        for id in 0..self.sources.len() {
+            if self.sources[id].is_active() {
+                self.sources[id].finish(State::Idle, false, now);
+                self.actions.push(Action::Close { source: id });
+            }
+            self.sources[id].begin_round(!takes_part(id), size_known, now);
+        }
+        if self.is_stuck() {
+            self.sources.iter_mut().for_each(Source::second_chance);
         }
     }
 
@@ -128,6 +159,7 @@ impl Scheduler {
     /// The answer of a source is there; its content follows.
     pub fn opened(&mut self, id: SourceId, opened: Opened, now: Time) {
         let State::Opening { since, asked, .. } = self.sources[id].state else { return };
+        self.last_sign = now;
         if let Some(total) = opened.complete_length {
             self.learn_size(total);
         }
@@ -160,7 +192,7 @@ impl Scheduler {
     /// Content came from a source. Returns where its bytes belong; what is beyond that range's length is not
     /// wanted any longer.
     pub fn received(&mut self, id: SourceId, len: u64, now: Time) -> Option<ByteRange> {
-        self.last_arrival = now;
+        (self.last_arrival, self.last_sign) = (now, now);
         if self.sources[id].claim().is_some_and(|claim| claim.len() <= len) {
             self.extend(id, now);
         }
@@ -207,6 +239,16 @@ impl Scheduler {
     }
 
     pub fn failed(&mut self, id: SourceId, failure: Failure, now: Time) {
+        if failure.is_an_answer() {
+            self.last_sign = now;
+        } else if now.saturating_sub(self.last_sign) >= self.silence && !self.is_alone() {
+            // Nobody can be reached: that says nothing of this one.
+            if let Some(claim) = self.sources[id].claim() {
+                self.release(claim);
+            }
+            self.sources[id].lose(now);
+            return self.schedule(now);
+        }
         self.fail(id, failure, now);
         self.schedule(now);
     }
@@ -238,6 +280,24 @@ impl Scheduler {
         self.size
     }
 
+    /// For how long no source has given a sign of life, when that is longer than anybody waits: it is the link. One
+    /// that is alone is asked again instead.
+    pub fn cut_off(&self, now: Time) -> Option<Duration> {
+        let silence = now.saturating_sub(self.last_sign);
+        let waits = self.sources.iter().any(Source::is_active);
+        (waits && !self.is_alone() && silence > self.silence).then_some(silence)
+    }
+
+    /// Whether anything has come from anybody.
+    pub fn has_received(&self) -> bool {
+        self.sources.iter().any(|source| !source.is_new())
+    }
+
+    /// Whether nothing has come from anybody for so long that it may be the link.
+    pub fn is_quiet(&self, now: Time) -> bool {
+        now.saturating_sub(self.last_arrival) > STALL
+    }
+
     /// Every byte is there.
     pub fn is_complete(&self) -> bool {
         let claimed = self.sources.iter().any(|s| s.claim().is_some_and(|c| !c.is_empty()));
@@ -247,6 +307,11 @@ impl Scheduler {
     /// No source is left that could be asked.
     pub fn is_stuck(&self) -> bool {
         !self.is_complete() && self.sources.iter().all(Source::is_out)
+    }
+
+    /// Whether a source may be asked, and answers as far as anybody knows.
+    pub fn is_alive(&self, id: SourceId) -> bool {
+        self.sources[id].is_alive()
     }
 
     /// The last failure of a source, if it had one.
@@ -288,6 +353,7 @@ impl Scheduler {
     }
 
     fn close(&mut self, id: SourceId, now: Time) {
+        self.sources[id].silent |= self.sources[id].is_overdue(now);
         if let Some(claim) = self.sources[id].claim() {
             self.release(claim);
         }
@@ -361,16 +427,20 @@ impl Scheduler {
                     let silence = now.saturating_sub(last);
                     // What came from anybody within that time came from others.
                     let lively = now.saturating_sub(self.last_arrival) < LIVELY;
-                    if silence > DEAD || silence > STALL && lively {
+                    if silence > self.silence && self.is_alone() || silence > STALL && lively {
                         self.actions.push(Action::Close { source: id });
+                        self.sources[id].silent = true;
                         self.fail(id, Failure::Stalled(silence), now);
                     }
                 }
                 State::Opening { since, .. } => {
                     let waited = now.saturating_sub(since);
-                    let silent = now.saturating_sub(self.last_arrival);
-                    if waited.min(silent) > DEAD && self.sources.len() > 1 {
+                    // What came since then came from others.
+                    let lively = now.saturating_sub(self.last_arrival) < LIVELY;
+                    let last_of_many = self.is_alone() && self.sources.len() > 1;
+                    if waited > self.silence && (lively || last_of_many) {
                         self.actions.push(Action::Close { source: id });
+                        self.sources[id].silent = true;
                         self.fail(id, Failure::Stalled(waited), now);
                     }
                 }
@@ -411,6 +481,9 @@ impl Scheduler {
 
     fn open(&mut self, id: SourceId, claim: ByteRange, now: Time) {
         let skip = self.sources[id].sequential && claim.first > 0;
+        if !self.sources.iter().any(Source::is_active) {
+            self.last_sign = now;
+        }
         self.sources[id].state = State::Opening { since: now, claim: Some(claim), asked: claim };
         self.actions.push(Action::Open { source: id, range: claim, skip });
     }
@@ -420,13 +493,13 @@ impl Scheduler {
     fn idle(&self, tier: u8, now: Time) -> Vec<SourceId> {
         let average = self.average_rate(now).unwrap_or(0.0);
         let mut idle: Vec<SourceId> = (0..self.sources.len())
-            .filter(|id| matches!(self.sources[*id].state, State::Idle))
+            .filter(|id| matches!(self.sources[*id].state, State::Idle) && !self.sources[*id].left_out)
             .filter(|id| self.tier(*id) == tier)
             .collect();
         idle.sort_by_key(|id| {
             let source = &self.sources[*id];
             let hopeless = source.rate(now).is_some_and(|rate| rate < average * HOPELESS);
-            (hopeless || source.failure.is_some(), !source.warm)
+            (source.silent, hopeless || source.failure.is_some(), !source.warm)
         });
         idle
     }
@@ -469,7 +542,7 @@ impl Scheduler {
             State::Idle | State::Resting { .. } | State::Out => false,
         };
         let busy = self.sources.iter().filter(working).count();
-        if busy >= self.parallel {
+        if busy >= self.parallel || busy > 0 && self.sources[id].silent {
             return false;
         }
         if busy == 0 || !self.sources[id].is_new() {
@@ -524,7 +597,7 @@ impl Scheduler {
     fn front_for_sequential(&self, id: SourceId, now: Time) -> Option<ByteRange> {
         let hope = self.sources.iter().enumerate().any(|(other, s)| match s.state {
             _ if other == id => false,
-            State::Idle => !s.sequential,
+            State::Idle => !s.sequential && !s.left_out,
             State::Opening { .. } | State::Receiving { .. } => !s.is_overdue(now),
             State::Resting { .. } | State::Out => false,
         });

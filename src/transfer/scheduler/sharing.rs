@@ -65,7 +65,7 @@ impl Scheduler {
             .into_iter()
             .filter(|other| *other != id)
             .map(|other| &self.sources[other])
-            .filter(|s| !s.sequential)
+            .filter(|s| !s.sequential && !s.silent)
             .take(self.hands().saturating_sub(workers.len()))
             .collect();
         workers.extend(next.iter().map(|s| Worker {
@@ -103,7 +103,7 @@ impl Scheduler {
 
     /// How many should share what is left: small files are not worth many requests.
     pub(super) fn hands(&self) -> usize {
-        let usable = self.sources.iter().filter(|s| !s.is_out()).count();
+        let usable = self.sources.iter().filter(|s| !s.is_out() && !s.silent).count();
         let worth = 1 + self.missing() / PER_SOURCE;
         usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))
     }

@@ -56,6 +56,7 @@ pub(super) enum State {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact")]
 pub(super) struct Source {
     pub expectation: Expectation,
     pub state: State,
@@ -65,6 +66,12 @@ pub(super) struct Source {
     /// The server ignores ranges: it can only send everything from the beginning.
     pub sequential: bool,
     pub failure: Option<Failure>,
+    /// Not to be asked in this round.
+    pub left_out: bool,
+    /// Its last request was given up in silence, and nothing has come from it since.
+    pub silent: bool,
+    /// It was asked again although it had failed for good, because nobody else was left.
+    had_second_chance: bool,
     first_byte_cold: Option<Duration>,
     first_byte_warm: Option<Duration>,
     delivered: u64,
@@ -87,6 +94,9 @@ impl Source {
             warm: false,
             sequential: false,
             failure: None,
+            left_out: false,
+            silent: false,
+            had_second_chance: false,
             first_byte_cold: None,
             first_byte_warm: None,
             delivered: 0,
@@ -110,7 +120,39 @@ impl Source {
     }
 
     pub fn is_out(&self) -> bool {
-        matches!(self.state, State::Out)
+        self.left_out || matches!(self.state, State::Out)
+    }
+
+    /// Whether it may be asked, and answers as far as anybody knows.
+    pub fn is_alive(&self) -> bool {
+        !self.silent && !matches!(self.state, State::Out)
+    }
+
+    /// Another round begins. What it said of a size that only another source had named may have been right.
+    pub fn begin_round(&mut self, left_out: bool, size_known: bool, now: Time) {
+        self.left_out = left_out;
+        self.losses = 0;
+        // What was measured is expected from now on, and measured anew.
+        self.expectation.rate = self.meter.rate(now).filter(|rate| *rate > 0.0).or(self.expectation.rate);
+        self.meter = Meter::default();
+        let may_be_right = match &self.failure {
+            None => true,
+            Some(Failure::WrongSize { .. } | Failure::RangeNotSatisfiable { .. }) => !size_known,
+            Some(_) => false,
+        };
+        if may_be_right && matches!(self.state, State::Out) {
+            self.state = State::Idle;
+            self.failure = None;
+        }
+    }
+
+    /// Nobody else is left: it is asked once more, if it ever sent something or was only out of order.
+    pub fn second_chance(&mut self) {
+        let failed = self.failure.as_ref().is_some_and(|failure| failure.advice() == Advice::NextSource);
+        if !self.had_second_chance && (self.delivered > 0 || !failed) && matches!(self.state, State::Out) {
+            self.had_second_chance = true;
+            self.state = State::Idle;
+        }
     }
 
     /// Whether it never sent a byte.
@@ -216,11 +258,13 @@ impl Source {
             self.first_byte_cold = Some(waited);
         }
         self.warm = false;
+        self.silent = false;
         self.meter.begin(now);
     }
 
     pub fn delivered(&mut self, bytes: u64, now: Time) {
         self.meter.add(now, bytes);
+        self.silent = false;
         self.delivered += bytes;
         self.delivered_since_failure += bytes;
         if self.delivered_since_failure >= PROGRESS {

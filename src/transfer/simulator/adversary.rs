@@ -135,7 +135,8 @@ impl Stage {
     }
 
     fn is_over(&self) -> bool {
-        self.scheduler.is_complete() || self.scheduler.is_stuck()
+        let cut_off = self.scheduler.cut_off(self.now).is_some();
+        self.scheduler.is_complete() || self.scheduler.is_stuck() || cut_off
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
@@ -164,6 +165,7 @@ proptest! {
             sources: vec![Expectation::default(); sources],
             parallel,
             retries: 0,
+            silence: Duration::from_secs(15),
         };
         let mut stage = Stage {
             scheduler: Scheduler::new(plan),

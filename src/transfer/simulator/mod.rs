@@ -123,6 +123,7 @@ impl<'a> Simulation<'a> {
             sources: setup.mirrors.iter().map(Mirror::expectation).collect(),
             parallel: setup.parallel,
             retries: 0,
+            silence: Duration::from_secs(15),
         };
         Self {
             setup,
@@ -141,7 +142,7 @@ impl<'a> Simulation<'a> {
         self.scheduler.tick(Time::ZERO);
         self.act();
         self.push(Time::ZERO, 0, Event::Tick);
-        while !self.scheduler.is_complete() && !self.scheduler.is_stuck() {
+        while !self.is_over() {
             let Some(Reverse((time, _, id, generation, event))) = self.events.pop() else { break };
             assert!(time >= self.now, "time runs forward");
             self.now = time;
@@ -175,6 +176,11 @@ impl<'a> Simulation<'a> {
             requests: self.peers.iter().map(|peer| peer.requests).collect(),
             story: std::mem::take(&mut self.story),
         }
+    }
+
+    fn is_over(&self) -> bool {
+        let scheduler = &self.scheduler;
+        scheduler.is_complete() || scheduler.is_stuck() || scheduler.cut_off(self.now).is_some()
     }
 
     fn push(&mut self, time: Time, id: SourceId, event: Event) {

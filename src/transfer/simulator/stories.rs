@@ -11,8 +11,14 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn scheduler(size: Option<u64>, sources: usize) -> Scheduler {
     let sources = vec![Expectation::default(); sources];
-    let mut scheduler =
-        Scheduler::new(Plan { size, present: Segments::new(), sources, parallel: 4, retries: 0 });
+    let mut scheduler = Scheduler::new(Plan {
+        size,
+        present: Segments::new(),
+        sources,
+        parallel: 4,
+        retries: 0,
+        silence: Duration::from_secs(15),
+    });
     scheduler.tick(Time::ZERO);
     scheduler
 }

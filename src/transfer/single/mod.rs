@@ -253,6 +253,7 @@ impl Attempt<'_> {
             range: self.range(known.next, offset),
             if_range: known.validator.clone().filter(|_| known.next.unwrap_or(offset) > 0),
             condition: self.request.condition.filter(|_| !asked_on).map(Condition::field),
+            anew: false,
             time_left: self.limits.time,
         };
         let answer = agent.ask(&self.request.url, &ask)?;

@@ -68,15 +68,26 @@ impl Ahead {
     /// A new, empty side file for `file`. Where the folder for it cannot be used, because it is a link or somebody
     /// else's, it gets no name: a fetch shall not fail because of that.
     pub(super) fn create(file: &Path, identity: &str) -> Result<Self, SinkError> {
-        let held = Segments::new();
         let names = Names::of(file);
         if let Ok((bytes, named)) = create_named(&folder_of(file), names, identity) {
-            return Ok(Self { file: bytes, held, path: file.to_owned(), named: Some(named) });
+            return Ok(Self {
+                file: bytes,
+                held: Segments::new(),
+                path: file.to_owned(),
+                named: Some(named),
+            });
         }
+        Self::unnamed(file)
+    }
+
+    /// A new, empty file beside `file` that has no name.
+    pub(super) fn unnamed(file: &Path) -> Result<Self, SinkError> {
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)) {
-            Ok(bytes) => Ok(Self { file: bytes.into(), held, path: file.to_owned(), named: None }),
+            Ok(bytes) => {
+                Ok(Self { file: bytes.into(), held: Segments::new(), path: file.to_owned(), named: None })
+            }
             Err(error) => Err(SinkError::new(folder, &error.into())),
         }
     }

@@ -213,6 +213,62 @@ impl Drop for Sink {
     }
 }
 
+/// What was taken out of FILE and may come back: bytes of one source, each at its own offset, in a file without a name
+/// that ends with this process.
+#[derive(Debug, Default)]
+pub struct Shelf(Option<Ahead>);
+
+impl Shelf {
+    /// Takes a copy of ranges that are present. Without room for it there is none.
+    pub fn put(&mut self, sink: &Sink, ranges: &Segments) {
+        let mut buffer = vec![0; MOVE];
+        for range in ranges.iter() {
+            let mut at = range.first;
+            while at < range.end {
+                let piece = piece(&mut buffer, range.end - at);
+                let shelf = match &mut self.0 {
+                    Some(shelf) => Ok(shelf),
+                    none => Ahead::unnamed(&sink.path).map(|shelf| none.insert(shelf)),
+                };
+                let put = shelf.and_then(|shelf| {
+                    sink.read(at, piece)?;
+                    shelf.write(at, piece)
+                });
+                if put.is_err() {
+                    return;
+                }
+                at += piece.len() as u64;
+            }
+        }
+    }
+
+    /// Puts back what is missing in the sink, and says what that was.
+    pub fn put_back(&mut self, sink: &mut Sink) -> Result<Segments, SinkError> {
+        let mut returned = Segments::new();
+        let Some(shelf) = &mut self.0 else { return Ok(returned) };
+        let present = sink.present();
+        let missing = shelf.held().iter().flat_map(|held| present.gaps(held).iter().collect::<Vec<_>>());
+        let mut buffer = vec![0; MOVE];
+        for range in missing.collect::<Vec<_>>() {
+            let mut at = range.first;
+            while at < range.end {
+                let piece = piece(&mut buffer, range.end - at);
+                if shelf.read(at, piece).is_err() {
+                    break; // it is fetched again
+                }
+                sink.write(at, piece)?;
+                returned.insert(ByteRange::new(at, at + piece.len() as u64));
+                at += piece.len() as u64;
+            }
+        }
+        for range in returned.iter() {
+            shelf.forget(range)?;
+        }
+        while sink.advance()? {}
+        Ok(returned)
+    }
+}
+
 /// Opens FILE when no other process is at it. Once that one has ended, FILE may be gone, or another one.
 fn open_locked<B>(
     path: &Path,
