@@ -29,6 +29,7 @@ const NAMES_UREQ: &[&str] = &["http/agent", "http/connector", "http/tls", "http/
 /// stands for all files in it.
 const PURE: &[&str] = &[
     "cli",
+    "http/deadlines.rs",
     "http/failure.rs",
     "http/fields.rs",
     "http/range.rs",
