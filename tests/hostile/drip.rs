@@ -4,12 +4,13 @@
 //! shortened.
 
 use std::fs;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use racefetch::patience::LAYOUT;
 
-use super::run::{Distfile, Place, each_at_once, now};
+use super::run::{Distfile, Peer, Place, each_at_once, now};
 use crate::support::content::content;
 use crate::support::drip::{Drip, DrippingPeer, Part, Through, Wrap};
 use crate::support::mirror::Mirror;
@@ -160,4 +161,45 @@ fn max_time_bounds_a_distfile() {
         ran.assert_failed(28, &["x-1.tar"]);
         assert!(ran.elapsed < SECOND + SLACK, "{drip:?}: {ran:?}");
     });
+}
+
+/// Each range comes in chunks, and what follows the last chunk does not come to its end. Nobody waits for that before
+/// the next range is asked for: it would be for longer than any run may take.
+#[test]
+fn a_trailer_does_not_keep_a_source_from_its_next_range() {
+    let bytes = content(1, 4 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let peers = [(); 2].map(|()| peer_with_dripping_trailers(bytes.clone()));
+    let place = Place::new();
+    let mirrors = peers.each_ref().map(|peer| peer.url("")).join(" ");
+    let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
+    run.arg(peers[0].url("/distfiles/x-1.tar")).succeeds();
+    assert!(place.read("x-1.tar.__download__") == bytes);
+}
+
+/// A mirror of one file at a megabyte per second, for which each range is a chunk.
+fn peer_with_dripping_trailers(bytes: Vec<u8>) -> Peer {
+    Peer::start(move |client, head| {
+        if head.contains("layout.conf") {
+            write!(client, "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n[structure]\n0=flat\n")?;
+            return Ok(true);
+        }
+        let range = head.lines().find_map(|line| line.strip_prefix("range: bytes=")).unwrap_or("0-");
+        let (first, last) = range.split_once('-').unwrap_or_default();
+        let first: usize = first.parse().unwrap_or(0);
+        let last: usize = last.parse().unwrap_or(bytes.len() - 1);
+        let total = bytes.len();
+        write!(client, "HTTP/1.1 206 P\r\nContent-Range: bytes {first}-{last}/{total}\r\n")?;
+        write!(client, "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", last + 1 - first)?;
+        let (_nobody, nothing) = std::sync::mpsc::channel::<()>();
+        for piece in bytes[first..=last].chunks(10_000) {
+            client.write_all(piece)?;
+            let _ = nothing.recv_timeout(Duration::from_millis(10));
+        }
+        write!(client, "\r\n0\r\nX-Filler: ")?;
+        loop {
+            client.write_all(b"x")?;
+            let _ = nothing.recv_timeout(Duration::from_millis(20));
+        }
+    })
 }
