@@ -267,9 +267,10 @@ impl Transport for Wire {
     }
 }
 
-/// An error after which the same is tried again, if there is time left: how much that is was rounded.
+/// An error after which the same is tried again, if there is time left: how much that is was rounded. The kernel's own
+/// time-out of a connection (`TimedOut`) is another matter: nothing comes after it.
 fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// To whole hundredths of a second, so that the same time-out serves many reads: setting one is a system call.
