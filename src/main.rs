@@ -8,11 +8,9 @@ use racefetch::cli::{self, Command, ExitStatus};
 use racefetch::commands::environment::{read_argument_file, unix_now};
 use racefetch::commands::verify::Verdict;
 use racefetch::commands::{Caller, Environment, Interrupt, fetch, prefetch, stats, verify};
+use racefetch::patience::PARENT_CHECK;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-
-/// How often it is looked whether Portage is still there.
-const PARENT_CHECK: std::time::Duration = std::time::Duration::from_millis(250);
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();

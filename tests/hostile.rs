@@ -9,6 +9,7 @@ mod run;
 
 mod body;
 mod disk;
+mod drip;
 mod files;
 mod garbage;
 mod head;

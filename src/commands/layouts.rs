@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use super::mirrors::key;
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::mirror::{MirrorKey, State};
+use crate::patience;
 use crate::portage::{LayoutConf, MirrorBase};
 
 /// A layout older than this is not relied on, in seconds.
@@ -26,7 +27,8 @@ pub(super) fn ask_layout(
 ) -> Option<LayoutConf> {
     let url = Url::parse(&mirror.uri("layout.conf")).ok()?;
     let question = Question { refuse_html: true, ..Question::default() };
-    let (_, answer) = agent.open(&url, &question, &Ask::default()).ok()?;
+    let ask = Ask { time_left: Some(patience::LAYOUT), ..Ask::default() };
+    let (_, answer) = agent.open(&url, &question, &ask).ok()?;
     let text = read_text(answer.content, LAYOUT_LARGEST).ok()?;
     let layout = LayoutConf::parse(&text).ok()?;
     let _ = learned.send((key(mirror), text)); // the transfer may be over

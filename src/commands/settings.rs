@@ -26,7 +26,6 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
     let netrc = read_netrc(&request.netrc, environment)?;
     let login = request.credentials.as_ref().map(|c| c.user.clone());
     let proxies = (options.proxy.clone(), proxy_variables(environment));
-    let speed_time = options.limits.speed.map(|speed| speed.time);
     Ok(Settings {
         user_agent: request.user_agent.clone().unwrap_or(defaults.user_agent),
         home: options.transfers.iter().filter_map(|t| parse_url(options, &t.url).ok()).collect(),
@@ -53,8 +52,9 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
         overrides: options.network.resolve.iter().map(override_of).collect(),
         interface: options.network.interface.as_ref().map(interface),
         connect_timeout: options.network.connect_timeout.unwrap_or(defaults.connect_timeout),
-        head_timeout: speed_time.unwrap_or(defaults.head_timeout),
-        stall_timeout: speed_time.unwrap_or(defaults.stall_timeout),
+        head_timeout: defaults.head_timeout,
+        stall_timeout: defaults.stall_timeout,
+        speed: speed(options),
         keepalive: defaults.keepalive,
         tls: Tls {
             ca_file: options.tls.cacert.clone().or_else(|| variable_path(environment, "CURL_CA_BUNDLE")),
@@ -76,8 +76,13 @@ pub(super) fn limits(options: &FetchOptions) -> Limits {
         limiter: Limiter::new(options.limits.rate),
         time: options.limits.max_time,
         largest: options.limits.max_filesize,
-        speed: options.limits.speed.map(|speed| (speed.bytes_per_second, speed.time)),
+        speed: speed(options),
     }
+}
+
+/// Bytes per second, and for how long it may be less.
+fn speed(options: &FetchOptions) -> Option<(u64, Duration)> {
+    options.limits.speed.map(|speed| (speed.bytes_per_second, speed.time))
 }
 
 /// A URL of the command line.
@@ -211,6 +216,3 @@ fn proxy_for(
         tunnel: options.tunnel,
     }))
 }
-
-/// How long a layout.conf may take: to connect, and in all.
-pub(super) const LAYOUT_BUDGET: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(10));

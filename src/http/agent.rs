@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use ureq::Error;
 use ureq::config::Config;
 use ureq::http::{HeaderValue, Request, Response, Version};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{Connector, RustlsConnector};
-use ureq::{Error, Timeout};
 
 use super::Failure;
 use super::connector::{Dial, NoResolver, SharedTls};
+use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
 use super::response::{Head, Judged, Question, judge};
 use super::settings::Settings;
@@ -24,10 +25,9 @@ use super::wire::WireLog;
 const INPUT_BUFFER: usize = 128 * 1024;
 /// Holds any URL ([`super::url::LONGEST`]), and a long field of the user's.
 const OUTPUT_BUFFER: usize = 64 * 1024;
-/// Content of an answer that is not used is read before the next request, so that the connection can serve again:
-/// up to so many bytes, for so long.
+/// Content of an answer that is not used is read before the next request, so that the connection can serve again, up
+/// to so many bytes.
 const DRAIN_LIMIT: u64 = 16 * 1024;
-const DRAIN_TIME: Duration = Duration::from_millis(200);
 
 /// Makes agents that share their settings and the TLS configuration, and keeps those that may have a connection yet.
 #[derive(Clone, Debug)]
@@ -226,11 +226,12 @@ impl Agent {
     pub fn ask(&mut self, url: &Url, ask: &Ask) -> Result<Answer, Failure> {
         let start = Instant::now();
         let settings = self.shared.settings.clone();
+        self.log.begin(Deadlines::new(&settings, ask.time_left, start));
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut current = url.clone();
         loop {
             let hop = Hop { first: url, current: &current, before: exchanges.last().map(|e| &e.url) };
-            let response = self.exchange(&hop, ask, start)?;
+            let response = self.exchange(&hop, ask)?;
             let exchange = exchange(&current, &response);
             let location = exchange.field("location").map(str::to_owned);
             exchanges.push(exchange);
@@ -244,8 +245,7 @@ impl Agent {
                 length: body.content_length(),
                 reader: body.into_reader(),
                 log: self.log.clone(),
-                time_left: ask.time_left,
-                stall_timeout: settings.stall_timeout,
+                slow_for: Duration::ZERO,
             };
             let Some(location) = redirect else {
                 let connection = self.log.connection();
@@ -275,22 +275,20 @@ impl Agent {
             Some(content).filter(|content| content.length.is_none_or(|length| length <= DRAIN_LIMIT));
     }
 
-    fn exchange(&mut self, hop: &Hop, ask: &Ask, start: Instant) -> Result<Response<ureq::Body>, Failure> {
+    fn exchange(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
         if let Some(unread) = self.unread.take() {
             unread.drain();
         }
-        let first = self.send(hop, ask, start);
+        let first = self.send(hop, ask);
         // The server may close an idle connection in the moment in which it is used again.
         let stale = self.log.connection().is_none() && self.log.received() == 0;
         match first {
-            Err(Failure::EmptyReply | Failure::Reset | Failure::Send(_)) if stale => {
-                self.send(hop, ask, start)
-            }
+            Err(Failure::EmptyReply | Failure::Reset | Failure::Send(_)) if stale => self.send(hop, ask),
             other => other,
         }
     }
 
-    fn send(&mut self, hop: &Hop, ask: &Ask, start: Instant) -> Result<Response<ureq::Body>, Failure> {
+    fn send(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
         let settings = self.shared.settings.clone();
         self.log.start();
         if self.log.is_cancelled() {
@@ -298,22 +296,8 @@ impl Agent {
         }
         let request = request(&settings, hop, ask)?;
         let agent = self.agent_for(hop.current.scheme)?;
-        let time_left = ask.time_left.map(|limit| limit.saturating_sub(start.elapsed()));
-        let request = agent.configure_request(request).timeout_global(time_left).build();
-        agent.run(request).map_err(|error| match error {
-            Error::Timeout(reason) => self.timed_out(reason, ask.time_left),
-            other => head_failure(other, &self.log),
-        })
-    }
-
-    fn timed_out(&self, reason: Timeout, time_left: Option<Duration>) -> Failure {
-        let settings = &self.shared.settings;
-        match (reason, time_left) {
-            _ if self.log.is_cancelled() => Failure::Cancelled,
-            (Timeout::Global | Timeout::PerCall, Some(limit)) => Failure::TimeUp(limit),
-            (Timeout::Connect | Timeout::Resolve, _) => Failure::ConnectTimeout(settings.connect_timeout),
-            _ => Failure::Stalled(settings.head_timeout),
-        }
+        self.log.enter(Phase::Head); // unless a connection must be made first
+        agent.run(request).map_err(|error| head_failure(error, &self.log))
     }
 
     /// The library's agent for that scheme. TLS is only loaded when it is needed.
@@ -331,9 +315,6 @@ impl Agent {
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
-            .timeout_connect(Some(settings.connect_timeout))
-            .timeout_recv_response(Some(settings.head_timeout))
-            .timeout_per_write(Some(settings.head_timeout))
             .max_response_header_size(INPUT_BUFFER)
             .input_buffer_size(INPUT_BUFFER)
             .output_buffer_size(OUTPUT_BUFFER)
@@ -361,24 +342,22 @@ pub struct Content {
     /// As the head says.
     length: Option<u64>,
     log: Arc<WireLog>,
-    time_left: Option<Duration>,
-    stall_timeout: Duration,
+    /// For how long it has come more slowly than the speed limit allows.
+    slow_for: Duration,
 }
 
 impl Content {
     /// Reads some bytes; 0 at the end of the content.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         // For bytes of the content: trailers and chunk sizes may come for ever.
-        self.log.set_deadline(self.stall_timeout);
+        self.log.enter(Phase::Content { slow_for: self.slow_for });
+        // What was received long ago is not asked for at the socket, and may be read at a slow pace of our own.
+        self.log.time_left()?;
         self.reader.read(buffer).map_err(|error| {
             if self.log.is_cancelled() {
                 return Failure::Cancelled;
             }
             match Error::from(error) {
-                Error::Timeout(Timeout::Global | Timeout::PerCall) => {
-                    Failure::TimeUp(self.time_left.unwrap_or_default())
-                }
-                Error::Timeout(_) => Failure::Stalled(self.stall_timeout),
                 Error::Protocol(error) => Failure::BadChunks(error.to_string()),
                 // Both in the middle of a line of the chunked coding.
                 Error::BodyStalled if self.log.has_ended() => Failure::Truncated,
@@ -387,9 +366,15 @@ impl Content {
                     std::io::ErrorKind::UnexpectedEof => Failure::Truncated,
                     _ => Failure::receive(&error),
                 }),
-                other => Failure::Receive(other.to_string()),
+                other => self.log.failure().unwrap_or_else(|| Failure::Receive(other.to_string())),
             }
         })
+    }
+
+    /// Says for how long the content has come more slowly than the speed limit allows: the next bytes have only the
+    /// rest of that time.
+    pub fn set_slow_for(&mut self, time: Duration) {
+        self.slow_for = time;
     }
 
     /// Says whether much content is still to come: it is then taken from the kernel in larger pieces.
@@ -408,7 +393,7 @@ impl Content {
     pub fn drain(mut self) {
         let mut buffer = [0; 2048];
         let mut left = DRAIN_LIMIT;
-        self.log.set_deadline(DRAIN_TIME);
+        self.log.enter(Phase::Drain);
         while let Ok(n @ 1..) = self.reader.read(&mut buffer) {
             left = left.saturating_sub(n as u64);
             if left == 0 {

@@ -16,16 +16,13 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, RustlsConnector};
 
+use super::deadlines::Phase;
 use super::proxy_handshake::{self, HandshakeError, Target};
 use super::settings::{Family, Interface, Proxy, ProxyKind, Settings};
 use super::url::Scheme;
 use super::wire::{Wire, WireLog};
 use super::{Failure, Url};
-
-/// RFC 8305, section 5: the pause before the next address is tried as well.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How often a connection attempt looks whether it is still wanted.
-const CANCEL_CHECK: Duration = Duration::from_millis(50);
+use crate::patience::{ATTEMPT_DELAY, CANCEL_CHECK};
 
 /// Opens sockets. What goes wrong is noted in the log: the library's errors carry too little.
 #[derive(Debug)]
@@ -39,17 +36,14 @@ impl Connector<()> for Dial {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Wire>, Error> {
         let url = Url::parse(&details.uri.to_string()).map_err(|e| Error::BadUri(e.to_string()))?;
-        let stream =
-            self.dial(&url, details.timeout.not_zero().map(|left| *left)).map_err(
-                |failure| match failure {
-                    // The transfer's own time may be up before the connection's.
-                    Failure::ConnectTimeout(_) => Error::Timeout(details.timeout.reason),
-                    failure => {
-                        self.log.fail(failure);
-                        Error::ConnectionFailed
-                    }
-                },
-            )?;
+        self.log.enter(Phase::Connect);
+        let stream = self.dial(&url).map_err(|failure| {
+            self.log.fail(failure);
+            Error::ConnectionFailed
+        })?;
+        if url.scheme == Scheme::Http {
+            self.log.enter(Phase::Head);
+        }
         let (input, output) = (details.config.input_buffer_size(), details.config.output_buffer_size());
         let mut wire = Wire::new(stream, self.log.clone(), input, output);
         if self.absolute_form(&url) {
@@ -67,35 +61,33 @@ impl Dial {
         proxy.is_some_and(|p| p.kind == ProxyKind::Http && !p.tunnel) && url.scheme == Scheme::Http
     }
 
-    #[expect(clippy::disallowed_methods, reason = "connecting has a deadline and a place in the timings")]
-    fn dial(&self, url: &Url, left: Option<Duration>) -> Result<TcpStream, Failure> {
-        let limit = left.unwrap_or(Duration::MAX).min(self.settings.connect_timeout);
-        let deadline =
-            Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+    #[expect(clippy::disallowed_methods, reason = "connecting has a place in the timings")]
+    fn dial(&self, url: &Url) -> Result<TcpStream, Failure> {
         let proxy = (self.settings.proxy)(url);
         let peer = match &proxy {
-            None => self.resolve(url.host(), url.port(), deadline)?,
-            Some(proxy) => self.resolve(&proxy.host, proxy.port, deadline).map_err(|f| match f {
+            None => self.resolve(url.host(), url.port())?,
+            Some(proxy) => self.resolve(&proxy.host, proxy.port).map_err(|f| match f {
                 Failure::Resolve { host } => Failure::ResolveProxy { host },
                 other => other,
             })?,
         };
-        let (stream, address) = self.race(&peer, deadline)?;
+        let (stream, address) = self.race(&peer)?;
         stream.set_nodelay(true).map_err(|e| no_connection(&e))?;
         if let Some(proxy) = &proxy {
-            self.through(&stream, proxy, url, deadline)?;
+            self.through(&stream, proxy, url)?;
         }
+        stream.set_nonblocking(false).map_err(|e| no_connection(&e))?;
         self.log.connected(Instant::now(), address);
         Ok(stream)
     }
 
-    fn resolve(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
+    fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let matches = |o: &&super::settings::Override| o.port == port && (o.host == "*" || o.host == host);
         let found = self.settings.overrides.iter().find(matches);
         let addresses = match (found, host.parse::<IpAddr>()) {
             (Some(o), _) => o.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
             (None, Ok(ip)) => vec![SocketAddr::new(ip, port)],
-            (None, Err(_)) => self.look_up(host, port, deadline)?,
+            (None, Err(_)) => self.look_up(host, port)?,
         };
         let wanted = order(addresses, self.settings.family);
         match (wanted.is_empty(), host.parse::<IpAddr>()) {
@@ -108,8 +100,7 @@ impl Dial {
     }
 
     /// Asks the system, on a thread of its own because nothing ends a look-up in time.
-    #[expect(clippy::disallowed_methods, reason = "the look-up shares the connection's deadline")]
-    fn look_up(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
+    fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let (sender, receiver) = mpsc::channel();
         let name = host.to_owned();
         let thread = thread::Builder::new().spawn(move || {
@@ -120,9 +111,7 @@ impl Dial {
             Failure::Local(format!("no thread to resolve {host}: {}", super::failure::plain(&error)))
         })?;
         loop {
-            self.check(deadline)?;
-            let pause = deadline.saturating_duration_since(Instant::now()).min(CANCEL_CHECK);
-            match receiver.recv_timeout(pause) {
+            match receiver.recv_timeout(self.pause()?) {
                 Ok(Ok(addresses)) => return Ok(addresses),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => {
@@ -132,33 +121,31 @@ impl Dial {
         }
     }
 
-    /// Whether the connection is still wanted, and in time.
-    #[expect(clippy::disallowed_methods, reason = "connecting has a deadline")]
-    fn check(&self, deadline: Instant) -> Result<(), Failure> {
+    /// How long a wait may last before it asks here again; an error when the connection is not wanted any longer, or
+    /// not in time.
+    fn pause(&self) -> Result<Duration, Failure> {
         if self.log.is_cancelled() {
             return Err(Failure::Cancelled);
         }
-        if Instant::now() >= deadline {
-            return Err(Failure::ConnectTimeout(self.settings.connect_timeout));
-        }
-        Ok(())
+        Ok(self.log.time_left()?.map_or(CANCEL_CHECK, |left| left.min(CANCEL_CHECK)))
     }
 
     /// RFC 8305: the first address is tried alone for a moment, then the next one beside it; the first
     /// connection that stands wins.
-    #[expect(clippy::disallowed_methods, reason = "connecting has a deadline")]
-    fn race(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<(TcpStream, SocketAddr), Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the next address has its turn at a time")]
+    fn race(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
         let mut waiting: Vec<(Socket, SocketAddr)> = Vec::new();
         let mut rest = addresses.iter();
-        let mut next_attempt = Instant::now();
+        // None when no address is left.
+        let mut next_attempt = Some(Instant::now());
         let mut last_error = None;
         loop {
-            self.check(deadline)?;
+            let pause = self.pause()?;
             let now = Instant::now();
-            if waiting.is_empty() || now >= next_attempt {
+            if waiting.is_empty() || next_attempt.is_some_and(|at| now >= at) {
                 match rest.next() {
                     Some(address) => {
-                        next_attempt = now + ATTEMPT_DELAY;
+                        next_attempt = Some(now + ATTEMPT_DELAY);
                         match self.begin(*address) {
                             Ok(socket) => waiting.push((socket, *address)),
                             Err(failure) => last_error = Some(failure),
@@ -168,14 +155,14 @@ impl Dial {
                         let nothing = || Failure::Connect { reason: "no address to connect to".to_owned() };
                         return Err(last_error.unwrap_or_else(nothing));
                     }
-                    None => next_attempt = deadline,
+                    None => next_attempt = None,
                 }
             }
-            let pause = next_attempt.min(deadline).saturating_duration_since(now).min(CANCEL_CHECK);
+            let pause = next_attempt.map_or(pause, |at| at.saturating_duration_since(now).min(pause));
             for index in writable(&waiting, pause).into_iter().rev() {
                 let (socket, address) = waiting.remove(index);
                 let connected = socket.take_error().and_then(|e| e.map_or(Ok(()), Err));
-                match connected.and_then(|()| socket.set_nonblocking(false)) {
+                match connected {
                     Ok(()) => return Ok((socket.into(), address)),
                     Err(error) => last_error = Some(no_connection(&error)),
                 }
@@ -204,26 +191,22 @@ impl Dial {
     }
 
     /// Asks the proxy for a way to the target, where the proxy wants to be asked.
-    fn through(
-        &self,
-        stream: &TcpStream,
-        proxy: &Proxy,
-        url: &Url,
-        deadline: Instant,
-    ) -> Result<(), Failure> {
+    fn through(&self, stream: &TcpStream, proxy: &Proxy, url: &Url) -> Result<(), Failure> {
         let tunnel = url.scheme == Scheme::Https || proxy.tunnel;
         if proxy.kind == ProxyKind::Http && !tunnel {
             return Ok(());
         }
         let target = match proxy.kind {
             ProxyKind::Socks4 | ProxyKind::Socks5 => {
-                let resolved = self.resolve(url.host(), url.port(), deadline);
-                let refused = |_| Failure::SocksRefused(format!("cannot resolve {}", url.host()));
-                Target::Address(resolved.map_err(refused)?[0])
+                let resolved = self.resolve(url.host(), url.port()).map_err(|failure| match failure {
+                    Failure::Resolve { host } => Failure::SocksRefused(format!("cannot resolve {host}")),
+                    other => other,
+                });
+                Target::Address(resolved?[0])
             }
             ProxyKind::Http | ProxyKind::Socks4a | ProxyKind::Socks5h => Target::of(url.host(), url.port()),
         };
-        let mut talk = Talk { dial: self, stream, deadline, given_up: None };
+        let mut talk = Talk { dial: self, stream, given_up: None };
         let done = proxy_handshake::run(&mut talk, proxy, &target, &self.settings.user_agent);
         done.map_err(|error| match error {
             HandshakeError::Refused(why) if proxy.kind == ProxyKind::Http => Failure::ProxyRefused(why),
@@ -233,24 +216,31 @@ impl Dial {
     }
 }
 
-/// What is said to a proxy, for as long as the connection is wanted and in time.
+/// What is said to a proxy over a socket that does not block, for as long as the connection is wanted and in time.
 struct Talk<'a> {
     dial: &'a Dial,
     stream: &'a TcpStream,
-    deadline: Instant,
     given_up: Option<Failure>,
 }
 
 impl Talk<'_> {
-    /// Waits until the stream can be read from, or written to.
-    fn wait(&mut self, event: PollFlags) -> io::Result<()> {
+    /// Does it once the stream is ready for it.
+    fn when_ready<T>(
+        &mut self,
+        event: PollFlags,
+        mut act: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
         loop {
-            if let Err(failure) = self.dial.check(self.deadline) {
+            let pause = self.dial.pause().map_err(|failure| {
                 self.given_up = Some(failure);
-                return Err(io::ErrorKind::TimedOut.into());
+                io::Error::from(io::ErrorKind::TimedOut)
+            })?;
+            if !ready(&mut [PollFd::new(self.stream, event)], pause) {
+                continue;
             }
-            if ready(&mut [PollFd::new(self.stream, event)], CANCEL_CHECK) {
-                return Ok(());
+            match act(self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
             }
         }
     }
@@ -258,15 +248,13 @@ impl Talk<'_> {
 
 impl Read for Talk<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wait(PollFlags::IN)?;
-        self.stream.read(buffer)
+        self.when_ready(PollFlags::IN, |mut stream| stream.read(buffer))
     }
 }
 
 impl Write for Talk<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wait(PollFlags::OUT)?;
-        self.stream.write(bytes)
+        self.when_ready(PollFlags::OUT, |mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -298,16 +286,17 @@ impl Connector<Wire> for SharedTls {
     type Out = <RustlsConnector as Connector<Wire>>::Out;
 
     fn connect(&self, details: &ConnectionDetails, wire: Option<Wire>) -> Result<Option<Self::Out>, Error> {
-        let secured = self.shared.connect(details, wire);
-        secured.inspect_err(|error| {
+        let secured = self.shared.connect(details, wire).inspect_err(|error| {
             if let Some(failure) = tls_failure(error) {
                 self.log.fail(failure);
             }
-        })
+        })?;
+        self.log.enter(Phase::Head);
+        Ok(secured)
     }
 }
 
-/// What a failed handshake means; none when it ran out of time.
+/// What a failed handshake means; none when it ran out of time, which the log knows.
 fn tls_failure(error: &Error) -> Option<Failure> {
     let rustls_error = match error {
         Error::Rustls(error) => Some(error),

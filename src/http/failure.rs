@@ -88,7 +88,7 @@ pub enum Failure {
     Reset,
     #[error("receiving failed: {0}")]
     Receive(String),
-    #[error("nothing came for {} s", .0.as_secs_f32())]
+    #[error("no content came for {} s", .0.as_secs_f32())]
     Stalled(Duration),
     #[error("slower than {speed} bytes/s for {} s", .time.as_secs())]
     TooSlow { speed: u64, time: Duration },

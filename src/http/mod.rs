@@ -1,11 +1,12 @@
 //! One HTTP request and the judgement of its answer. Knows nothing of mirrors.
 //!
-//! Pure: [`url`], [`range`], [`failure`], [`response`], `fields`. With I/O: [`settings`] (read once), [`agent`] (one
+//! Pure: [`url`], [`range`], [`failure`], [`response`], `fields`, `deadlines`. With I/O: [`settings`] (read once), [`agent`] (one
 //! request after another to one source), `connector` and `wire` (sockets, proxies). Only `agent`,
 //! `connector`, `tls` and `wire` name the HTTP library.
 
 pub mod agent;
 mod connector;
+mod deadlines;
 pub mod failure;
 mod fields;
 mod proxy_handshake;

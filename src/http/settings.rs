@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Url;
 use super::url::Scheme;
+use crate::patience;
 
 /// A user name and a password. Never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -150,7 +151,10 @@ pub struct Settings {
     pub head_timeout: Duration,
     /// Longest time in which no byte of content comes.
     pub stall_timeout: Duration,
-    /// Idle seconds before TCP keep-alive probes; none switches them off.
+    /// Bytes of content per second, and for how long it may be less, in whatever phase. Instead of `head_timeout` and
+    /// `stall_timeout`.
+    pub speed: Option<(u64, Duration)>,
+    /// Idle time before TCP keep-alive probes; none switches them off.
     pub keepalive: Option<Duration>,
     pub tls: Tls,
 }
@@ -176,10 +180,11 @@ impl Default for Settings {
             family: Family::Any,
             overrides: Vec::new(),
             interface: None,
-            connect_timeout: Duration::from_secs(30),
-            head_timeout: Duration::from_secs(60),
-            stall_timeout: Duration::from_secs(15),
-            keepalive: Some(Duration::from_secs(60)),
+            connect_timeout: patience::CONNECT,
+            head_timeout: patience::HEAD,
+            stall_timeout: patience::STALL,
+            speed: None,
+            keepalive: Some(patience::KEEPALIVE),
             tls: Tls::default(),
         }
     }

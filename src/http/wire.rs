@@ -10,6 +10,8 @@ use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, ShutdownHa
 use ureq::{Error, Timeout};
 
 use super::Failure;
+use super::deadlines::{Deadlines, Phase};
+use crate::patience::GATHER;
 
 /// How the connection of the request under way fared: what the library's errors do not tell.
 ///
@@ -27,17 +29,23 @@ struct WireState {
     /// Why no connection came about, or why the connection ended.
     failure: Option<Failure>,
     connected: Option<(Instant, SocketAddr)>,
-    /// When there must be content, however much else comes. None while a head is awaited, whose time the HTTP
-    /// library measures.
-    deadline: Option<Instant>,
+    /// None: as long as it takes.
+    deadlines: Option<Deadlines>,
     /// The peer has sent its last byte.
     ended: bool,
 }
 
 impl WireLog {
-    /// Forgets the request before.
+    /// Another request begins, with these deadlines for it and all its redirects.
+    pub(super) fn begin(&self, deadlines: Deadlines) {
+        self.lock().deadlines = Some(deadlines);
+    }
+
+    /// Forgets how the one before fared: that of a redirect, or one whose connection was closed.
     pub(super) fn start(&self) {
-        *self.lock() = WireState::default();
+        let mut state = self.lock();
+        *state = WireState { deadlines: state.deadlines, ..WireState::default() };
+        drop(state);
         self.received.store(0, Ordering::Relaxed);
         self.bulk.store(false, Ordering::Relaxed);
     }
@@ -47,10 +55,20 @@ impl WireLog {
         self.bulk.store(bulk, Ordering::Relaxed);
     }
 
-    /// There must be content within this time.
-    #[expect(clippy::disallowed_methods, reason = "reading has a deadline")]
-    pub(super) fn set_deadline(&self, limit: Duration) {
-        self.lock().deadline = Instant::now().checked_add(limit);
+    /// The request comes to another phase, with a limit of its own.
+    #[expect(clippy::disallowed_methods, reason = "a phase begins when it is entered")]
+    pub(super) fn enter(&self, phase: Phase) {
+        if let Some(deadlines) = &mut self.lock().deadlines {
+            deadlines.enter(phase, Instant::now());
+        }
+    }
+
+    /// How long the next wait may last; none: as long as it takes. Which limit it was when time is up.
+    #[expect(clippy::disallowed_methods, reason = "every wait for a peer asks here for its end")]
+    pub(super) fn time_left(&self) -> Result<Option<Duration>, Failure> {
+        let Some(end) = self.lock().deadlines.and_then(|deadlines| deadlines.end()) else { return Ok(None) };
+        let left = end.left(Instant::now());
+        if left.is_zero() { Err(end.limit.failure()) } else { Ok(Some(left)) }
     }
 
     /// The first failure is the cause; later ones are its consequences.
@@ -89,10 +107,12 @@ impl WireLog {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Time left until there must be content.
-    #[expect(clippy::disallowed_methods, reason = "reading has a deadline")]
-    fn time_left(&self) -> Option<Duration> {
-        self.lock().deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    /// The same for the HTTP library, which knows no reasons: that is noted.
+    fn wait(&self) -> Result<Option<Duration>, Error> {
+        self.time_left().map_err(|failure| {
+            self.fail(failure);
+            Error::Timeout(Timeout::Global)
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, WireState> {
@@ -122,9 +142,7 @@ pub(super) struct Wire {
     drained: bool,
 }
 
-/// How long bytes may gather in the kernel while much is under way, and how many are worth no wait. Every packet
-/// for itself would wake this thread and the one that writes thousands of times a second.
-const GATHER: Duration = Duration::from_millis(3);
+/// So many bytes at once are worth no wait for more.
 const ENOUGH: usize = 64 * 1024;
 
 struct AbsoluteForm {
@@ -156,30 +174,55 @@ impl Wire {
         Arc::downgrade(&self.socket) as Weak<dyn ShutdownHandle>
     }
 
-    fn send(&mut self, amount: usize) -> io::Result<()> {
+    /// Sends all of it, however little the peer takes at once, within the time of the request.
+    fn send(&mut self, amount: usize) -> Result<(), Error> {
         let output = &self.buffers.output()[..amount];
-        let mut stream = &self.socket.0;
-        let Some(form) = &mut self.absolute else { return stream.write_all(output) };
-        let target = output.iter().position(|b| *b == b' ').map(|at| at + 1).filter(|_| form.at_start);
-        form.at_start = output.ends_with(b"\r\n\r\n");
-        match target {
-            Some(at) => stream.write_all(&[&output[..at], form.origin.as_bytes(), &output[at..]].concat()),
-            None => stream.write_all(output),
+        let with_origin = self.absolute.as_mut().and_then(|form| form.put_into(output));
+        let mut rest = with_origin.as_deref().unwrap_or(output);
+        while !rest.is_empty() {
+            let limit = self.log.wait()?.map(round_up);
+            if limit != self.write_timeout {
+                self.socket.0.set_write_timeout(limit)?;
+                self.write_timeout = limit;
+            }
+            match (&self.socket.0).write(rest) {
+                Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
+                Ok(amount) => rest = &rest[amount..],
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(Error::Io(error)),
+            }
         }
+        Ok(())
     }
 
+    /// Waits for bytes within the time of the request.
     #[expect(clippy::disallowed_methods, reason = "waits for more bytes, not for an event")]
-    fn receive(&mut self) -> io::Result<usize> {
+    fn receive(&mut self) -> Result<usize, Error> {
         if self.drained && self.log.bulk.load(Ordering::Relaxed) {
             std::thread::sleep(GATHER);
         }
         let input = self.buffers.input_append_buf();
         loop {
+            let limit = self.log.wait()?.map(round_up);
+            if limit != self.read_timeout {
+                self.socket.0.set_read_timeout(limit)?;
+                self.read_timeout = limit;
+            }
             match (&self.socket.0).read(input) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+                Ok(amount) => return Ok(amount),
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(Error::Io(error)),
             }
         }
+    }
+}
+
+impl AbsoluteForm {
+    /// The output with the origin in it, where that is due.
+    fn put_into(&mut self, output: &[u8]) -> Option<Vec<u8>> {
+        let target = output.iter().position(|b| *b == b' ').map(|at| at + 1).filter(|_| self.at_start);
+        self.at_start = output.ends_with(b"\r\n\r\n");
+        target.map(|at| [&output[..at], self.origin.as_bytes(), &output[at..]].concat())
     }
 }
 
@@ -188,46 +231,21 @@ impl Transport for Wire {
         &mut self.buffers
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let timeout = timeout.for_write();
-        let limit = timeout.not_zero().map(|limit| *limit);
-        if limit != self.write_timeout {
-            self.socket.0.set_write_timeout(limit)?;
-            self.write_timeout = limit;
-        }
-        self.send(amount).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(timeout.reason),
-            _ => {
-                self.log.fail(Failure::Send(super::failure::plain(&error)));
-                Error::Io(error)
+    // The time-outs that the HTTP library hands on are not used: the log has the deadlines of everything.
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        self.send(amount).inspect_err(|error| {
+            if let Error::Io(error) = error {
+                self.log.fail(Failure::Send(super::failure::plain(error)));
             }
         })
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = timeout.for_read();
-        let own = self.log.time_left();
-        let theirs = timeout.not_zero().map(|limit| *limit);
-        let limit = own.into_iter().chain(theirs).min();
-        let reason = if own == limit { Timeout::PerRead } else { timeout.reason };
-        if limit.is_some_and(|limit| limit.is_zero()) {
-            return Err(Error::Timeout(reason));
-        }
-        let limit = limit.map(round_up);
-        if limit != self.read_timeout {
-            self.socket.0.set_read_timeout(limit)?;
-            self.read_timeout = limit;
-        }
-        let amount = match self.receive() {
-            Ok(amount) => amount,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                return Err(Error::Timeout(reason));
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        let amount = self.receive().inspect_err(|error| {
+            if let Error::Io(error) = error {
+                self.log.fail(Failure::receive(error));
             }
-            Err(error) => {
-                self.log.fail(Failure::receive(&error));
-                return Err(Error::Io(error));
-            }
-        };
+        })?;
         if amount == 0 && !self.buffers.input_append_buf().is_empty() {
             self.log.lock().ended = true;
         }
@@ -247,6 +265,12 @@ impl Transport for Wire {
             matches!((&mut &*stream).read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         quiet && stream.set_nonblocking(false).is_ok()
     }
+}
+
+/// An error after which the same is tried again, if there is time left: how much that is was rounded. The kernel's own
+/// time-out of a connection (`TimedOut`) is another matter: nothing comes after it.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// To whole hundredths of a second, so that the same time-out serves many reads: setting one is a system call.

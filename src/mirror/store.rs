@@ -25,9 +25,7 @@ use super::format::{self, Content, SIZE_MAX, VERSION};
 use super::location::{Facts, Folder, Location, SYSTEM_FOLDER, choose};
 use super::stats::State;
 use crate::files;
-
-/// How long a fetch waits for its turn to record what happened. A turn takes some milliseconds.
-pub const LOCK_BUDGET: Duration = Duration::from_secs(2);
+use crate::patience::STATE_LOCK;
 
 /// One state file.
 #[derive(Clone, Debug)]
@@ -89,10 +87,10 @@ pub enum StoreError {
 
 impl Store {
     pub fn new(location: Location) -> Self {
-        Self { location, lock_budget: LOCK_BUDGET }
+        Self { location, lock_budget: STATE_LOCK }
     }
 
-    /// With another time to wait for the lock than [`LOCK_BUDGET`].
+    /// With another time to wait for the lock than [`STATE_LOCK`].
     #[must_use]
     pub fn with_lock_budget(self, lock_budget: Duration) -> Self {
         Self { lock_budget, ..self }

@@ -11,13 +11,7 @@ use super::scheduler::SourceId;
 use super::sink::{Sink, SinkError};
 use super::worker::{Report, Worker};
 use crate::http::ByteRange;
-
-/// A checker that sends nothing for so long while others do loses its sample to one of them.
-const PATIENCE: Duration = Duration::from_millis(700);
-/// The same when nothing comes from anybody.
-const SILENCE: Duration = Duration::from_secs(2);
-/// How long all samples together may take. What has not come by then says nothing.
-const LONGEST: Duration = Duration::from_secs(3);
+use crate::patience::{AUDIT, PULSE, SAMPLE, SAMPLE_OF_ALL};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -26,9 +20,6 @@ pub(super) struct Findings {
     /// Bytes received for it.
     pub(super) cost: Vec<(SourceId, u64)>,
 }
-
-/// How often it looks whether the process shall end.
-const PULSE: Duration = Duration::from_millis(50);
 
 struct Pending {
     sample: Sample,
@@ -76,7 +67,7 @@ pub(super) fn audit(
                 pending.push(Pending { sample, request, bytes: Vec::new(), last: Instant::now() });
             }
         }
-        let too_long = !task.until_found && began.elapsed() > LONGEST;
+        let too_long = !task.until_found && began.elapsed() > AUDIT;
         if pending.is_empty() && waiting.is_empty() || too_long || (task.is_over)() {
             break;
         }
@@ -119,7 +110,7 @@ pub(super) fn audit(
             Some(Report::Opened { .. }) | None => {}
         }
         let latest = pending.iter().map(|p| p.last.elapsed()).min().unwrap_or_default().min(last.elapsed());
-        let patience = if latest < PATIENCE { PATIENCE } else { SILENCE };
+        let patience = if latest < SAMPLE { SAMPLE } else { SAMPLE_OF_ALL };
         while let Some(at) = pending.iter().position(|p| p.last.elapsed() > patience) {
             let late = pending.swap_remove(at).sample;
             workers[late.checker].close();

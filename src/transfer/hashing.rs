@@ -14,14 +14,13 @@ use blake2::digest::DynDigest;
 use blake2::{Blake2b512, Digest as _};
 use sha2::{Sha256, Sha512};
 
+use crate::patience::PULSE;
 use crate::portage::{Algorithm, Digest};
 
 /// How much is read at once, in bytes.
 const STEP: usize = 256 * 1024;
 /// Files smaller than this are hashed when they are complete: threads would cost more than they bring.
 const WORTH_THREADS: u64 = 512 * 1024;
-/// How often it is looked whether the digests are still wanted.
-const PULSE: Duration = Duration::from_millis(50);
 
 /// Hashes the growing prefix of one file.
 #[derive(Debug)]

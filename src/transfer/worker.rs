@@ -299,7 +299,7 @@ impl Thread {
             }
             if position >= end {
                 if content_end == Some(position) {
-                    let _ = content.read(&mut [0; 1]); // its end gives the connection back
+                    content.drain(); // its end gives the connection back
                 } else {
                     self.agent = None;
                 }

@@ -262,15 +262,21 @@ impl Running {
 
     /// Waits for its end, and holds it to what is promised of every run.
     #[track_caller]
-    pub fn wait(mut self) -> Ran {
+    pub fn wait(self) -> Ran {
+        self.wait_within(HARD_LIMIT)
+    }
+
+    /// The same for a run that may take longer than others.
+    #[track_caller]
+    pub fn wait_within(mut self, limit: Duration) -> Ran {
         let began = now();
         while !self.ended_within(Duration::from_millis(5)) {
-            if now().saturating_duration_since(began) > HARD_LIMIT {
+            if now().saturating_duration_since(began) > limit {
                 self.child.kill().unwrap();
                 self.child.wait().unwrap();
                 panic!(
                     "it did not end within {} s: {}\nstderr: {}",
-                    HARD_LIMIT.as_secs(),
+                    limit.as_secs(),
                     self.shown,
                     String::from_utf8_lossy(&self.errors.join().unwrap())
                 );
@@ -429,6 +435,21 @@ pub fn each<C: std::fmt::Debug>(cases: impl IntoIterator<Item = C>, check: impl 
         .map(|case| format!("{case:?}").chars().take(200).collect())
         .collect();
     assert!(failures.is_empty(), "{} cases failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// The same with all cases at once, for those that spend their time on waiting.
+#[track_caller]
+pub fn each_at_once<C: std::fmt::Debug + Sync>(
+    cases: impl IntoIterator<Item = C>,
+    check: impl Fn(&C) + Sync,
+) {
+    let cases: Vec<C> = cases.into_iter().collect();
+    let failed: Vec<bool> = thread::scope(|scope| {
+        let check = &check;
+        let runs: Vec<_> = cases.iter().map(|case| scope.spawn(move || check(case))).collect();
+        runs.into_iter().map(|run| run.join().is_err()).collect()
+    });
+    each(cases.iter().zip(failed), |(_, failed)| assert!(!failed));
 }
 
 fn read_head(client: &mut impl BufRead) -> Option<String> {

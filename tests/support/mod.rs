@@ -8,6 +8,7 @@
 
 pub mod build;
 pub mod content;
+pub mod drip;
 pub mod lab;
 pub mod mirror;
 pub mod ports;

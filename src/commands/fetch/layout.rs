@@ -7,11 +7,11 @@ use crate::cli::ExitStatus;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
 use crate::commands::layouts::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
-use crate::commands::settings::LAYOUT_BUDGET;
 use crate::commands::show::Show;
 use crate::http::{Ask, Client, Failure, Question, Settings, Url};
 use crate::mirror::stats::Dated;
 use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
+use crate::patience;
 use crate::portage::LayoutConf;
 use crate::transfer::sink::open_output;
 
@@ -98,12 +98,10 @@ fn stale(path: &Path, known: Option<&Dated<String>>, now: u64, why: &str, show: 
 }
 
 fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::time::Duration>) {
-    let (connect, all) = LAYOUT_BUDGET;
-    let all = context.options.limits.max_time.map_or(all, |limit| limit.min(all));
+    let all = context.options.limits.max_time.map_or(patience::LAYOUT, |limit| limit.min(patience::LAYOUT));
     let settings = context.client.settings();
     let settings = Settings {
-        connect_timeout: settings.connect_timeout.min(connect),
-        head_timeout: all,
+        connect_timeout: settings.connect_timeout.min(patience::LAYOUT_CONNECT),
         ..settings.clone()
     };
     let mut agent = Client::new(settings).agent();

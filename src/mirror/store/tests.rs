@@ -308,7 +308,7 @@ fn messages_are_one_line() {
         Warning::Broken { file: file.clone(), why: "not JSON".to_owned() }.to_string(),
         Warning::Newer { file: file.clone(), version: 2 }.to_string(),
         Warning::Unreadable { file: file.clone(), source: source() }.to_string(),
-        StoreError::Busy { file: file.clone(), budget: LOCK_BUDGET }.to_string(),
+        StoreError::Busy { file: file.clone(), budget: STATE_LOCK }.to_string(),
         StoreError::Newer { file: file.clone(), version: 2 }.to_string(),
         StoreError::Io { action: "write", path: file, source: source() }.to_string(),
     ] {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::http::Failure;
 use crate::http::failure::Advice;
-use crate::transfer::scheduler::LONGEST_REST;
+use crate::patience::LONGEST_REST;
 
 /// After a 429 without Retry-After.
 const USUAL_REST: Duration = Duration::from_secs(1);

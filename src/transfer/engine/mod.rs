@@ -20,6 +20,7 @@ use super::sink::{Shelf, Sink, SinkError};
 use super::trace::{Recorder, Trace, What};
 use super::worker::{Buffers, Place, Report, Worker};
 use crate::http::{ByteRange, Client, Failure};
+use crate::patience::{AFTER_A_STOP, SILENCE, STOPPED};
 use crate::portage::{Algorithm, Digest, Digests};
 use repair::Audit;
 pub use tally::Tally;
@@ -60,13 +61,6 @@ pub struct Limits {
     /// Slower than so many bytes per second for so long ends the transfer.
     pub speed: Option<(u64, Duration)>,
 }
-
-/// Nothing from anybody for so long ends a transfer, unless a speed limit says otherwise.
-const SILENCE: Duration = Duration::from_secs(15);
-/// A wait that takes so much longer than it was to take shows that the process was stopped meanwhile.
-const STOPPED: Duration = Duration::from_secs(2);
-/// Connections that break within this time after a stop broke because of it.
-const AFTER_A_STOP: Duration = Duration::from_secs(5);
 
 /// What tells the file that bytes ahead are of.
 pub fn identity(digests: &Digests) -> String {

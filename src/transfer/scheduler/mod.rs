@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use super::segments::Segments;
 use crate::http::{ByteRange, Failure};
+use crate::patience::{LOST, PULSE};
 use sharing::{CRAWL, PER_SOURCE};
-pub(super) use source::LONGEST_REST;
-use source::{PROGRESS, STALL, Source, State};
+use source::{PROGRESS, Source, State};
 
 /// A point on the transfer's clock: the time since it began.
 pub type Time = Duration;
@@ -82,8 +82,6 @@ pub struct Opened {
     pub reused: bool,
 }
 
-/// How often it is looked for those who are late.
-const PULSE: Duration = Duration::from_millis(50);
 /// "While others deliver": something came from somebody within this time.
 const LIVELY: Duration = Duration::from_millis(600);
 /// A silence of less is a matter of how content comes in lumps.
@@ -295,7 +293,7 @@ impl Scheduler {
 
     /// Whether nothing has come from anybody for so long that it may be the link.
     pub fn is_quiet(&self, now: Time) -> bool {
-        now.saturating_sub(self.last_arrival) > STALL
+        now.saturating_sub(self.last_arrival) > LOST
     }
 
     /// Every byte is there.
@@ -427,7 +425,7 @@ impl Scheduler {
                     let silence = now.saturating_sub(last);
                     // What came from anybody within that time came from others.
                     let lively = now.saturating_sub(self.last_arrival) < LIVELY;
-                    if silence > self.silence && self.is_alone() || silence > STALL && lively {
+                    if silence > self.silence && self.is_alone() || silence > LOST && lively {
                         self.actions.push(Action::Close { source: id });
                         self.sources[id].silent = true;
                         self.fail(id, Failure::Stalled(silence), now);
@@ -521,9 +519,9 @@ impl Scheduler {
     fn delivers(&self, tier: u8, now: Time) -> bool {
         let of_tier = (0..self.sources.len()).filter(|id| self.tier(*id) == tier);
         of_tier.map(|id| &self.sources[id]).any(|s| match s.state {
-            State::Opening { since, .. } => now.saturating_sub(since) < STALL,
+            State::Opening { since, .. } => now.saturating_sub(since) < LOST,
             State::Receiving { since, .. } => {
-                let young = now.saturating_sub(since) < STALL * 2;
+                let young = now.saturating_sub(since) < LOST * 2;
                 young || s.meter.rate(now).is_some_and(|rate| rate > CRAWL)
             }
             State::Idle | State::Resting { .. } | State::Out => false,
@@ -565,7 +563,7 @@ impl Scheduler {
     /// rate.
     fn pauses(&self, source: &Source, now: Time) -> bool {
         let State::Receiving { last, .. } = source.state else { return false };
-        self.last_arrival <= last && (PAUSE..STALL).contains(&now.saturating_sub(last))
+        self.last_arrival <= last && (PAUSE..LOST).contains(&now.saturating_sub(last))
     }
 
     // What it is asked for.

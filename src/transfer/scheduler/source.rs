@@ -5,12 +5,9 @@ use std::time::Duration;
 use super::{Expectation, Time};
 use crate::http::failure::Advice;
 use crate::http::{ByteRange, Failure};
+use crate::patience::{LONGEST_REST, LOST, OVERDUE};
 use crate::transfer::meter::Meter;
 
-/// An answer that takes longer than this is overdue.
-const OVERDUE: Duration = Duration::from_millis(300);
-/// A source that sends nothing for so long loses its claim; while others deliver, it is given up.
-pub(super) const STALL: Duration = Duration::from_secs(1);
 /// What the time until an answer varies by.
 const TOLERANCE: Duration = Duration::from_millis(30);
 /// First-byte time of a source that was never asked.
@@ -24,8 +21,6 @@ const MOST_BREAKS: u32 = 3;
 const MOST_LOST: u32 = 16;
 /// Progress worth naming, in bytes.
 pub(super) const PROGRESS: u64 = 64 * 1024;
-/// The longest time that a source may ask us to wait.
-pub(in crate::transfer) const LONGEST_REST: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub(super) enum State {
@@ -237,7 +232,7 @@ impl Source {
     pub fn is_overdue(&self, now: Time) -> bool {
         let since = match self.state {
             State::Opening { since, .. } => since,
-            State::Receiving { last, .. } => return now.saturating_sub(last) > STALL,
+            State::Receiving { last, .. } => return now.saturating_sub(last) > LOST,
             State::Idle | State::Resting { .. } | State::Out => return false,
         };
         let usual = Duration::from_secs_f64(self.gap());

@@ -8,14 +8,11 @@ use super::engine::{Limits, Observer, Snapshot, Stage};
 use super::meter::Meter;
 use super::sink::SinkError;
 use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head, Url};
+use crate::patience::{FIRST_PAUSE, LONGEST_PAUSE, PULSE};
 pub use output::{FileOutput, Output};
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 128 * 1024;
-/// Whoever asks us to come back later than this is not waited for: curl's longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// How often a pause looks whether the process shall end.
-const PULSE: Duration = Duration::from_millis(50);
 
 /// What counts as a failure of an answer with an error status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +177,7 @@ fn pause(retry: &Retry, attempts: u32, stop: &Stop) -> Option<Duration> {
     if attempts > retry.times || !again || *failure == Failure::Cancelled {
         return None;
     }
-    let back_off = Duration::from_secs(1 << (attempts - 1).min(9)).min(Duration::from_secs(600));
+    let back_off = FIRST_PAUSE.saturating_mul(1 << (attempts - 1).min(9)).min(LONGEST_PAUSE);
     let asked = match failure {
         Failure::Status { retry_after, .. } => *retry_after,
         _ => None,
@@ -452,6 +449,7 @@ impl Attempt<'_> {
                 } else if now.saturating_sub(slow_since) >= time {
                     return Err(Failure::TooSlow { speed, time }.into());
                 }
+                content.set_slow_for(now.saturating_sub(slow_since));
             }
             if now.saturating_sub(told) >= Duration::from_millis(100) {
                 told = now;

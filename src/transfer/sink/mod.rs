@@ -20,16 +20,11 @@ use rustix::process::geteuid;
 
 use super::segments::Segments;
 use crate::http::ByteRange;
+use crate::patience::{OUTPUT_LOCK, PIPE_READER, PULSE};
 use ahead::Ahead;
 
 /// How much is moved at once, in bytes.
 const MOVE: usize = 512 * 1024;
-/// Another process that has FILE is waited for so long after it last made FILE longer.
-const LOCK_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a pipe as output may be without a reader.
-const READER_PATIENCE: Duration = Duration::from_secs(5);
-/// How often one looks whether what is waited for has come.
-const PULSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {}", .path.display(), .reason)]
@@ -290,7 +285,7 @@ fn open_locked<B>(
         if now != length {
             (waited, length) = (Duration::ZERO, now);
         }
-        if waited >= LOCK_PATIENCE {
+        if waited >= OUTPUT_LOCK {
             let text = "another process has locked it and does not go on: end that one (see fuser)";
             return Err(io::Error::other(text));
         }
@@ -336,7 +331,7 @@ pub fn open_output(path: &Path, resume: bool) -> Result<File, SinkError> {
     let mut waited = Duration::ZERO;
     let file = loop {
         match open(path, OFlags::WRONLY) {
-            Err(error) if is_errno(&error, Errno::NXIO) && waited < READER_PATIENCE => {
+            Err(error) if is_errno(&error, Errno::NXIO) && waited < PIPE_READER => {
                 std::thread::sleep(PULSE);
                 waited += PULSE;
             }
@@ -424,7 +419,7 @@ mod tests {
         });
         let error = error.unwrap_err().to_string();
         assert!(error.contains("another process") && !error.contains('\n'), "{error}");
-        assert!(waited > Duration::from_secs(58) + LOCK_PATIENCE, "{waited:?}");
+        assert!(waited > Duration::from_secs(58) + OUTPUT_LOCK, "{waited:?}");
         assert_eq!(fs::read(&path).unwrap(), b"moremoremore");
     }
 
