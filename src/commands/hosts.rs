@@ -1,17 +1,17 @@
 //! Where the many files of a package may be had: hosts, and the places of each file on them.
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::layouts::{LearnedLayout, USUAL_LAYOUT, ask_layout, is_fresh, stored_layout};
+use super::layouts::{KnownLayout, LearnedLayout, is_fresh, usual_layout};
 use super::mirrors::{file_key, key, origin};
 use super::turn::{Kind, Turns};
-use crate::http::Url;
+use crate::http::{Agent, Failure, Url};
 use crate::mirror::{self, MirrorKey, State, rank};
 use crate::portage::tiers::LOCAL_TIER;
-use crate::portage::{DistEntry, LayoutConf, MirrorBase, Place, Places, Tiers};
-use crate::transfer::batch::{Host, Item, ItemPlace, Locate};
+use crate::portage::{Digests, DistEntry, Distfile, LayoutConf, MirrorBase, Place, Places, Tiers};
+use crate::transfer::batch::{Host, Item, ItemPlace, Locate, Located};
 use crate::transfer::scheduler::Expectation;
 
 /// Connections to one mirror at once, at most.
@@ -36,7 +36,7 @@ pub(super) struct Hosts<'s> {
 }
 
 pub(super) struct Mirror {
-    base: MirrorBase,
+    layout: Arc<KnownLayout>,
     tier: u8,
     cools_down: bool,
 }
@@ -67,7 +67,8 @@ impl<'s> Hosts<'s> {
             let url = Url::parse(&base.uri(""));
             let name = url.map_or_else(|_| base.host().to_owned(), |url| url.authority());
             hosts.add(keys[ranked.candidate].clone(), name, PER_MIRROR, tier != LOCAL_TIER);
-            hosts.mirrors.push(Mirror { base, tier, cools_down });
+            let layout = Arc::new(KnownLayout::new(base, state));
+            hosts.mirrors.push(Mirror { layout, tier, cools_down });
         }
         hosts
     }
@@ -139,26 +140,44 @@ impl<'s> Hosts<'s> {
         })
     }
 
-    /// Says where the mirrors have the files. Each mirror whose layout is not known is asked for it, once.
-    pub(super) fn locate(&self, items: &[Item], learned: &Sender<LearnedLayout>) -> Locate {
-        let files: Vec<_> = items.iter().map(|item| (item.name.clone(), item.digests.clone())).collect();
-        let known = |base: &MirrorBase| match stored_layout(self.state, &key(base)) {
-            Some(layout) => OnceLock::from(layout),
-            None => OnceLock::new(),
-        };
-        let mirrors: Vec<(MirrorBase, OnceLock<LayoutConf>)> =
-            self.mirrors.iter().map(|Mirror { base, .. }| (base.clone(), known(base))).collect();
-        let learned = std::sync::Mutex::new(learned.clone());
-        Arc::new(move |host, item, agent| {
-            let (base, layout) = mirrors.get(host)?;
-            let layout = layout.get_or_init(|| {
-                let learned = learned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                let usual = || LayoutConf::parse(USUAL_LAYOUT).unwrap_or_default();
-                ask_layout(base, agent, &learned).unwrap_or_else(usual)
-            });
-            let (name, digests) = files.get(item)?;
-            Url::parse(&base.uri(&layout.path(name.as_str(), digests))).ok()
+    /// Says where the mirrors have the files. Each mirror whose layout is not known is asked for it, once in a call.
+    pub(super) fn locate(&self, items: &[Item], learned: &Sender<LearnedLayout>) -> Arc<dyn Locate> {
+        Arc::new(Paths {
+            files: items.iter().map(|item| (item.name.clone(), item.digests.clone())).collect(),
+            mirrors: self.mirrors.iter().map(|mirror| mirror.layout.clone()).collect(),
+            learned: Mutex::new(learned.clone()),
         })
+    }
+}
+
+/// Where the mirrors have the files of one batch.
+struct Paths {
+    files: Vec<(Distfile, Digests)>,
+    mirrors: Vec<Arc<KnownLayout>>,
+    learned: Mutex<Sender<LearnedLayout>>,
+}
+
+impl Paths {
+    fn url(&self, base: &MirrorBase, layout: &LayoutConf, item: usize) -> Result<Url, Failure> {
+        let path = self.files.get(item).map(|(name, digests)| layout.path(name.as_str(), digests));
+        let url = path.and_then(|path| Url::parse(&base.uri(&path)).ok());
+        url.ok_or(Failure::Status { code: 404, retry_after: None })
+    }
+}
+
+impl Locate for Paths {
+    fn known(&self, host: usize, item: usize) -> Result<Located, Failure> {
+        let mirror = &self.mirrors[host];
+        Ok(match mirror.get() {
+            Some(layout) => Located::There(self.url(mirror.mirror(), &layout?, item)?),
+            None => Located::Perhaps(self.url(mirror.mirror(), &usual_layout(), item)?),
+        })
+    }
+
+    fn find(&self, host: usize, item: usize, agent: &mut Agent) -> Result<Url, Failure> {
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let layout = self.mirrors[host].find(agent, &learned)?;
+        self.url(self.mirrors[host].mirror(), &layout, item)
     }
 }
 

@@ -88,9 +88,10 @@ impl<'a> Lane<'a> {
         if is_there(&place, wanted.size) {
             return Ok(ItemEnd::Present);
         }
-        let url = wanted.place(self.host).and_then(|place| place.url.clone());
-        let url = url.or_else(|| (self.batch.locate)(self.host, item, &mut self.agent));
-        let url = url.ok_or(Miss::Host(Failure::Status { code: 404, retry_after: None }))?;
+        let url = match wanted.place(self.host).and_then(|place| place.url.clone()) {
+            Some(url) => url,
+            None => self.batch.locate.find(self.host, item, &mut self.agent).map_err(Miss::Layout)?,
+        };
         let part = part_of(&place);
         let identity = engine::identity(&wanted.digests);
         let opened = Sink::open(&part, true, &identity, Some(wanted.size), |_| ControlFlow::Break(()))?;
@@ -195,11 +196,14 @@ impl<'a> Lane<'a> {
             }
             Err(Miss::Disk(error)) => ItemState::Done(ItemEnd::Disk(error)),
             // It is asked for this file again, but not now.
-            Err(Miss::Host(failure)) if state.manners[host].heed(&failure, now()) => {
+            Err(Miss::Host(failure) | Miss::Layout(failure)) if state.manners[host].heed(&failure, now()) => {
                 ItemState::Waiting(tried)
             }
-            Err(Miss::Host(failure)) => {
-                if matches!(failure, Failure::Status { code: 429, .. }) {
+            Err(miss @ (Miss::Host(_) | Miss::Layout(_))) => {
+                let no_layout = matches!(miss, Miss::Layout(_));
+                let (Miss::Host(failure) | Miss::Layout(failure)) = miss else { return };
+                let no_layout = no_layout && failure != Failure::Cancelled && !failure.is_not_found();
+                if no_layout || matches!(failure, Failure::Status { code: 429, .. }) {
                     state.failures[host] = MOST_FAILURES; // it does not want us at all
                 }
                 if failure == Failure::Cancelled {
@@ -234,6 +238,8 @@ impl<'a> Lane<'a> {
 /// Why a host did not bring a file.
 enum Miss {
     Host(Failure),
+    /// It could not say where it has the file.
+    Layout(Failure),
     Corrupt,
     Disk(String),
 }

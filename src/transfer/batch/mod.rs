@@ -85,8 +85,21 @@ pub struct Host {
     pub expectation: Expectation,
 }
 
-/// Says where a host has a file by its layout, asking the host for that if need be: (host, item, agent).
-pub type Locate = Arc<dyn Fn(usize, usize, &mut Agent) -> Option<Url> + Send + Sync>;
+/// Says where a host has a file by its layout.
+pub trait Locate: Send + Sync {
+    /// As far as that is known without asking; an error when the host was asked and is out of order.
+    fn known(&self, host: usize, item: usize) -> Result<Located, Failure>;
+    /// Asks the host if need be.
+    fn find(&self, host: usize, item: usize, agent: &mut Agent) -> Result<Url, Failure>;
+}
+
+/// Where a host has a file.
+pub enum Located {
+    There(Url),
+    /// By a guess: the host was not asked yet.
+    Perhaps(Url),
+}
+
 /// Takes the lock for a file; none when somebody else has it, an error when it cannot be had at all.
 pub type Lock = Arc<dyn Fn(&Distfile) -> Result<Option<Box<dyn Send>>, String> + Send + Sync>;
 
@@ -94,7 +107,7 @@ pub struct Batch<'a> {
     pub folder: &'a Path,
     pub items: Vec<Item>,
     pub hosts: Vec<Host>,
-    pub locate: Locate,
+    pub locate: Arc<dyn Locate>,
     pub lock: Lock,
     pub limits: Limits,
     /// Files that are fetched at once, at most; at least 1.
@@ -253,8 +266,6 @@ struct State {
     racing: u64,
     /// That one, while there is one.
     race: Option<usize>,
-    /// Stops who asks for a mirror's layout before a race.
-    asking: Option<Canceller>,
     /// Bytes that were there: of all items but the one that is being raced, and of that one.
     resumed: u64,
     race_resumed: u64,
@@ -328,7 +339,6 @@ impl Shared {
             tallies: vec![Tally::default(); hosts],
             failures: vec![0; hosts],
             slow_since: vec![None; hosts],
-            asking: None,
             resumed: 0,
             race_resumed: 0,
             manners: batch.hosts.iter().map(|host| Manners::new(host.connections)).collect(),
@@ -376,9 +386,6 @@ impl Shared {
                 if ending || state.is_overdue(work, at) && state.has_other(batch, work) {
                     work.canceller.cancel();
                 }
-            }
-            if let Some(asking) = state.asking.as_ref().filter(|_| ending) {
-                asking.cancel();
             }
             let snapshot = state.snapshot(batch, at, size);
             let notes = std::mem::take(&mut state.notes);

@@ -1,14 +1,16 @@
 //! The large files of a batch, raced one after another beside the lanes.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{
-    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, Shared, Signalled, is_there, part_of, put_in_place,
+    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, Locate, Located, MOST_FAILURES, Shared, Signalled,
+    is_there, now, part_of, put_in_place,
 };
-use crate::http::Url;
+use crate::http::Failure;
 use crate::transfer::engine::{self, Observer, Snapshot, Source, Tally, Wanted};
 use crate::transfer::scheduler::Expectation;
-use crate::transfer::worker::Place;
+use crate::transfer::worker::{Doubt, Find, Place};
 
 /// Races the large files, one after another.
 pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) {
@@ -45,23 +47,21 @@ fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &S
     if is_there(&place, item.size) {
         return ItemEnd::Present;
     }
-    let mut hosts = Vec::new();
-    let mut sources = Vec::new();
-    for ItemPlace { host, tier, url } in &item.places {
-        let Some(url) = url.clone().or_else(|| locate(batch, shared, *host, index, signalled)) else {
-            continue;
-        };
-        let Host { name, expectation, .. } = batch.hosts[*host].clone();
-        let place = Place { name, url, doubt: None, size: Some(item.size), refuse_html: true };
-        sources.push(Source { place, expectation: Expectation { tier: *tier, ..expectation } });
-        hosts.push(*host);
-    }
+    let (hosts, sources) = sources(batch, shared, index, item);
     let part = part_of(&place);
     let wanted = Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
     let mut relay = Relay { shared, hosts: &hosts };
-    let ended = engine::run(&part, &wanted, sources, &batch.limits, batch.client, signalled, &mut relay);
+    let mut ended = engine::run(&part, &wanted, sources, &batch.limits, batch.client, signalled, &mut relay);
+    // Why a host could not say where it has the file.
+    let by_layout = item.places.iter().filter(|place| place.url.is_none());
+    let lost = by_layout.filter_map(|place| Some((place.host, batch.locate.known(place.host, index).err()?)));
+    let lost: Vec<(usize, Failure)> = lost.collect();
     let mut state = shared.lock();
-    for (host, tally) in hosts.iter().zip(&ended.tallies) {
+    for (host, tally) in hosts.iter().zip(&mut ended.tallies) {
+        if tally.requests > 0 {
+            let failed = lost.iter().filter(|(lost, _)| lost == host);
+            tally.failures.extend(failed.map(|(_, failure)| failure.clone()));
+        }
         state.tallies[*host].add(tally);
     }
     drop(state);
@@ -80,23 +80,50 @@ fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &S
         engine::Outcome::Disk(error) => ItemEnd::Disk(error),
         _ => {
             let last = |(host, tally): (&usize, &Tally)| Some((*host, tally.failures.last()?.clone()));
-            ItemEnd::Failed(hosts.iter().zip(&ended.tallies).filter_map(last).collect())
+            let mut tried: Vec<_> = hosts.iter().zip(&ended.tallies).filter_map(last).collect();
+            tried.extend(lost.into_iter().filter(|(host, _)| !hosts.contains(host)));
+            ItemEnd::Failed(tried)
         }
     }
 }
 
-/// Asks a host for its layout, if need be, and leaves the connection to the race.
-fn locate(batch: &Batch, shared: &Shared, host: usize, item: usize, signalled: &Signalled) -> Option<Url> {
-    let name = &batch.hosts[host].name;
-    let mut agent = batch.client.agent_at(name);
-    shared.lock().asking = Some(agent.canceller());
-    if signalled().is_some() {
-        return None;
+/// The hosts of a race. Those that are out of order are left out, unless all are; one that wants to be left alone for
+/// a while is asked when the others do not deliver.
+fn sources(batch: &Batch, shared: &Shared, index: usize, item: &Item) -> (Vec<usize>, Vec<Source>) {
+    let (mut usable, mut others) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for ItemPlace { host, tier, url } in &item.places {
+        let known = match url {
+            Some(url) => Ok(Located::There(url.clone())),
+            None => batch.locate.known(*host, index),
+        };
+        let Ok(located) = known else { continue };
+        let state = shared.lock();
+        let is_out = state.failures[*host] >= MOST_FAILURES;
+        let tier = if state.manners[*host].allow(0, now()) { *tier } else { u8::MAX };
+        drop(state);
+        let Host { name, expectation, .. } = batch.hosts[*host].clone();
+        let (url, doubt) = match located {
+            Located::There(url) => (url, None),
+            Located::Perhaps(url) => (url, Some(Doubt::Unknown(find(batch.locate.clone(), *host, index)))),
+        };
+        let place = Place { name, url, doubt, size: Some(item.size), refuse_html: true };
+        let of = if is_out { &mut others } else { &mut usable };
+        of.0.push(*host);
+        of.1.push(Source { place, expectation: Expectation { tier, ..expectation } });
     }
-    let url = (batch.locate)(host, item, &mut agent);
-    shared.lock().asking = None;
-    batch.client.keep(name, agent);
-    url
+    if usable.0.is_empty() { others } else { usable }
+}
+
+/// Finds out where a host has the file on the thread that asks for it, so that nobody waits for one that is silent.
+fn find(locate: Arc<dyn Locate>, host: usize, item: usize) -> Find {
+    Box::new(move |agent| {
+        let found = locate.find(host, item, agent);
+        if found.is_err() {
+            // A mirror that cannot say where it has the file is not asked for it.
+            agent.canceller().cancel();
+        }
+        found.ok()
+    })
 }
 
 /// Hands the progress of a race on to the whole.
