@@ -11,7 +11,7 @@ use crate::http::{Agent, Failure, Url};
 use crate::mirror::{self, MirrorKey, State, rank};
 use crate::portage::tiers::LOCAL_TIER;
 use crate::portage::{Digests, DistEntry, Distfile, LayoutConf, MirrorBase, Place, Places, Tiers};
-use crate::transfer::batch::{Host, Item, ItemPlace, Locate, Located};
+use crate::transfer::batch::{Health, Host, HostId, Item, ItemId, ItemPlace, Locate, Located};
 use crate::transfer::scheduler::Expectation;
 
 /// Connections to one mirror at once, at most.
@@ -78,11 +78,8 @@ impl<'s> Hosts<'s> {
         let cap = known.and_then(|m| m.connection_cap.as_ref()).filter(|cap| is_fresh(cap.at, CAP_KEPT));
         let cap = cap.and_then(|cap| usize::try_from(cap.value).ok());
         let expectation = expectation(&key, self.state, 0, mirror); // each file has tiers of its own
-        self.list.push(Host {
-            name,
-            connections: connections.min(cap.unwrap_or(connections)).max(1),
-            expectation,
-        });
+        let health = Health::new(connections.min(cap.unwrap_or(connections)));
+        self.list.push(Host { name, expectation, health });
         self.keys.push(key);
         self.list.len() - 1
     }
@@ -105,7 +102,7 @@ impl<'s> Hosts<'s> {
             for (host, mirror) in self.mirrors.iter().enumerate() {
                 if !self.state.lacks(&self.keys[host], &file, self.now) {
                     let tier = turns.number(Kind::Mirror(mirror.tier), mirror.cools_down);
-                    places.push(ItemPlace { host, tier, url: None });
+                    places.push(ItemPlace { host: HostId(host), tier, url: None });
                 }
             }
         }
@@ -122,14 +119,14 @@ impl<'s> Hosts<'s> {
     fn upstream(&mut self, place: &Place, tier: u8, known: &[ItemPlace]) -> Option<ItemPlace> {
         let url = Url::parse(&place.uri).ok()?;
         let key = origin(&url);
-        let is_known = |host: usize| known.iter().any(|place| place.host == host);
-        let others = known.iter().filter(|place| self.keys[place.host] == key).count();
+        let is_known = |host: usize| known.iter().any(|place| place.host == HostId(host));
+        let others = known.iter().filter(|place| self.keys[place.host.0] == key).count();
         let free = (0..self.keys.len()).find(|host| self.keys[*host] == key && !is_known(*host));
         let host = free.unwrap_or_else(|| {
             let connections = if others == 0 { PER_UPSTREAM } else { 1 };
             self.add(key, url.authority(), connections, false)
         });
-        Some(ItemPlace { host, tier: tier + u8::from(others > 0), url: Some(url) })
+        Some(ItemPlace { host: HostId(host), tier: tier + u8::from(others > 0), url: Some(url) })
     }
 
     fn number(&mut self, repository: Option<&str>) -> usize {
@@ -158,26 +155,26 @@ struct Paths {
 }
 
 impl Paths {
-    fn url(&self, base: &MirrorBase, layout: &LayoutConf, item: usize) -> Result<Url, Failure> {
-        let path = self.files.get(item).map(|(name, digests)| layout.path(name.as_str(), digests));
+    fn url(&self, base: &MirrorBase, layout: &LayoutConf, item: ItemId) -> Result<Url, Failure> {
+        let path = self.files.get(item.0).map(|(name, digests)| layout.path(name.as_str(), digests));
         let url = path.and_then(|path| Url::parse(&base.uri(&path)).ok());
         url.ok_or(Failure::Status { code: 404, retry_after: None })
     }
 }
 
 impl Locate for Paths {
-    fn known(&self, host: usize, item: usize) -> Result<Located, Failure> {
-        let mirror = &self.mirrors[host];
+    fn known(&self, host: HostId, item: ItemId) -> Result<Located, Failure> {
+        let mirror = &self.mirrors[host.0];
         Ok(match mirror.get() {
             Some(layout) => Located::There(self.url(mirror.mirror(), &layout?, item)?),
             None => Located::Perhaps(self.url(mirror.mirror(), &usual_layout(), item)?),
         })
     }
 
-    fn find(&self, host: usize, item: usize, agent: &mut Agent) -> Result<Url, Failure> {
+    fn find(&self, host: HostId, item: ItemId, agent: &mut Agent) -> Result<Url, Failure> {
         let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let layout = self.mirrors[host].find(agent, &learned)?;
-        self.url(self.mirrors[host].mirror(), &layout, item)
+        let layout = self.mirrors[host.0].find(agent, &learned)?;
+        self.url(self.mirrors[host.0].mirror(), &layout, item)
     }
 }
 
