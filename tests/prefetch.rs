@@ -430,3 +430,54 @@ fn a_race_hears_of_what_a_host_told_those_who_fetch_small_files() {
     let asked = busy.requests_for(&path(&foo[7])).len();
     assert_eq!(asked, 0, "it does not want us at all\n{run}");
 }
+
+#[test]
+fn what_only_drips_is_named() {
+    let foo = dists("foo", 4);
+    let mirror = hosting(&foo[1..]);
+    mirror.on(&path(&foo[0])).add(Rule::serve(&foo[0].content).rate(1)).always();
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
+    let (run, seconds) = prefetch_listed(&lab, &[&mirror], &foo);
+    assert_eq!(run.status.code(), Some(1), "{run}");
+    assert!(seconds < 30.0, "{seconds} s\n{run}");
+    assert_said(
+        &run,
+        &format!("missing foo-0.tar (900 B): {}: slower than 1000 bytes/s for 20 s", mirror.address()),
+    );
+    assert_there(&lab, &foo[1..], &run);
+}
+
+#[test]
+fn with_few_threads_it_takes_longer() {
+    if !rustix::process::geteuid().is_root() {
+        return; // the limit counts all processes of a user, and only root can be one that has no others
+    }
+    let mut foo = dists("foo", 12);
+    foo.push(Dist::new("foo-large.tar", &content(9, 9_000_000)));
+    for processes in [2, 3, 4, 6] {
+        let mirrors = [Mirror::start(), Mirror::start()];
+        for mirror in &mirrors {
+            mirror.on(&layout_path()).serve(LAYOUT.conf()).always();
+            for dist in &foo {
+                mirror.on(&path(dist)).serve(&dist.content).always();
+            }
+        }
+        let mirrors = [&mirrors[0], &mirrors[1]];
+        let lab = package(lab_with(&mirrors), "app-misc/foo-1", &foo);
+        for folder in [lab.root().to_path_buf(), lab.distdir(), lab.root().join("var/lib/racefetch")] {
+            let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o777));
+        }
+        let uris = |dist: &Dist| mirrors.map(|mirror| mirror.url(&path(dist)) + " ").concat() + "\n\n";
+        fs::write(lab.root().join("list"), foo.iter().map(uris).collect::<String>()).unwrap();
+        // A user that has no other processes.
+        let user = 61_000 + processes;
+        let program = lab.root().join("bin/racefetch");
+        let line = format!(
+            "setpriv --reuid {user} --regid {user} --clear-groups sh -c 'ulimit -u {processes}; exec {} prefetch -' <list",
+            program.display()
+        );
+        let run = lab.shell(&line);
+        assert!(run.success(), "{processes} processes: {run}");
+        assert_there(&lab, &foo, &run);
+    }
+}
