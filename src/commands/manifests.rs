@@ -51,8 +51,7 @@ pub(super) fn in_shares<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R +
         let begin =
             |share| thread::Builder::new().spawn_scoped(scope, move || work(share)).map_err(|_| work(share));
         let shares: Vec<_> = list.chunks(share).map(begin).collect();
-        let result = |share: Result<thread::ScopedJoinHandle<'_, R>, R>| match share.map(|share| share.join())
-        {
+        let result = |share: Result<_, R>| match share.map(thread::ScopedJoinHandle::join) {
             Ok(Ok(result)) | Err(result) => result,
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
         };

@@ -116,8 +116,11 @@ pub(super) fn crawled() -> Failure {
 impl Queue {
     /// The files that crawl.
     pub(super) fn crawling(&mut self, now: Time) -> Vec<ItemId> {
-        let all = self.work.len();
-        self.work.iter_mut().filter_map(|work| work.crawls(all, now).then_some(work.item)).collect()
+        let (all, items) = (self.work.len(), &self.items);
+        // What is all there is being verified.
+        let is_whole = |work: &Work| items[work.item.0].have >= items[work.item.0].wanted.size;
+        let crawls = |work: &mut Work| (work.crawls(all, now) && !is_whole(work)).then_some(work.item);
+        self.work.iter_mut().filter_map(crawls).collect()
     }
 
     /// The files that others should have, and why.

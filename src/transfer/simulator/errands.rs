@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::super::queue::ItemEnd;
+use super::super::queue::{Action, Came, Health, HostId, ItemEnd, ItemId, Plan, Queue, Wanted};
 use super::many::{Errand, Result};
 use super::mirror::{Fault, Mirror};
 use super::properties::{MB, all_rates, config, fault, faulty, healthy, longest_trip, slow_start};
@@ -209,4 +209,39 @@ fn thousands_of_files_are_decided_on_in_no_time() {
     let result = errand(mirrors, vec![2000; 5000], 1).run();
     all_within(30.0, &result).unwrap();
     assert_eq!(result.requests, 5000);
+}
+
+#[test]
+fn ninety_small_files_and_two_large_ones_with_a_dead_mirror_among_four() {
+    // 70 ms, https, 8 MB/s each; nothing answers at one of them.
+    let good = Mirror { rtt_ms: 70, tls: true, ..mirror(8.0 * MB, Fault::None) };
+    for dead in 0..4 {
+        let mut mirrors = vec![good.clone(); 4];
+        mirrors[dead].fault = Fault::BlackHole;
+        let mut sizes = vec![40_000; 90];
+        sizes.extend([30_000_000; 2]);
+        let result = errand(mirrors, sizes, 1).run();
+        all_within(10.0, &result).unwrap();
+    }
+}
+
+#[test]
+fn what_is_all_there_may_be_verified_for_a_while() {
+    let hosts = vec![(HostId(0), 0)];
+    let mut queue = Queue::new(Plan {
+        items: vec![Wanted { size: 100, hosts, repository: 0 }],
+        hosts: vec![Health::new(1)],
+        mirrors: vec![true],
+        jobs: 1,
+        ..Plan::default()
+    });
+    queue.tick(Duration::ZERO);
+    assert_eq!(queue.take_actions(), [Action::Fetch { item: ItemId(0), host: HostId(0) }]);
+    queue.on_begun(ItemId(0), 100);
+    for second in 1..100 {
+        queue.tick(Duration::from_secs(second));
+    }
+    assert_eq!(queue.take_actions(), []);
+    assert_eq!(queue.on_fetch_ended(ItemId(0), Came::Whole, Duration::from_secs(100)), None);
+    assert!(queue.is_over());
 }
