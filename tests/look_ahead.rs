@@ -1,11 +1,12 @@
 //! The rest of a package's distfiles, brought along by the call for one of them, under an unmodified Portage.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::real_portage::{self, base, downloads, layout_path};
 use crate::support::content::content;
-use crate::support::lab::{Dist, Lab, Layout};
-use crate::support::mirror::Mirror;
+use crate::support::lab::{Dist, Emerged, Lab, Layout};
+use crate::support::mirror::{Mirror, Rule};
 
 /// Longer than it takes to connect.
 const SOON: Duration = Duration::from_millis(50);
@@ -158,4 +159,68 @@ fn it_can_be_switched_off() {
         "FETCHCOMMAND=\"racefetch --no-look-ahead -f -o \\\"\\${DISTDIR}/\\${FILE}\\\" \\\"\\${URI}\\\"\"";
     let lab = lab.make_conf(conf);
     assert_eq!(fetch_all(&lab, &dists), dists.len(), "{:#?}", lab.calls());
+}
+
+/// Calls the program for the first of these files as Portage does, with further options. Returns the seconds that it
+/// took, too.
+#[expect(clippy::disallowed_methods, reason = "how long it takes is the question")]
+fn call(lab: &Lab, mirror: &Mirror, dists: &[Dist], options: &[&str]) -> (Emerged, f64) {
+    let names: Vec<&str> = dists.iter().map(|dist| dist.name.as_str()).collect();
+    let (names, ebuild) = (names.join(" "), lab.repository().join("app-misc/foo/foo-1.ebuild"));
+    let environment = [
+        ("A", Path::new(&names)),
+        ("EBUILD_PHASE", Path::new("fetch")),
+        ("EBUILD", &ebuild),
+        ("CATEGORY", Path::new("app-misc")),
+        ("PF", Path::new("foo-1")),
+        ("PORTAGE_REPO_NAME", Path::new("gentoo")),
+        ("RACEFETCH_STATE", &lab.state_file()),
+    ];
+    let (uri, partial) = (mirror.url(&path(&dists[0])), lab.partial(&dists[0].name));
+    let digests = format!("sha512:{}", dists[0].sha512());
+    let base = base(mirror);
+    let mut arguments = vec!["-f", "-L", "--digests", &digests, "--mirrors", &base];
+    arguments.extend(options);
+    arguments.extend(["-o", partial.to_str().unwrap(), &uri]);
+    let began = Instant::now();
+    let run = lab.run(lab.root().join("bin/racefetch").to_str().unwrap(), &arguments, &environment);
+    (run, began.elapsed().as_secs_f64())
+}
+
+/// A mirror that sends the first of these files at once, and of the others a byte now and then.
+fn dripping(dists: &[Dist]) -> Mirror {
+    let mirror = hosting(&dists[..1]);
+    for dist in &dists[1..] {
+        mirror.on(&path(dist)).add(Rule::serve(&dist.content).rate(1)).always();
+    }
+    mirror
+}
+
+#[test]
+fn a_mirror_that_drips_does_not_hold_emerge() {
+    let mut dists = crates(3);
+    dists.push(Dist::new("large.tar", &content(9, 9_000_000)));
+    // In vain all of them take three times as long.
+    for (options, limit) in [(&["-m", "3"][..], 6.0), (&["-y", "3", "-Y", "1000"], 7.0), (&[], 45.0)] {
+        let mirror = dripping(&dists);
+        let lab = lab(&[&mirror], &dists);
+        let (run, seconds) = call(&lab, &mirror, &dists, options);
+        assert!(run.success(), "the file that was asked for is there: {run}");
+        assert!(seconds < limit, "{seconds} s with {options:?}\n{run}");
+        assert!(dists[1..].iter().all(|dist| lab.distfile(&dist.name).is_none()), "{run}");
+    }
+}
+
+#[test]
+fn a_layout_that_drips_does_not_hold_emerge() {
+    let dists = crates(12);
+    for (options, limit) in [(&["-m", "3"][..], 6.0), (&[], 15.0)] {
+        let mirror = Mirror::start();
+        mirror.on(&path(&dists[0])).serve(&dists[0].content);
+        mirror.on(&layout_path()).add(Rule::serve(LAYOUT.conf()).rate(1)).always();
+        let lab = lab(&[&mirror], &dists);
+        let (run, seconds) = call(&lab, &mirror, &dists, options);
+        assert!(run.success(), "the file that was asked for is there: {run}");
+        assert!(seconds < limit, "{seconds} s with {options:?}\n{run}");
+    }
 }

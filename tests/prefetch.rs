@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -321,4 +322,162 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     let run = lab.racefetch(&["prefetch", "--distdir", "/nonexistent/x", "app-misc/foo"]);
     assert_eq!(run.status.code(), Some(23), "{run}");
     assert_said(&run, "racefetch: cannot write to /nonexistent/x: No such file or directory");
+}
+
+/// Runs `prefetch -` with a list of these files at these mirrors: no emerge asks the mirrors before. Returns the
+/// seconds that it took, too.
+#[expect(clippy::disallowed_methods, reason = "how long it takes is the question")]
+fn prefetch_listed(lab: &Lab, mirrors: &[&Mirror], dists: &[Dist]) -> (Emerged, f64) {
+    let uris = |dist: &Dist| mirrors.iter().map(|mirror| mirror.url(&path(dist)) + " ").collect::<String>();
+    let list: String = dists.iter().map(|dist| uris(dist) + "\n\n").collect();
+    fs::write(lab.root().join("list"), list).unwrap();
+    let began = Instant::now();
+    let run = lab.shell("racefetch prefetch - <list");
+    (run, began.elapsed().as_secs_f64())
+}
+
+fn layout_requests(mirror: &Mirror) -> usize {
+    mirror.requests_for(&layout_path()).len()
+}
+
+#[test]
+fn nobody_waits_for_mirrors_that_do_not_say_their_layout() {
+    // A large file is raced; each mirror finds out by itself where it has it.
+    let foo = [Dist::new("foo-0.tar", &content(1, 12_000_000))];
+    let silent = [Mirror::start(), Mirror::start()];
+    for mirror in &silent {
+        mirror.on(&layout_path()).silence().at_most(1);
+    }
+    let good = Mirror::start();
+    good.on(&layout_path()).serve(LAYOUT.conf()).always();
+    good.on(&path(&foo[0])).serve(&foo[0].content).always();
+    let mirrors = [&silent[0], &silent[1], &good];
+    let lab = package(lab_with(&mirrors), "app-misc/foo-1", &foo);
+    let (run, seconds) = prefetch_listed(&lab, &mirrors, &foo);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+    assert!(seconds < 8.0, "{seconds} s\n{run}");
+}
+
+#[test]
+fn a_mirror_is_asked_for_its_layout_once_while_a_file_is_waited_for() {
+    let foo = dists("foo", 1);
+    let mirror = hosting(&foo);
+    let without = Mirror::start(); // the other one has no layout
+    without.on(&layout_path()).status(404).at_most(1);
+    without.on(&path(&foo[0])).serve(&foo[0].content).at_most(1);
+    let mirrors = [&without, &mirror];
+    let lab = package(lab_with(&mirrors), "app-misc/foo-1", &foo);
+    let part = fs::File::create(lab.partial(&foo[0].name)).unwrap();
+    rustix::fs::flock(&part, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let holds = std::thread::spawn(move || {
+        wait(Duration::from_millis(2500));
+        drop(part);
+    });
+    let (run, _) = prefetch_listed(&lab, &mirrors, &foo);
+    holds.join().unwrap();
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+    for mirror in mirrors {
+        assert!(layout_requests(mirror) <= 1, "asked {} times\n{run}", layout_requests(mirror));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process takes its time")]
+fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[test]
+fn a_mirror_that_cannot_say_its_layout_is_out_of_order() {
+    let mut foo = dists("foo", 8);
+    foo.push(Dist::new("foo-large.tar", &content(9, 9_000_000)));
+    let broken = Mirror::start(); // fails the test when it is asked for a file
+    broken.on(&layout_path()).status(503).at_most(1);
+    let good = Mirror::start();
+    good.on(&layout_path()).serve(LAYOUT.conf()).always();
+    for dist in &foo {
+        good.on(&path(dist)).serve(&dist.content).always();
+    }
+    let mirrors = [&broken, &good];
+    let lab = package(lab_with(&mirrors), "app-misc/foo-1", &foo);
+    let (run, _) = prefetch_listed(&lab, &mirrors, &foo);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+}
+
+#[test]
+fn a_race_hears_of_what_a_host_told_those_who_fetch_small_files() {
+    let mut foo = dists("foo", 6);
+    foo.push(Dist::new("large-1.tar", &content(8, 9_000_001)));
+    foo.push(Dist::new("large-0.tar", &content(9, 9_000_000)));
+    let busy = Mirror::start();
+    busy.on(&layout_path()).serve(LAYOUT.conf()).always();
+    busy.on(&path(&foo[6])).status(404).always(); // the first that is raced
+    busy.on("*").add(Rule::status(429).retry_after(60)).always();
+    let good = Mirror::start();
+    good.on(&layout_path()).serve(LAYOUT.conf()).always();
+    for dist in &foo {
+        good.on(&path(dist)).add(Rule::serve(&dist.content).rate(8_000_000)).always();
+    }
+    let mirrors = [&busy, &good];
+    let lab = package(lab_with(&mirrors), "app-misc/foo-1", &foo);
+    let (run, _) = prefetch_listed(&lab, &mirrors, &foo);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+    let refused = busy.requests().iter().filter(|request| request.path() != layout_path()).count();
+    assert!(refused > 1, "no lane was refused");
+    let asked = busy.requests_for(&path(&foo[7])).len();
+    assert_eq!(asked, 0, "it does not want us at all\n{run}");
+}
+
+#[test]
+fn what_only_drips_is_named() {
+    let foo = dists("foo", 4);
+    let mirror = hosting(&foo[1..]);
+    mirror.on(&path(&foo[0])).add(Rule::serve(&foo[0].content).rate(1)).always();
+    let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
+    let (run, seconds) = prefetch_listed(&lab, &[&mirror], &foo);
+    assert_eq!(run.status.code(), Some(1), "{run}");
+    assert!(seconds < 30.0, "{seconds} s\n{run}");
+    assert_said(
+        &run,
+        &format!("missing foo-0.tar (900 B): {}: slower than 1000 bytes/s for 20 s", mirror.address()),
+    );
+    assert_there(&lab, &foo[1..], &run);
+}
+
+#[test]
+fn with_few_threads_it_takes_longer() {
+    if !rustix::process::geteuid().is_root() {
+        return; // the limit counts all processes of a user, and only root can be one that has no others
+    }
+    let mut foo = dists("foo", 12);
+    foo.push(Dist::new("foo-large.tar", &content(9, 9_000_000)));
+    for processes in [2, 3, 4, 6] {
+        let mirrors = [Mirror::start(), Mirror::start()];
+        for mirror in &mirrors {
+            mirror.on(&layout_path()).serve(LAYOUT.conf()).always();
+            for dist in &foo {
+                mirror.on(&path(dist)).serve(&dist.content).always();
+            }
+        }
+        let mirrors = [&mirrors[0], &mirrors[1]];
+        let lab = package(lab_with(&mirrors), "app-misc/foo-1", &foo);
+        for folder in [lab.root().to_path_buf(), lab.distdir(), lab.root().join("var/lib/racefetch")] {
+            let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o777));
+        }
+        let uris = |dist: &Dist| mirrors.map(|mirror| mirror.url(&path(dist)) + " ").concat() + "\n\n";
+        fs::write(lab.root().join("list"), foo.iter().map(uris).collect::<String>()).unwrap();
+        // A user that has no other processes.
+        let user = 61_000 + processes;
+        let program = lab.root().join("bin/racefetch");
+        let line = format!(
+            "setpriv --reuid {user} --regid {user} --clear-groups sh -c 'ulimit -u {processes}; exec {} prefetch -' <list",
+            program.display()
+        );
+        let run = lab.shell(&line);
+        assert!(run.success(), "{processes} processes: {run}");
+        assert_there(&lab, &foo, &run);
+    }
 }

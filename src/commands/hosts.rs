@@ -1,17 +1,17 @@
 //! Where the many files of a package may be had: hosts, and the places of each file on them.
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::layouts::{LearnedLayout, USUAL_LAYOUT, ask_layout, is_fresh, stored_layout};
+use super::layouts::{KnownLayout, LearnedLayout, is_fresh, usual_layout};
 use super::mirrors::{file_key, key, origin};
 use super::turn::{Kind, Turns};
-use crate::http::Url;
+use crate::http::{Agent, Failure, Url};
 use crate::mirror::{self, MirrorKey, State, rank};
 use crate::portage::tiers::LOCAL_TIER;
-use crate::portage::{DistEntry, LayoutConf, MirrorBase, Place, Places, Tiers};
-use crate::transfer::batch::{Host, Item, ItemPlace, Locate};
+use crate::portage::{Digests, DistEntry, Distfile, LayoutConf, MirrorBase, Place, Places, Tiers};
+use crate::transfer::batch::{Health, Host, HostId, Item, ItemId, ItemPlace, Locate, Located};
 use crate::transfer::scheduler::Expectation;
 
 /// Connections to one mirror at once, at most.
@@ -36,7 +36,7 @@ pub(super) struct Hosts<'s> {
 }
 
 pub(super) struct Mirror {
-    base: MirrorBase,
+    layout: Arc<KnownLayout>,
     tier: u8,
     cools_down: bool,
 }
@@ -67,7 +67,8 @@ impl<'s> Hosts<'s> {
             let url = Url::parse(&base.uri(""));
             let name = url.map_or_else(|_| base.host().to_owned(), |url| url.authority());
             hosts.add(keys[ranked.candidate].clone(), name, PER_MIRROR, tier != LOCAL_TIER);
-            hosts.mirrors.push(Mirror { base, tier, cools_down });
+            let layout = Arc::new(KnownLayout::new(base, state));
+            hosts.mirrors.push(Mirror { layout, tier, cools_down });
         }
         hosts
     }
@@ -77,11 +78,8 @@ impl<'s> Hosts<'s> {
         let cap = known.and_then(|m| m.connection_cap.as_ref()).filter(|cap| is_fresh(cap.at, CAP_KEPT));
         let cap = cap.and_then(|cap| usize::try_from(cap.value).ok());
         let expectation = expectation(&key, self.state, 0, mirror); // each file has tiers of its own
-        self.list.push(Host {
-            name,
-            connections: connections.min(cap.unwrap_or(connections)).max(1),
-            expectation,
-        });
+        let health = Health::new(connections.min(cap.unwrap_or(connections)));
+        self.list.push(Host { name, expectation, health });
         self.keys.push(key);
         self.list.len() - 1
     }
@@ -104,7 +102,7 @@ impl<'s> Hosts<'s> {
             for (host, mirror) in self.mirrors.iter().enumerate() {
                 if !self.state.lacks(&self.keys[host], &file, self.now) {
                     let tier = turns.number(Kind::Mirror(mirror.tier), mirror.cools_down);
-                    places.push(ItemPlace { host, tier, url: None });
+                    places.push(ItemPlace { host: HostId(host), tier, url: None });
                 }
             }
         }
@@ -121,14 +119,14 @@ impl<'s> Hosts<'s> {
     fn upstream(&mut self, place: &Place, tier: u8, known: &[ItemPlace]) -> Option<ItemPlace> {
         let url = Url::parse(&place.uri).ok()?;
         let key = origin(&url);
-        let is_known = |host: usize| known.iter().any(|place| place.host == host);
-        let others = known.iter().filter(|place| self.keys[place.host] == key).count();
+        let is_known = |host: usize| known.iter().any(|place| place.host == HostId(host));
+        let others = known.iter().filter(|place| self.keys[place.host.0] == key).count();
         let free = (0..self.keys.len()).find(|host| self.keys[*host] == key && !is_known(*host));
         let host = free.unwrap_or_else(|| {
             let connections = if others == 0 { PER_UPSTREAM } else { 1 };
             self.add(key, url.authority(), connections, false)
         });
-        Some(ItemPlace { host, tier: tier + u8::from(others > 0), url: Some(url) })
+        Some(ItemPlace { host: HostId(host), tier: tier + u8::from(others > 0), url: Some(url) })
     }
 
     fn number(&mut self, repository: Option<&str>) -> usize {
@@ -139,26 +137,44 @@ impl<'s> Hosts<'s> {
         })
     }
 
-    /// Says where the mirrors have the files. Each mirror whose layout is not known is asked for it, once.
-    pub(super) fn locate(&self, items: &[Item], learned: &Sender<LearnedLayout>) -> Locate {
-        let files: Vec<_> = items.iter().map(|item| (item.name.clone(), item.digests.clone())).collect();
-        let known = |base: &MirrorBase| match stored_layout(self.state, &key(base)) {
-            Some(layout) => OnceLock::from(layout),
-            None => OnceLock::new(),
-        };
-        let mirrors: Vec<(MirrorBase, OnceLock<LayoutConf>)> =
-            self.mirrors.iter().map(|Mirror { base, .. }| (base.clone(), known(base))).collect();
-        let learned = std::sync::Mutex::new(learned.clone());
-        Arc::new(move |host, item, agent| {
-            let (base, layout) = mirrors.get(host)?;
-            let layout = layout.get_or_init(|| {
-                let learned = learned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                let usual = || LayoutConf::parse(USUAL_LAYOUT).unwrap_or_default();
-                ask_layout(base, agent, &learned).unwrap_or_else(usual)
-            });
-            let (name, digests) = files.get(item)?;
-            Url::parse(&base.uri(&layout.path(name.as_str(), digests))).ok()
+    /// Says where the mirrors have the files. Each mirror whose layout is not known is asked for it, once in a call.
+    pub(super) fn locate(&self, items: &[Item], learned: &Sender<LearnedLayout>) -> Arc<dyn Locate> {
+        Arc::new(Paths {
+            files: items.iter().map(|item| (item.name.clone(), item.digests.clone())).collect(),
+            mirrors: self.mirrors.iter().map(|mirror| mirror.layout.clone()).collect(),
+            learned: Mutex::new(learned.clone()),
         })
+    }
+}
+
+/// Where the mirrors have the files of one batch.
+struct Paths {
+    files: Vec<(Distfile, Digests)>,
+    mirrors: Vec<Arc<KnownLayout>>,
+    learned: Mutex<Sender<LearnedLayout>>,
+}
+
+impl Paths {
+    fn url(&self, base: &MirrorBase, layout: &LayoutConf, item: ItemId) -> Result<Url, Failure> {
+        let path = self.files.get(item.0).map(|(name, digests)| layout.path(name.as_str(), digests));
+        let url = path.and_then(|path| Url::parse(&base.uri(&path)).ok());
+        url.ok_or(Failure::Status { code: 404, retry_after: None })
+    }
+}
+
+impl Locate for Paths {
+    fn known(&self, host: HostId, item: ItemId) -> Result<Located, Failure> {
+        let mirror = &self.mirrors[host.0];
+        Ok(match mirror.get() {
+            Some(layout) => Located::There(self.url(mirror.mirror(), &layout?, item)?),
+            None => Located::Perhaps(self.url(mirror.mirror(), &usual_layout(), item)?),
+        })
+    }
+
+    fn find(&self, host: HostId, item: ItemId, agent: &mut Agent) -> Result<Url, Failure> {
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let layout = self.mirrors[host.0].find(agent, &learned)?;
+        self.url(self.mirrors[host.0].mirror(), &layout, item)
     }
 }
 

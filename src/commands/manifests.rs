@@ -42,15 +42,18 @@ fn read_manifests(manifests: &[PathBuf], wanted: &(dyn Fn(&str) -> bool + Sync))
     whole
 }
 
-/// Has many threads work on a share of a list each. What comes of it is in the order of the list.
+/// Has many threads work on a share of a list each; this one, where there are no more. What comes of it is in the order
+/// of the list.
 pub(super) fn in_shares<T: Sync, R: Send>(list: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
     let share = list.len().div_ceil(READERS).max(1);
     thread::scope(|scope| {
         let work = &work;
-        let shares: Vec<_> = list.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
-        let result = |share: thread::ScopedJoinHandle<'_, R>| match share.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
+        let begin =
+            |share| thread::Builder::new().spawn_scoped(scope, move || work(share)).map_err(|_| work(share));
+        let shares: Vec<_> = list.chunks(share).map(begin).collect();
+        let result = |share: Result<_, R>| match share.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) | Err(result) => result,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
         };
         shares.into_iter().map(result).collect()
     })

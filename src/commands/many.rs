@@ -11,9 +11,9 @@ use super::mirrors::file_key;
 use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
 use crate::http::Client;
-use crate::mirror::{Delta, MirrorKey, Store};
+use crate::mirror::{Delta, Store};
 use crate::portage::{Digests, DistEntry, DistLocks, Distfile, LayoutConf};
-use crate::transfer::batch::{self, Batch, BatchEnd, Item, ItemEnd, Signalled};
+use crate::transfer::batch::{self, Batch, BatchEnd, Clock, HostId, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
 
 /// Where Portage looks for distfiles: DISTDIR, and the folders of `PORTAGE_RO_DISTDIRS`, which have a layout.
@@ -54,17 +54,20 @@ pub(super) struct Many<'a> {
     /// Files that are fetched at once, at most.
     pub(super) jobs: usize,
     pub(super) client: &'a Client,
+    /// Of the call.
+    pub(super) clock: Clock,
     pub(super) store: Option<&'a Store>,
     /// What they are, for people.
     pub(super) title: String,
 }
 
 impl Many<'_> {
-    /// Fetches the files, as far as they can be had, and records how their hosts fared. `line` says what shall be
+    /// Fetches the files, as far as they can be had, and records how their hosts fared, which the next batch of the call
+    /// knows, too. `line` says what shall be
     /// shown of it in the end.
     pub(super) fn fetch(
         &self,
-        hosts: &Hosts<'_>,
+        hosts: &mut Hosts<'_>,
         mut items: Vec<Item>,
         show: &mut Show,
         signalled: &Signalled<'_>,
@@ -82,6 +85,7 @@ impl Many<'_> {
             limits: Limits { parallel: PARALLEL, ..self.limits.clone() },
             jobs: self.jobs,
             client: self.client,
+            clock: self.clock,
             hosts: hosts.list.clone(),
             items,
         };
@@ -92,11 +96,13 @@ impl Many<'_> {
         show.finish(line(&items, &end).as_deref());
         let keys: Vec<_> = items.iter().map(|item| file_key(&item.name, &item.digests)).collect();
         let mut events = batch_deltas(&hosts.keys, hosts.mirrors.len(), &end, &keys, now);
-        let cap = |(mirror, cap): (&MirrorKey, &Option<usize>)| {
-            let connections = u64::try_from((*cap)?).ok()?;
-            Some(Delta::ConnectionCap { mirror: mirror.clone(), at: now, connections })
-        };
-        events.extend(hosts.keys.iter().zip(&end.caps).filter_map(cap));
+        for ((mirror, host), health) in hosts.keys.iter().zip(&mut hosts.list).zip(&end.health) {
+            let before = host.health.cap();
+            host.health = health.clone();
+            let cap = health.cap().filter(|cap| Some(*cap) != before).and_then(|cap| u64::try_from(cap).ok());
+            let delta = |connections| Delta::ConnectionCap { mirror: mirror.clone(), at: now, connections };
+            events.extend(cap.map(delta));
+        }
         events.extend(repository_deltas(hosts, &items, &end, now));
         events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
         if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {
@@ -108,7 +114,7 @@ impl Many<'_> {
 
 /// Which files the mirrors had, and which they lacked.
 fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64) -> Vec<Delta> {
-    let is_mirror = |host: &usize| hosts.list[*host].expectation.mirror;
+    let is_mirror = |host: &HostId| hosts.list[host.0].expectation.mirror;
     let delta = |(item, end): (&Item, &ItemEnd)| {
         let (had, lacked) = match end {
             ItemEnd::Fetched { from, lacking } => (from.iter().any(is_mirror), lacking.iter().any(is_mirror)),

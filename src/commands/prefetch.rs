@@ -30,7 +30,7 @@ use crate::http::{Client, Failure};
 use crate::mirror::Store;
 use crate::portage::{DistEntry, DistLocks, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list};
 use crate::progress::bytes;
-use crate::transfer::batch::{Host, Item, ItemEnd};
+use crate::transfer::batch::{Clock, Host, HostId, Item, ItemEnd};
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,10 +165,11 @@ pub fn run(
             limits: settings::limits(&options),
             jobs: arguments.jobs.map_or(usize::MAX, usize::from),
             client: &client,
+            clock: Clock::start(),
             store: store.as_ref(),
             title: "prefetch".to_owned(),
         };
-        let (came, time) = fetch(&many, &hosts, items, &shelves, interrupt, &mut show);
+        let (came, time) = fetch(&many, &mut hosts, items, &shelves, interrupt, &mut show);
         elapsed = time;
         reports.extend(came);
     }
@@ -279,7 +280,7 @@ fn nobody(file: &ListedFile) -> String {
 fn wanted_report(item: &Item, hosts: &[Host]) -> Report {
     let mut places: Vec<_> = item.places.iter().collect();
     places.sort_by_key(|place| place.tier);
-    let names = places.iter().filter_map(|place| Some(hosts.get(place.host)?.name.clone())).collect();
+    let names = places.iter().filter_map(|place| Some(hosts.get(place.host.0)?.name.clone())).collect();
     report(item, State::Wanted(names))
 }
 
@@ -306,7 +307,7 @@ fn make_way(item: &Item, distdir: &Path, locks: &DistLocks, show: &mut Show) {
 /// Fetches all; what another process is fetching is waited for.
 fn fetch(
     many: &Many<'_>,
-    hosts: &Hosts<'_>,
+    hosts: &mut Hosts<'_>,
     items: Vec<Item>,
     shelves: &Shelves,
     interrupt: &Interrupt,
@@ -349,7 +350,7 @@ fn pause() {
 
 /// What became of a file; none when another process is fetching it.
 fn end_report(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> Option<Report> {
-    let name = |host: &usize| hosts.get(*host).map(|host| host.name.clone());
+    let name = |host: &HostId| hosts.get(host.0).map(|host| host.name.clone());
     let state = match end {
         ItemEnd::Fetched { from, .. } => State::Fetched(from.iter().filter_map(name).collect()),
         // Somebody else may have brought it meanwhile.
@@ -359,7 +360,7 @@ fn end_report(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> 
             State::Left
         }
         ItemEnd::Failed(tried) => {
-            let answer = |(host, failure): &(usize, Failure)| Some(format!("{}: {failure}", name(host)?));
+            let answer = |(host, failure): &(HostId, Failure)| Some(format!("{}: {failure}", name(host)?));
             State::Missing(tried.iter().filter_map(answer).collect::<Vec<_>>().join("; "))
         }
         ItemEnd::Disk(error) => State::Missing(error.clone()),

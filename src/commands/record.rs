@@ -57,7 +57,7 @@ pub(super) fn batch_deltas(
         let ItemEnd::Failed(tried) = item else { continue }; // nobody will ask for the others again
         for (host, _) in tried.iter().filter(|(_, failure)| says_lacks(failure)) {
             let until = now.saturating_add(LACKS_FOR);
-            deltas.extend(keys[..mirrors].get(*host).map(|mirror| Delta::Lacks {
+            deltas.extend(keys[..mirrors].get(host.0).map(|mirror| Delta::Lacks {
                 mirror: mirror.clone(),
                 file: file.clone(),
                 until,

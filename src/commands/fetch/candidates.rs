@@ -143,7 +143,7 @@ pub(super) fn find(
     let target = target.clone();
     let known = stored_layout(state, &key(&mirror));
     Box::new(move |agent| {
-        let layout = known.or_else(|| ask_layout(&mirror, agent, &learned))?;
+        let layout = known.or_else(|| ask_layout(&mirror, agent, &learned).ok())?;
         Url::parse(&mirror.uri(&path_by(&layout, &target))).ok()
     })
 }

@@ -16,7 +16,7 @@ use crate::commands::show::Show;
 use crate::mirror::Store;
 use crate::portage::{DistEntry, manifest};
 use crate::progress::{bytes, duration};
-use crate::transfer::batch::{BatchEnd, Item, ItemEnd};
+use crate::transfer::batch::{BatchEnd, Clock, Item, ItemEnd};
 
 /// Brings the siblings of `target` that are missing in `folder`. What fails is left to Portage.
 pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path, show: &mut Show) {
@@ -58,10 +58,11 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         limits: settings::limits(context.options),
         jobs: usize::MAX,
         client: &context.client,
+        clock: Clock::start(),
         store: store.as_ref(),
         title: format!("{} more of this package", items.len()),
     };
-    many.fetch(&hosts, items, show, &|| context.interrupt.number(), summary);
+    many.fetch(&mut hosts, items, show, &|| context.interrupt.number(), summary);
 }
 
 /// The package's other distfiles that the Manifest lists and the folder lacks.

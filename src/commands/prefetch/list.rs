@@ -40,9 +40,14 @@ pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> i
     });
     let (mut out, mut err) = (emerge.stdout.take(), emerge.stderr.take());
     let (text, errors) = std::thread::scope(|scope| {
-        let errors = scope.spawn(|| err.as_mut().map_or_else(|| Ok(String::new()), |err| read_text(err)));
+        let read = || err.as_mut().map_or_else(|| Ok(String::new()), |err| read_text(err));
+        let errors = std::thread::Builder::new().spawn_scoped(scope, read);
         let text = out.as_mut().map_or_else(|| Ok(String::new()), |out| read_text(out));
-        (text, errors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let join = |errors: std::thread::ScopedJoinHandle<'_, _>| errors.join();
+        (
+            text,
+            errors.and_then(|errors| join(errors).unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        )
     });
     interrupt.set_hook(|_| {});
     let status = emerge.wait()?;

@@ -1,251 +1,166 @@
-//! One connection to one host, and the thread that fetches small files over it.
+//! One file, whole from one host.
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
+use std::path::Path;
 
-use super::{
-    BUFFER, Batch, ItemEnd, ItemState, MOST_FAILURES, PULSE, Shared, Signalled, Work, is_there, now, part_of,
-    put_in_place,
-};
+use super::{Came, HostId, Item, ItemEnd, ItemId, Shared, is_there, part_of, put_in_place};
 use crate::http::{Agent, Ask, Failure, Question, Url};
 use crate::transfer::engine;
+use crate::transfer::hashing::digests_of;
 use crate::transfer::sink::{Sink, SinkError};
 
-pub(super) struct Lane<'a> {
-    batch: &'a Batch<'a>,
-    shared: &'a Shared,
-    host: usize,
-    /// It takes the last of what is to be done.
-    from_the_end: bool,
+/// What is read at once, in bytes.
+const BUFFER: usize = 64 * 1024;
+
+/// Fetches a file and tells the queue what came of it. The connection is kept for the next one.
+pub(super) fn fetch(shared: &Shared, item: ItemId, host: HostId, agent: Agent) {
+    let batch = shared.batch;
+    let mut lane = Lane { shared, item, host, wanted: &batch.items[item.0], agent };
+    let came = lane.serve().unwrap_or_else(|miss| miss);
+    batch.client.keep(&batch.hosts[host.0].name, lane.agent);
+    shared.end(item, |state, now| {
+        if came == Came::Wrong {
+            state.tallies[host.0].corrupt = true;
+            let (file, name) = (&batch.items[item.0].name, &batch.hosts[host.0].name);
+            state.notes.push(format!("{file}: {name} sent wrong bytes: they are fetched again elsewhere"));
+        }
+        let blamed = state.queue.on_fetch_ended(item, came, now);
+        state.tallies[host.0].failures.extend(blamed);
+    });
+}
+
+struct Lane<'a> {
+    shared: &'a Shared<'a>,
+    item: ItemId,
+    host: HostId,
+    wanted: &'a Item,
     agent: Agent,
 }
 
-impl<'a> Lane<'a> {
-    pub(super) fn new(batch: &'a Batch<'a>, shared: &'a Shared, host: usize, from_the_end: bool) -> Self {
-        let agent = batch.client.agent_at(&batch.hosts[host].name);
-        Self { batch, shared, host, from_the_end, agent }
-    }
-
-    pub(super) fn run(mut self, signalled: &Signalled) {
-        while let Some(item) = self.take(signalled) {
-            let end = self.serve(item);
-            self.finish(item, end);
-        }
-        self.batch.client.keep(&self.batch.hosts[self.host].name, self.agent);
-    }
-
-    /// Waits for a file to fetch; none when there will be none for this host.
-    fn take(&mut self, signalled: &Signalled) -> Option<usize> {
-        let mut state = self.shared.lock();
-        loop {
-            if signalled().is_some() || state.failures[self.host] >= MOST_FAILURES {
-                return None;
-            }
-            let welcome = state.is_welcome(self.host, now());
-            let has_room = welcome && state.has_room(self.batch);
-            let next = state.next(self.batch, self.host, self.from_the_end);
-            if let Some(item) = next.filter(|_| has_room) {
-                let ItemState::Waiting(tried) = &mut state.items[item] else { return None };
-                let tried = std::mem::take(tried);
-                state.items[item] = ItemState::Taken(tried);
-                if self.agent.is_cancelled() {
-                    self.agent = self.batch.client.agent_at(&self.batch.hosts[self.host].name);
-                }
-                let canceller = self.agent.canceller();
-                let at = now();
-                state.at_work.push(Work { item, host: self.host, since: at, last: at, came: 0, canceller });
-                return Some(item);
-            }
-            // What others have at hand may come back.
-            let undone = state.items.iter().zip(&self.batch.items).any(|(item, wanted)| {
-                wanted.size < state.raced_from
-                    && wanted.place(self.host).is_some()
-                    && match item {
-                        ItemState::Waiting(tried) | ItemState::Taken(tried) => {
-                            state.may_be_left(self.host, tried)
-                        }
-                        ItemState::Done(_) => false,
-                    }
-            });
-            if !undone {
-                return None;
-            }
-            // One that has to wait does not take what others are slow with.
-            let idle = usize::from(welcome);
-            state.idle[self.host] += idle;
-            (state, _) =
-                self.shared.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner);
-            state.idle[self.host] -= idle;
-        }
-    }
-
-    fn serve(&mut self, item: usize) -> Result<ItemEnd, Miss> {
-        let wanted = &self.batch.items[item];
-        let place = self.batch.folder.join(wanted.name.as_str());
-        let lock = (self.batch.lock)(&wanted.name).map_err(Miss::Disk)?;
-        let Some(_lock) = lock else { return Ok(ItemEnd::Locked) };
+impl Lane<'_> {
+    /// What came of it, as an error when it was not the file.
+    fn serve(&mut self) -> Result<Came, Came> {
+        let (batch, wanted) = (self.shared.batch, self.wanted);
+        let place = batch.folder.join(wanted.name.as_str());
+        let lock = (batch.lock)(&wanted.name).map_err(|error| Came::Ended(ItemEnd::Disk(error)))?;
+        let Some(_lock) = lock else { return Ok(Came::Ended(ItemEnd::Locked)) };
         if is_there(&place, wanted.size) {
-            return Ok(ItemEnd::Present);
+            return Ok(Came::Ended(ItemEnd::Present));
         }
-        let url = wanted.place(self.host).and_then(|place| place.url.clone());
-        let url = url.or_else(|| (self.batch.locate)(self.host, item, &mut self.agent));
-        let url = url.ok_or(Miss::Host(Failure::Status { code: 404, retry_after: None }))?;
+        let url = match wanted.place(self.host).and_then(|place| place.url.clone()) {
+            Some(url) => url,
+            None => batch.locate.find(self.host, self.item, &mut self.agent).map_err(Came::NoLayout)?,
+        };
         let part = part_of(&place);
         let identity = engine::identity(&wanted.digests);
         let opened = Sink::open(&part, true, &identity, Some(wanted.size), |_| ControlFlow::Break(()))?;
-        let ControlFlow::Continue(mut sink) = opened else { return Ok(ItemEnd::Locked) };
+        let ControlFlow::Continue(mut sink) = opened else { return Ok(Came::Ended(ItemEnd::Locked)) };
         loop {
             if sink.prefix() > wanted.size {
                 sink.clear()?;
             }
             let resumed = sink.prefix();
-            self.shared.lock().count_resumed(item, resumed);
+            self.shared.lock().queue.on_begun(self.item, resumed);
             if resumed < wanted.size {
-                self.receive(item, &url, &mut sink)?;
+                self.receive(&url, &mut sink)?;
             }
-            if engine::is_right(&part, &wanted.digests, wanted.size, &|| false) {
+            if is_right(&part, &sink, wanted)? {
                 put_in_place(&part, &place)?;
-                return Ok(ItemEnd::Fetched { from: vec![self.host], lacking: Vec::new() });
+                return Ok(Came::Whole);
             }
-            let mut state = self.shared.lock();
-            state.have = state.have.saturating_sub(wanted.size);
-            drop(state);
             sink.clear()?;
             if resumed == 0 {
                 let _ = fs::remove_file(&part);
-                return Err(Miss::Corrupt);
+                return Err(Came::Wrong);
             }
             // Nobody knows who wrote the first part: once more, all of it.
         }
     }
 
     /// Brings the rest of a file.
-    fn receive(&mut self, item: usize, url: &Url, sink: &mut Sink) -> Result<(), Miss> {
-        let wanted = &self.batch.items[item];
-        let question =
-            Question { first: sink.prefix(), end: None, size: Some(wanted.size), refuse_html: true };
-        let asked = now();
-        self.shared.lock().tallies[self.host].requests += 1;
+    fn receive(&mut self, url: &Url, sink: &mut Sink) -> Result<(), Came> {
+        let (shared, size, host) = (self.shared, self.wanted.size, self.host.0);
+        let question = Question { first: sink.prefix(), end: None, size: Some(size), refuse_html: true };
+        let clock = shared.batch.clock;
+        let asked = clock.now();
+        shared.lock().tallies[host].requests += 1;
         let (judged, mut answer) = self.agent.open(url, &question, &Ask::bytes(&question))?;
-        let opened = now();
-        if answer.connect_time.is_some() {
-            let mut state = self.shared.lock();
-            state.tallies[self.host].first_byte.get_or_insert(opened.saturating_duration_since(asked));
-        }
+        let opened = clock.now();
         let mut over = sink.prefix() - judged.first_pos;
+        let mut state = shared.lock();
+        if answer.connect_time.is_some() {
+            let waited = opened.saturating_sub(asked);
+            state.tallies[host].first_byte.get_or_insert(waited);
+            state.queue.on_first_byte(self.host, waited);
+        }
+        if over > 0 {
+            state.queue.on_range_ignored(self.host);
+        }
+        drop(state);
+        let limiter = &shared.batch.limits.limiter;
         let mut buffer = vec![0; BUFFER];
-        while sink.prefix() < wanted.size {
-            let step = self.batch.limits.limiter.step(BUFFER);
-            let n = answer.content.read(&mut buffer[..step])?;
+        while sink.prefix() < size {
+            let n = answer.content.read(&mut buffer[..limiter.step(BUFFER)])?;
             if n == 0 {
-                return Err(Miss::Host(Failure::Truncated));
+                return Err(Failure::Truncated.into());
             }
-            self.batch.limits.limiter.spend(n);
+            limiter.spend(n);
             let skip = usize::try_from(over).map_or(n, |over| over.min(n));
             over -= skip as u64;
-            let room = usize::try_from(wanted.size - sink.prefix()).unwrap_or(usize::MAX);
+            let room = usize::try_from(size - sink.prefix()).unwrap_or(usize::MAX);
             let bytes = &buffer[skip..n.min(skip.saturating_add(room))];
             sink.write(sink.prefix(), bytes)?;
-            self.note_progress(item, bytes.len() as u64, (n - bytes.len()) as u64);
+            let mut state = shared.lock();
+            let tally = &mut state.tallies[host];
+            tally.kept += bytes.len() as u64;
+            tally.wasted += (n - bytes.len()) as u64;
+            state.queue.on_received(self.item, bytes.len() as u64, clock.now());
         }
         answer.content.drain();
-        let mut state = self.shared.lock();
-        state.tallies[self.host].receiving += now().saturating_duration_since(opened);
+        shared.lock().tallies[host].receiving += clock.now().saturating_sub(opened);
         Ok(())
     }
-
-    fn note_progress(&self, item: usize, kept: u64, wasted: u64) {
-        let mut state = self.shared.lock();
-        state.tallies[self.host].kept += kept;
-        state.tallies[self.host].wasted += wasted;
-        state.have += kept;
-        let at = now();
-        let host = self.host;
-        if let Some(work) = state.at_work.iter_mut().find(|w| w.item == item && w.host == host) {
-            work.last = at;
-            work.came += kept;
-        }
-        let elapsed = state.elapsed(at);
-        state.meters[host].add(elapsed, kept);
-    }
-
-    fn finish(&mut self, item: usize, end: Result<ItemEnd, Miss>) {
-        let wanted = &self.batch.items[item];
-        let mut state = self.shared.lock();
-        let host = self.host;
-        if let Some(index) = state.at_work.iter().position(|w| w.item == item && w.host == host) {
-            let work = state.at_work.swap_remove(index);
-            state.done.add(work.speed(now()));
-        }
-        let ItemState::Taken(tried) = &mut state.items[item] else { return };
-        let mut tried = std::mem::take(tried);
-        state.items[item] = match end {
-            Ok(end) => {
-                let end = match end {
-                    ItemEnd::Fetched { from, .. } => {
-                        state.failures[host] = 0;
-                        state.manners[host].answered();
-                        state.count_had(self.batch, item, &from);
-                        ItemEnd::Fetched { from, lacking: tried.lacking().collect() }
-                    }
-                    end => end,
-                };
-                ItemState::Done(end)
-            }
-            Err(Miss::Disk(error)) => ItemState::Done(ItemEnd::Disk(error)),
-            // It is asked for this file again, but not now.
-            Err(Miss::Host(failure)) if state.manners[host].heed(&failure, now()) => {
-                ItemState::Waiting(tried)
-            }
-            Err(Miss::Host(failure)) => {
-                if matches!(failure, Failure::Status { code: 429, .. }) {
-                    state.failures[host] = MOST_FAILURES; // it does not want us at all
-                }
-                if failure == Failure::Cancelled {
-                    state.count_slow(host, now());
-                } else {
-                    state.failures[host] += u32::from(!failure.is_not_found());
-                    state.tallies[host].failures.push(failure.clone());
-                }
-                let lacks = failure.is_not_found() && self.batch.hosts[host].expectation.mirror;
-                tried.0.push((host, failure));
-                if lacks {
-                    state.count_lacking(self.batch, item);
-                }
-                ItemState::Waiting(tried)
-            }
-            Err(Miss::Corrupt) => {
-                state.failures[host] += 1;
-                state.tallies[host].corrupt = true;
-                let name = &self.batch.hosts[host].name;
-                let note =
-                    format!("{}: {name} sent wrong bytes: they are fetched again elsewhere", wanted.name);
-                state.notes.push(note);
-                tried.0.push((host, Failure::WrongContent));
-                ItemState::Waiting(tried)
-            }
-        };
-        drop(state);
-        self.shared.changed.notify_all();
-    }
 }
 
-/// Why a host did not bring a file.
-enum Miss {
-    Host(Failure),
-    Corrupt,
-    Disk(String),
+/// Whether a file that is complete has the digests wanted. That it cannot be read back is nobody's fault.
+fn is_right(part: &Path, sink: &Sink, wanted: &Item) -> Result<bool, SinkError> {
+    let algorithms = wanted.digests.iter().map(|digest| digest.algorithm).collect();
+    let digests = digests_of(&sink.file(), wanted.size, algorithms, &|| false);
+    let digests = digests.map_err(|error| SinkError::new(part, &error))?.unwrap_or_default();
+    Ok(wanted.digests.iter().all(|digest| digests.contains(digest)))
 }
 
-impl From<Failure> for Miss {
+impl From<Failure> for Came {
     fn from(failure: Failure) -> Self {
-        Self::Host(failure)
+        Self::Failed(failure)
     }
 }
 
-impl From<SinkError> for Miss {
+impl From<SinkError> for Came {
     fn from(error: SinkError) -> Self {
-        Self::Disk(error.to_string())
+        Self::Ended(ItemEnd::Disk(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portage::{DistEntry, Distfile, manifest};
+
+    #[test]
+    fn what_cannot_be_read_back_convicts_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("a.__download__");
+        let text = format!("DIST a 100 SHA256 {}", "ab".repeat(32));
+        let DistEntry { name, size, digests } =
+            manifest::find(&text, &Distfile::new("a").unwrap()).unwrap().unwrap();
+        let wanted = Item { name, size, digests, places: Vec::new(), repository: 0 };
+        let opened = Sink::open(&part, true, "", Some(size), |_| ControlFlow::Break(())).unwrap();
+        let ControlFlow::Continue(mut sink) = opened else { panic!("nobody else has it") };
+        sink.write(0, &[7; 100]).unwrap();
+        assert!(!is_right(&part, &sink, &wanted).unwrap(), "wrong bytes are the host's fault");
+        fs::File::options().write(true).open(&part).unwrap().set_len(50).unwrap();
+        assert!(is_right(&part, &sink, &wanted).is_err(), "somebody here has cut it");
     }
 }

@@ -1,132 +1,172 @@
-//! The large files of a batch, raced one after another beside the lanes.
+//! A large file of a batch, raced among the hosts that have it.
 
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::{
-    Batch, Host, Item, ItemEnd, ItemPlace, ItemState, Shared, Signalled, is_there, part_of, put_in_place,
-};
-use crate::http::Url;
-use crate::transfer::engine::{self, Observer, Snapshot, Source, Tally, Wanted};
+use super::{Batch, Host, HostId, ItemEnd, ItemId, Locate, Located, Shared, is_there, part_of, put_in_place};
+use crate::http::Failure;
+use crate::transfer::engine::{self, Limits, Observer, Outcome, Snapshot, Source, Tally, Wanted};
 use crate::transfer::scheduler::Expectation;
-use crate::transfer::worker::Place;
+use crate::transfer::worker::{Doubt, Find, Place};
 
-/// Races the large files, one after another.
-pub(super) fn race_large(batch: &Batch, shared: &Shared, signalled: &Signalled) {
-    let raced_from = shared.lock().raced_from;
-    for (index, item) in batch.items.iter().enumerate().filter(|(_, item)| item.size >= raced_from) {
-        if signalled().is_some() {
-            return;
-        }
-        shared.lock().race = Some(index);
-        let end = race(batch, shared, index, item, signalled);
-        let mut state = shared.lock();
-        state.race = None;
-        if matches!(end, ItemEnd::Fetched { .. } | ItemEnd::Present) {
-            state.have += item.size;
-        }
-        state.racing = 0;
-        state.resumed += std::mem::take(&mut state.race_resumed);
-        if let ItemEnd::Fetched { from, .. } = &end {
-            state.count_had(batch, index, from);
-        }
-        state.items[index] = ItemState::Done(end);
-    }
-    shared.lock().races_left = false;
-    shared.changed.notify_all();
+/// Races a file and tells the queue what came of it.
+pub(super) fn race(shared: &Shared, item: ItemId, hosts: &[(HostId, u8)], stop: &AtomicBool) {
+    let end = Race { shared, item, hosts, stop }.run();
+    shared.end(item, |state, now| match end {
+        Ok((end, failures)) => state.queue.on_race_ended(item, end, &failures, now),
+        Err(Impossible) => state.queue.on_race_impossible(item, now),
+    });
 }
 
-fn race(batch: &Batch, shared: &Shared, index: usize, item: &Item, signalled: &Signalled) -> ItemEnd {
-    let place = batch.folder.join(item.name.as_str());
-    let _lock = match (batch.lock)(&item.name) {
-        Ok(Some(lock)) => lock,
-        Ok(None) => return ItemEnd::Locked,
-        Err(error) => return ItemEnd::Disk(error),
-    };
-    if is_there(&place, item.size) {
-        return ItemEnd::Present;
-    }
-    let mut hosts = Vec::new();
-    let mut sources = Vec::new();
-    for ItemPlace { host, tier, url } in &item.places {
-        let Some(url) = url.clone().or_else(|| locate(batch, shared, *host, index, signalled)) else {
-            continue;
+/// There are not enough threads.
+struct Impossible;
+
+type Failures = Vec<(HostId, Failure)>;
+
+struct Race<'a> {
+    shared: &'a Shared<'a>,
+    item: ItemId,
+    hosts: &'a [(HostId, u8)],
+    stop: &'a AtomicBool,
+}
+
+impl Race<'_> {
+    fn run(&self) -> Result<(ItemEnd, Failures), Impossible> {
+        let (batch, item) = (self.shared.batch, &self.shared.batch.items[self.item.0]);
+        let (place, none) = (batch.folder.join(item.name.as_str()), Vec::new());
+        let _lock = match (batch.lock)(&item.name) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ok((ItemEnd::Locked, none)),
+            Err(error) => return Ok((ItemEnd::Disk(error), none)),
         };
-        let Host { name, expectation, .. } = batch.hosts[*host].clone();
-        let place = Place { name, url, doubt: None, size: Some(item.size), refuse_html: true };
-        sources.push(Source { place, expectation: Expectation { tier: *tier, ..expectation } });
-        hosts.push(*host);
-    }
-    let part = part_of(&place);
-    let wanted = Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
-    let mut relay = Relay { shared, hosts: &hosts };
-    let ended = engine::run(&part, &wanted, sources, &batch.limits, batch.client, signalled, &mut relay);
-    let mut state = shared.lock();
-    for (host, tally) in hosts.iter().zip(&ended.tallies) {
-        state.tallies[*host].add(tally);
-    }
-    drop(state);
-    match ended.outcome {
-        engine::Outcome::Verified { .. } => {
-            let those = |holds: fn(&Tally) -> bool| {
-                let those = hosts.iter().zip(&ended.tallies).filter(move |(_, tally)| holds(tally));
-                those.map(|(host, _)| *host).collect()
-            };
-            let (from, lacking) = (those(|tally| tally.kept > 0), those(Tally::lacks_it));
-            match put_in_place(&part, &place) {
-                Ok(()) => ItemEnd::Fetched { from, lacking },
-                Err(error) => ItemEnd::Disk(error.to_string()),
+        let part = part_of(&place);
+        if is_there(&place, item.size) {
+            return Ok((ItemEnd::Present, none));
+        }
+        if is_locked(&part) {
+            return Ok((ItemEnd::Locked, none));
+        }
+        let (hosts, sources): (Vec<HostId>, Vec<Source>) =
+            self.hosts.iter().filter_map(|(host, tier)| Some((*host, self.source(*host, *tier)?))).unzip();
+        let wanted =
+            Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
+        // What is left of the time, and how slow it may be, the queue knows.
+        let limits = Limits { time: None, speed: None, ..batch.limits.clone() };
+        let signalled = || {
+            let stopped = self.stop.load(Ordering::SeqCst).then_some(0);
+            (self.shared.signalled)().or(stopped)
+        };
+        let mut relay = Relay { race: self, hosts: &hosts };
+        let ended = engine::run(&part, &wanted, sources, &limits, batch.client, &signalled, &mut relay);
+        let failures = self.failures(&hosts, &ended.tallies);
+        let mut state = self.shared.lock();
+        for (host, tally) in hosts.iter().zip(&ended.tallies) {
+            state.tallies[host.0].add(tally);
+        }
+        for (host, failure) in failures.iter().filter(|(host, _)| self.lost(*host).is_some()) {
+            state.tallies[host.0].failures.push(failure.clone());
+        }
+        drop(state);
+        let end = match ended.outcome {
+            Outcome::Verified { .. } => {
+                let those = |holds: fn(&Tally) -> bool| {
+                    let those = hosts.iter().zip(&ended.tallies).filter(move |(_, tally)| holds(tally));
+                    those.map(|(host, _)| *host).collect()
+                };
+                let (from, lacking) = (those(|tally| tally.kept > 0), those(Tally::lacks_it));
+                match put_in_place(&part, &place) {
+                    Ok(()) => ItemEnd::Fetched { from, lacking },
+                    Err(error) => ItemEnd::Disk(error.to_string()),
+                }
             }
-        }
-        engine::Outcome::Disk(error) => ItemEnd::Disk(error),
-        _ => {
-            let last = |(host, tally): (&usize, &Tally)| Some((*host, tally.failures.last()?.clone()));
-            ItemEnd::Failed(hosts.iter().zip(&ended.tallies).filter_map(last).collect())
-        }
+            Outcome::Disk(error) => ItemEnd::Disk(error),
+            Outcome::NoSource if !hosts.is_empty() && ended.tallies.iter().all(has_no_thread) => {
+                return Err(Impossible);
+            }
+            _ => ItemEnd::Failed(failures.clone()),
+        };
+        Ok((end, failures))
+    }
+
+    /// A host as the engine knows it; none when it cannot say where it has the file.
+    fn source(&self, host: HostId, tier: u8) -> Option<Source> {
+        let batch = self.shared.batch;
+        let item = &batch.items[self.item.0];
+        let located = match item.place(host)?.url.clone() {
+            Some(url) => Located::There(url),
+            None => batch.locate.known(host, self.item).ok()?,
+        };
+        let Host { name, expectation, .. } = batch.hosts[host.0].clone();
+        let (url, doubt) = match located {
+            Located::There(url) => (url, None),
+            Located::Perhaps(url) => (url, Some(Doubt::Unknown(find(batch.locate.clone(), host, self.item)))),
+        };
+        let place = Place { name, url, doubt, size: Some(item.size), refuse_html: true };
+        Some(Source { place, expectation: Expectation { tier, ..expectation } })
+    }
+
+    /// The last failure of each host that had one.
+    fn failures(&self, hosts: &[HostId], tallies: &[Tally]) -> Failures {
+        let said = |host: HostId| {
+            let tally = hosts.iter().position(|other| *other == host).map(|index| &tallies[index]);
+            tally.and_then(|tally| tally.last_failure().cloned()).or_else(|| self.lost(host))
+        };
+        self.hosts.iter().filter_map(|(host, _)| Some((*host, said(*host)?))).collect()
+    }
+
+    /// Why a host could not say where it has the file.
+    fn lost(&self, host: HostId) -> Option<Failure> {
+        let Batch { items, locate, .. } = self.shared.batch;
+        items[self.item.0].place(host).filter(|place| place.url.is_none())?;
+        locate.known(host, self.item).err()
     }
 }
 
-/// Asks a host for its layout, if need be, and leaves the connection to the race.
-fn locate(batch: &Batch, shared: &Shared, host: usize, item: usize, signalled: &Signalled) -> Option<Url> {
-    let name = &batch.hosts[host].name;
-    let mut agent = batch.client.agent_at(name);
-    shared.lock().asking = Some(agent.canceller());
-    if signalled().is_some() {
-        return None;
-    }
-    let url = (batch.locate)(host, item, &mut agent);
-    shared.lock().asking = None;
-    batch.client.keep(name, agent);
-    url
+/// Finds out where a host has the file on the thread that asks for it, so that nobody waits for one that is silent.
+fn find(locate: Arc<dyn Locate>, host: HostId, item: ItemId) -> Find {
+    Box::new(move |agent| {
+        let found = locate.find(host, item, agent);
+        if found.is_err() {
+            // A mirror that cannot say where it has the file is not asked for it.
+            agent.canceller().cancel();
+        }
+        found.ok()
+    })
+}
+
+/// Whether a source could not even be asked.
+fn has_no_thread(tally: &Tally) -> bool {
+    tally.kept == 0
+        && tally.failures.is_empty()
+        && tally.excused.iter().any(|f| matches!(f, Failure::Local(_)))
+}
+
+/// Whether another process is at FILE: nobody waits for it here.
+fn is_locked(part: &Path) -> bool {
+    let Ok(file) = crate::files::open(part) else { return false };
+    fs2::FileExt::try_lock_exclusive(&file).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Hands the progress of a race on to the whole.
 struct Relay<'a> {
-    shared: &'a Shared,
-    hosts: &'a [usize],
+    race: &'a Race<'a>,
+    hosts: &'a [HostId],
 }
 
 impl Observer for Relay<'_> {
-    fn progress(&mut self, now: Instant, snapshot: &Snapshot) {
-        let mut state = self.shared.lock();
-        let came = snapshot.have.saturating_sub(state.racing);
-        state.racing = snapshot.have;
-        state.race_resumed = snapshot.resumed;
-        let elapsed = state.elapsed(now);
-        let total: f64 = snapshot.rates.iter().map(|(_, rate)| rate).sum();
-        for (source, rate) in snapshot.rates.iter().filter(|_| total > 0.0) {
-            let Some(host) = self.hosts.get(*source) else { continue };
-            // The cast saturates.
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of an integer"
-            )]
-            let share = (came as f64 * rate / total) as u64;
-            state.meters[*host].add(elapsed, share);
-        }
+    fn progress(&mut self, _: Instant, snapshot: &Snapshot) {
+        let rates =
+            snapshot.rates.iter().filter_map(|(source, rate)| Some((*self.hosts.get(*source)?, *rate)));
+        let rates: Vec<(HostId, f64)> = rates.collect();
+        let (shared, Snapshot { have, resumed, .. }) = (self.race.shared, snapshot);
+        let now = shared.batch.clock.now();
+        shared.lock().queue.on_race_progress(self.race.item, *have, *resumed, &rates, now);
     }
 
     fn note(&mut self, line: &str) {
-        self.shared.lock().notes.push(line.to_owned());
+        self.race.shared.lock().notes.push(line.to_owned());
     }
 }

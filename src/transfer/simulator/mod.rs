@@ -1,10 +1,12 @@
-//! Mirrors on a virtual clock, and what the scheduler makes of them.
+//! Mirrors on a virtual clock, and what the scheduler makes of them; [`many`]: what the queue does.
 //!
 //! [`Simulation`] drives a [`Scheduler`] as the threads of the real program do, against mirrors that behave as
 //! TCP and HTTP do in the large: a round trip to connect, one more for TLS, one for each request, slow start, a
 //! queue at the bottleneck. Each promise is checked after each event.
 
 mod adversary;
+mod errands;
+mod many;
 mod mirror;
 mod properties;
 mod scenarios;

@@ -8,7 +8,7 @@ use proptest::test_runner::RngSeed;
 use super::mirror::{Fault, INITIAL_WINDOW, Mirror};
 use super::{Outcome, Setup, run};
 
-const MB: f64 = 1e6;
+pub(super) const MB: f64 = 1e6;
 
 /// No test depends on luck.
 pub(super) fn config() -> ProptestConfig {
@@ -17,7 +17,7 @@ pub(super) fn config() -> ProptestConfig {
     ProptestConfig { rng_seed, ..given }
 }
 
-fn healthy() -> impl Strategy<Value = Mirror> {
+pub(super) fn healthy() -> impl Strategy<Value = Mirror> {
     (5.3f64..7.7, prop::sample::select(vec![1u64, 5, 20, 50, 150, 300]), any::<bool>(), any::<bool>())
         .prop_map(|(magnitude, rtt_ms, tls, known)| Mirror {
             rate: 10f64.powf(magnitude),
@@ -30,7 +30,7 @@ fn healthy() -> impl Strategy<Value = Mirror> {
         })
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
+pub(super) fn fault() -> impl Strategy<Value = Fault> {
     let bytes = || prop_oneof![Just(0u64), 1u64..100_000, 100_000u64..5_000_000];
     prop_oneof![
         Just(Fault::Hang),
@@ -54,7 +54,7 @@ fn changes() -> impl Strategy<Value = Vec<(f64, f64)>> {
     prop::collection::vec((0.0f64..3.0, prop_oneof![Just(0.1), Just(0.02), 0.1f64..3.0]), 0..3)
 }
 
-fn faulty() -> impl Strategy<Value = Mirror> {
+pub(super) fn faulty() -> impl Strategy<Value = Mirror> {
     (healthy(), prop_oneof![1 => Just(Fault::None), 3 => fault()], changes(), 0u8..2).prop_map(
         |(mirror, fault, mut changes, tier)| {
             changes.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -65,7 +65,7 @@ fn faulty() -> impl Strategy<Value = Mirror> {
 }
 
 /// Seconds that slow start costs at most: the rounds in which the window grows to what the rate needs.
-fn slow_start(mirrors: &[Mirror]) -> f64 {
+pub(super) fn slow_start(mirrors: &[Mirror]) -> f64 {
     let rounds = |m: &Mirror| {
         let trip = m.round_trip().as_secs_f64();
         trip * (m.rate * trip / INITIAL_WINDOW as f64).log2().max(0.0).ceil()
@@ -73,7 +73,7 @@ fn slow_start(mirrors: &[Mirror]) -> f64 {
     mirrors.iter().map(rounds).fold(0.0, f64::max)
 }
 
-fn longest_trip(mirrors: &[Mirror]) -> f64 {
+pub(super) fn longest_trip(mirrors: &[Mirror]) -> f64 {
     mirrors.iter().map(|m| m.round_trip().as_secs_f64()).fold(0.0, f64::max)
 }
 
@@ -82,7 +82,7 @@ fn in_flight(mirrors: &[Mirror]) -> f64 {
     mirrors.iter().map(|m| m.rate * (m.round_trip().as_secs_f64() + 0.1)).sum()
 }
 
-fn all_rates(mirrors: &[Mirror]) -> f64 {
+pub(super) fn all_rates(mirrors: &[Mirror]) -> f64 {
     mirrors.iter().map(|m| m.rate).sum()
 }
 

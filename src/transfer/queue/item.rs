@@ -1,0 +1,97 @@
+//! One file of a batch: where it may be, who was asked for it in vain, and what became of it.
+
+use super::HostId;
+use crate::http::Failure;
+
+/// Index of a file in [`super::Plan::items`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemId(pub usize);
+
+/// A file that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// In bytes.
+    pub size: u64,
+    /// Who may have it, each with its tier: hosts of a higher tier are asked when those of the lower ones did not have
+    /// it.
+    pub hosts: Vec<(HostId, u8)>,
+    /// A number for the repository that it is of: the mirrors have most of its files, or hardly any.
+    pub repository: usize,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemEnd {
+    /// It lies verified in its place. `lacking` are the hosts that said before that they do not have it.
+    Fetched {
+        from: Vec<HostId>,
+        lacking: Vec<HostId>,
+    },
+    /// It was there when its turn came.
+    Present,
+    /// Somebody else is fetching it.
+    Locked,
+    /// (host, why), in the order in which they were asked.
+    Failed(Vec<(HostId, Failure)>),
+    Disk(String),
+    /// Its turn did not come.
+    Left,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Waiting,
+    /// Somebody is at it.
+    Taken,
+    Done(ItemEnd),
+}
+
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) wanted: Wanted,
+    pub(super) state: State,
+    /// The hosts that were asked for it in vain.
+    pub(super) tried: Vec<(HostId, Failure)>,
+    /// Bytes that are there.
+    pub(super) have: u64,
+    /// Bytes that were there when it was begun; none before.
+    pub(super) resumed: Option<u64>,
+    /// It is raced.
+    pub(super) is_raced: bool,
+}
+
+impl Item {
+    pub(super) fn new(wanted: Wanted, is_raced: bool) -> Self {
+        Self { wanted, state: State::Waiting, tried: Vec::new(), have: 0, resumed: None, is_raced }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.state, State::Done(_))
+    }
+
+    /// Those that said that they do not have it.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = HostId> {
+        self.tried.iter().filter(|(_, failure)| failure.is_not_found()).map(|(host, _)| *host)
+    }
+
+    pub(super) fn was_asked(&self, host: HostId) -> bool {
+        self.tried.iter().any(|(asked, _)| *asked == host)
+    }
+
+    /// Whether a host failed in nothing but to be quick while others were idle.
+    pub(super) fn was_only_slow(&self, host: HostId) -> bool {
+        self.tried.iter().all(|(asked, failure)| *asked != host || *failure == Failure::Cancelled)
+    }
+
+    pub(super) fn end(self) -> ItemEnd {
+        match self.state {
+            State::Done(end) => end,
+            State::Waiting | State::Taken if self.tried.is_empty() => ItemEnd::Left,
+            State::Waiting | State::Taken => ItemEnd::Failed(self.tried),
+        }
+    }
+}
