@@ -23,6 +23,8 @@ use crate::support::server::{Server, Socket};
 const HARD_LIMIT: Duration = Duration::from_secs(10);
 /// The most memory that a run may use, in KiB.
 const MEMORY_LIMIT: u64 = 32 * 1024;
+/// How many cases wait at the same time.
+const AT_ONCE: usize = 10;
 /// The user and group `nobody`.
 const NOBODY: u32 = 65534;
 
@@ -437,17 +439,21 @@ pub fn each<C: std::fmt::Debug>(cases: impl IntoIterator<Item = C>, check: impl 
     assert!(failures.is_empty(), "{} cases failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// The same with all cases at once, for those that spend their time on waiting.
+/// The same with some cases at once, for those that spend their time on waiting. Not all of them: other tests measure.
 #[track_caller]
 pub fn each_at_once<C: std::fmt::Debug + Sync>(
     cases: impl IntoIterator<Item = C>,
     check: impl Fn(&C) + Sync,
 ) {
     let cases: Vec<C> = cases.into_iter().collect();
+    let share = cases.len().div_ceil(AT_ONCE).max(1);
+    let failed = |case: &C| catch_unwind(AssertUnwindSafe(|| check(case))).is_err();
     let failed: Vec<bool> = thread::scope(|scope| {
-        let check = &check;
-        let runs: Vec<_> = cases.iter().map(|case| scope.spawn(move || check(case))).collect();
-        runs.into_iter().map(|run| run.join().is_err()).collect()
+        let failed = &failed;
+        let shares = cases.chunks(share);
+        let runs: Vec<_> =
+            shares.map(|share| scope.spawn(move || share.iter().map(failed).collect::<Vec<_>>())).collect();
+        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
     });
     each(cases.iter().zip(failed), |(_, failed)| assert!(!failed));
 }
