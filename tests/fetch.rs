@@ -13,4 +13,5 @@ mod mirrors;
 mod portage_call;
 mod race;
 mod resume;
+mod two_faults;
 mod verification;

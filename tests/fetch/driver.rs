@@ -160,6 +160,17 @@ impl Call {
         self.args(["--mirrors", &bases.join(" ")])
     }
 
+    /// With so many open files at most.
+    pub fn limited_to(mut self, files: u32) -> Self {
+        let script = format!("ulimit -n {files} && exec \"$@\"");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script, "sh"]).arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command = command;
+        self
+    }
+
     /// Another FILE than the distfile.
     pub fn output(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.output);
@@ -225,7 +236,7 @@ impl Running {
         })
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a PID");
         kill_process(pid, signal).expect("a child that was not waited for can be sent a signal");
     }

@@ -4,6 +4,7 @@
 mod repair;
 mod tally;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -139,6 +140,8 @@ pub fn run(
         observer,
         began: now(),
         told: None,
+        seen: now(),
+        latest: Cell::default(),
         stopped: Duration::ZERO,
         stopped_until: None,
         resumed: 0,
@@ -191,6 +194,10 @@ struct Transfer<'a> {
     observer: &'a mut dyn Observer,
     began: Instant,
     told: Option<Instant>,
+    /// When the loop last had a look at the clock.
+    seen: Instant,
+    /// The latest time that the scheduler was told.
+    latest: Cell<Time>,
     /// For how long the process was stopped: that time does not count for anybody.
     stopped: Duration,
     /// When it last went on after that.
@@ -344,6 +351,7 @@ impl Transfer<'_> {
     ) -> Result<RoundEnd, SinkError> {
         let camp = self.camp.clone();
         let takes_part = |id: SourceId| camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(id)));
+        self.seen = now();
         scheduler.again(size, &sink.present(), takes_part, self.clock(now()));
         scheduler.tick(self.clock(now()));
         loop {
@@ -378,17 +386,23 @@ impl Transfer<'_> {
         }
     }
 
-    /// Waits for a report. When that takes far longer than it may, the process was stopped.
+    /// Waits for a report.
     fn wait(&mut self, time: Duration) -> Result<Report, RecvTimeoutError> {
-        let before = now();
         let report = self.reports.recv_timeout(time);
-        let after = now();
-        let excess = after.saturating_duration_since(before).saturating_sub(time);
+        self.notice_a_stop(time);
+        report
+    }
+
+    /// Since it was last called nothing but a wait of that length was done. When far more time went by, the process was
+    /// stopped, or the disk was.
+    fn notice_a_stop(&mut self, waited: Duration) {
+        let at = now();
+        let excess = at.saturating_duration_since(self.seen).saturating_sub(waited);
         if excess > STOPPED {
             self.stopped += excess;
-            self.stopped_until = Some(after);
+            self.stopped_until = Some(at);
         }
-        report
+        self.seen = at;
     }
 
     fn perform(&mut self, action: &Action, scheduler: &mut Scheduler) {
@@ -595,7 +609,11 @@ impl Transfer<'_> {
     }
 
     fn clock(&self, at: Instant) -> Time {
-        at.saturating_duration_since(self.began).saturating_sub(self.stopped)
+        // What happened before a stop and is told after it has no time of its own any longer.
+        let time =
+            at.saturating_duration_since(self.began).saturating_sub(self.stopped).max(self.latest.get());
+        self.latest.set(time);
+        time
     }
 }
 

@@ -51,9 +51,10 @@ impl Transfer<'_> {
             self.give_up(sink, &on_trust)?;
             return Ok(None);
         }
-        // When several agree and are wrong all the same, somebody among them has a fault that no sample showed.
-        let look_closer =
-            self.camp.as_ref().is_some_and(|camp| camp.len() > 1) && self.audited < Audit::Everything;
+        // When a majority agrees and is wrong all the same, somebody among them has a fault that no sample showed.
+        let next = self.camps.front().map_or(0, Vec::len);
+        let is_majority = |camp: &Vec<Origin>| camp.len() > 1.max(next);
+        let look_closer = self.camp.as_ref().is_some_and(is_majority) && self.audited < Audit::Everything;
         if !look_closer && self.next_camp(sink)? {
             return Ok(None);
         }
