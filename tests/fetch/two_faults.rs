@@ -119,6 +119,7 @@ fn when_nothing_comes_from_anybody_it_is_the_link() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a process that is stopped tells nobody anything")]
 fn a_process_that_was_stopped_blames_nobody() {
     let right: Content = content(1, 8 * MIB).into();
     let mirrors = limited(3, 1_500_000, &right);
