@@ -473,7 +473,8 @@ fn with_few_threads_it_takes_longer() {
         let user = 61_000 + processes;
         let program = lab.root().join("bin/racefetch");
         let line = format!(
-            "setpriv --reuid {user} --regid {user} --clear-groups sh -c 'ulimit -u {processes}; exec {} prefetch -' <list",
+            "setpriv --reuid {user} --regid {user} --clear-groups \
+             prlimit --nproc={processes}:{processes} {} prefetch - <list",
             program.display()
         );
         let run = lab.shell(&line);

@@ -194,6 +194,18 @@ fn a_slow_line_is_no_trickle() {
 }
 
 #[test]
+fn a_link_that_is_gone_for_a_while_convicts_nobody() {
+    // For five seconds nothing comes from anybody. A third mirror has nothing to do meanwhile.
+    let gone = vec![(0.5, 0.2), (6.0, MB)];
+    let mut mirrors = vec![Mirror { then: gone, ..mirror(MB, Fault::None) }; 3];
+    mirrors[2].tier = 1;
+    let result = errand(mirrors, vec![900_000; 24], 1).run();
+    all_within(40.0, &result).unwrap();
+    let probes = result.requests - 24;
+    assert!(probes <= 7, "{probes} were tried elsewhere, one after another\n{}", result.story.join("\n"));
+}
+
+#[test]
 fn hundreds_of_hosts_are_asked_a_few_at_a_time() {
     let mut errand = errand(vec![mirror(MB, Fault::None); 300], vec![20_000; 300], 1);
     errand.places = (0..300).map(|file| vec![file, (file + 7) % 300]).collect();
