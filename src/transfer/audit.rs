@@ -95,7 +95,9 @@ pub(super) fn audit(
                         // What this range shows is enough.
                         waiting.clear();
                     }
-                    if thirds.insert((done.sample.origin, done.sample.checker)) {
+                    // Two sources contradict each other as a whole; what lay there is of many, each to be judged alone.
+                    let Sample { origin, checker, .. } = done.sample;
+                    if origin == Origin::Earlier || thirds.insert((origin, checker)) {
                         waiting.extend(third(&done.sample, task.checkers));
                     }
                 }

@@ -1,10 +1,11 @@
 //! A transfer from many sources: threads and disk around the scheduler, and verification; [`repair`] when the file
 //! turns out to be wrong.
 
+mod clock;
 mod repair;
 mod tally;
+mod task;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -13,98 +14,24 @@ use std::time::{Duration, Instant};
 
 use super::blame::{Opinion, Origin};
 use super::hashing::{Hashing, digests_of};
-use super::limiter::Limiter;
 pub use super::observer::{Files, Observer, Snapshot, Stage};
-use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
+use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId};
 use super::segments::Segments;
 use super::sink::{Shelf, Sink, SinkError};
-use super::trace::{Recorder, Trace, What};
-use super::worker::{Buffers, Place, Report, Worker};
+use super::trace::{Recorder, What};
+use super::worker::{Buffers, Report, Worker};
 use crate::http::{ByteRange, Client, Failure};
-use crate::patience::{AFTER_A_STOP, SILENCE, STOPPED};
+use crate::patience::SILENCE;
 use crate::portage::{Algorithm, Digest, Digests};
+use clock::Clock;
 use repair::Audit;
 pub use tally::Tally;
+pub use task::{Ended, Limits, Outcome, Source, Wanted, identity};
 
 /// Reports that may wait to be dealt with: a slow disk slows the sources down.
 const REPORTS: usize = 64;
 /// How often the progress is told.
 const TELL: Duration = Duration::from_millis(100);
-
-/// The file that is wanted.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Bytes; learned from the first answer when absent.
-    pub size: Option<u64>,
-    /// Not empty: without digests bytes of several sources are not mixed.
-    pub digests: Digests,
-    /// Keep what lies at the output's place and go on from there.
-    pub resume: bool,
-    /// Write down what happens.
-    pub trace: bool,
-}
-
-/// A source and what is expected of it.
-pub struct Source {
-    pub place: Place,
-    pub expectation: Expectation,
-}
-
-#[derive(Clone, Debug)]
-pub struct Limits {
-    pub parallel: usize,
-    pub retries: u32,
-    pub limiter: Limiter,
-    /// For all of it.
-    pub time: Option<Duration>,
-    /// A file larger than this, in bytes, is not fetched.
-    pub largest: Option<u64>,
-    /// Slower than so many bytes per second for so long ends the transfer.
-    pub speed: Option<(u64, Duration)>,
-}
-
-/// What tells the file that bytes ahead are of.
-pub fn identity(digests: &Digests) -> String {
-    digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-}
-
-/// How a transfer ended. The file lies at its place in every case, as far as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The digests match. `fetched` is false when everything was there already.
-    Verified {
-        size: u64,
-        fetched: bool,
-    },
-    /// No source could send what is missing.
-    NoSource,
-    /// The file came whole, and is wrong; `agreed`: at least two sources sent the same bytes.
-    Mismatch {
-        agreed: bool,
-    },
-    TimeUp(Duration),
-    TooSlow {
-        speed: u64,
-        time: Duration,
-    },
-    TooLarge {
-        limit: u64,
-    },
-    /// Nothing came from anybody for so long.
-    CutOff(Duration),
-    Disk(String),
-    Signal(i32),
-}
-
-#[derive(Debug)]
-pub struct Ended {
-    pub outcome: Outcome,
-    /// One for each source.
-    pub tallies: Vec<Tally>,
-    pub elapsed: Duration,
-    /// What happened, when that was to be written down.
-    pub trace: Option<Trace>,
-}
 
 /// Fetches `wanted` to `path`. `signalled` says which signal asked the process to end, if one did.
 pub fn run(
@@ -138,12 +65,8 @@ pub fn run(
         buffers,
         signalled,
         observer,
-        began: now(),
+        clock: Clock::start(now()),
         told: None,
-        seen: now(),
-        latest: Cell::default(),
-        stopped: Duration::ZERO,
-        stopped_until: None,
         resumed: 0,
         tallies: vec![Tally::default(); count],
         current: vec![Current::default(); count],
@@ -166,7 +89,7 @@ pub fn run(
     for worker in &mut transfer.workers {
         worker.close();
     }
-    let elapsed = now().saturating_duration_since(transfer.began);
+    let elapsed = now().saturating_duration_since(transfer.clock.began);
     let size = if let Outcome::Verified { size, .. } = outcome { Some(size) } else { wanted.size };
     let trace = transfer.trace.finish(size, elapsed);
     Ended { outcome, tallies: transfer.tallies, elapsed, trace }
@@ -192,16 +115,8 @@ struct Transfer<'a> {
     /// The number of a signal that asks for the end.
     signalled: &'a dyn Fn() -> Option<i32>,
     observer: &'a mut dyn Observer,
-    began: Instant,
+    clock: Clock,
     told: Option<Instant>,
-    /// When the loop last had a look at the clock.
-    seen: Instant,
-    /// The latest time that the scheduler was told.
-    latest: Cell<Time>,
-    /// For how long the process was stopped: that time does not count for anybody.
-    stopped: Duration,
-    /// When it last went on after that.
-    stopped_until: Option<Instant>,
     /// Bytes that were there at the beginning.
     resumed: u64,
     tallies: Vec<Tally>,
@@ -283,7 +198,7 @@ impl Transfer<'_> {
             self.tell(Stage::Verifying, &sink, size, None);
             let Some(digests) = self.digests(hashing, total, path)? else { return Ok(self.interrupted()) };
             if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
-                self.trace.note(None, What::Verified, self.clock(now()));
+                self.trace.note(None, What::Verified, self.clock.time(now()));
                 self.convict();
                 sink.finish()?;
                 return Ok(Outcome::Verified { size: total, fetched });
@@ -299,7 +214,7 @@ impl Transfer<'_> {
 
     /// Waits, while no source is asked, unless that ends the transfer.
     fn wait_idle(&self, time: Duration) -> ControlFlow<Outcome> {
-        let elapsed = now().saturating_duration_since(self.began);
+        let elapsed = now().saturating_duration_since(self.clock.began);
         if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
             return ControlFlow::Break(Outcome::TimeUp(limit));
         }
@@ -351,9 +266,9 @@ impl Transfer<'_> {
     ) -> Result<RoundEnd, SinkError> {
         let camp = self.camp.clone();
         let takes_part = |id: SourceId| camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(id)));
-        self.seen = now();
-        scheduler.again(size, &sink.present(), takes_part, self.clock(now()));
-        scheduler.tick(self.clock(now()));
+        self.clock.look(now());
+        scheduler.again(size, &sink.present(), takes_part, self.clock.time(now()));
+        scheduler.tick(self.clock.time(now()));
         loop {
             for action in scheduler.take_actions() {
                 self.perform(&action, scheduler);
@@ -371,14 +286,14 @@ impl Transfer<'_> {
             if let Some(outcome) = self.too_long(sink, scheduler.size(), now()) {
                 return Ok(RoundEnd::Over(outcome));
             }
-            let time = self.clock(now());
+            let time = self.clock.time(now());
             if let Some(silence) = scheduler.cut_off(time) {
                 return Ok(RoundEnd::Over(Outcome::CutOff(silence)));
             }
             let wait = scheduler.wake(time).saturating_sub(time);
             match self.wait(wait) {
                 Ok(report) => self.hear(report, scheduler, sink, hashing)?,
-                Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock(now())),
+                Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock.time(now())),
                 Err(RecvTimeoutError::Disconnected) => return Ok(RoundEnd::Over(Outcome::NoSource)),
             }
             let rates = (0..self.workers.len()).filter_map(|id| Some((id, scheduler.rate(id, time)?)));
@@ -389,31 +304,19 @@ impl Transfer<'_> {
     /// Waits for a report.
     fn wait(&mut self, time: Duration) -> Result<Report, RecvTimeoutError> {
         let report = self.reports.recv_timeout(time);
-        self.notice_a_stop(time);
+        self.clock.waited(time, now());
         report
     }
 
-    /// Since it was last called nothing but a wait of that length was done. When far more time went by, the process was
-    /// stopped, or the disk was.
-    fn notice_a_stop(&mut self, waited: Duration) {
-        let at = now();
-        let excess = at.saturating_duration_since(self.seen).saturating_sub(waited);
-        if excess > STOPPED {
-            self.stopped += excess;
-            self.stopped_until = Some(at);
-        }
-        self.seen = at;
-    }
-
     fn perform(&mut self, action: &Action, scheduler: &mut Scheduler) {
-        self.trace.performed(action, self.clock(now()));
+        self.trace.performed(action, self.clock.time(now()));
         match *action {
             Action::Open { source, range, skip } => {
                 self.tallies[source].requests += 1;
                 self.current[source] = Current { asked: Some(now()), counted: None };
                 if let Err(failure) = self.workers[source].open(range, skip) {
                     self.tallies[source].excused.push(failure.clone());
-                    scheduler.failed(source, failure, self.clock(now()));
+                    scheduler.failed(source, failure, self.clock.time(now()));
                 }
             }
             Action::Shorten { source, end } => self.workers[source].shorten(end),
@@ -442,8 +345,8 @@ impl Transfer<'_> {
                 if let (Some(asked), false) = (current.asked, opened.reused) {
                     self.tallies[source].first_byte.get_or_insert(at.saturating_duration_since(asked));
                 }
-                self.trace.opened(source, opened.reused, self.clock(at));
-                scheduler.opened(source, opened, self.clock(at));
+                self.trace.opened(source, opened.reused, self.clock.time(at));
+                scheduler.opened(source, opened, self.clock.time(at));
             }
             Report::Received { source, request, bytes, at } => {
                 let len = bytes.len() as u64;
@@ -451,7 +354,7 @@ impl Transfer<'_> {
                 if current {
                     self.count_receiving(source, at);
                 }
-                let received = || scheduler.received(source, len, self.clock(at));
+                let received = || scheduler.received(source, len, self.clock.time(at));
                 let kept = current.then(received).flatten().unwrap_or_default();
                 let kept_len = usize::try_from(kept.len()).unwrap_or(usize::MAX);
                 if kept_len > 0 {
@@ -462,7 +365,7 @@ impl Transfer<'_> {
                     }
                     self.shares.entry(Origin::Source(source)).or_default().insert(kept);
                 }
-                self.trace.received(source, kept, len - kept.len(), sink.prefix(), self.clock(at));
+                self.trace.received(source, kept, len - kept.len(), sink.prefix(), self.clock.time(at));
                 self.tallies[source].kept += kept.len();
                 self.tallies[source].wasted += len - kept.len();
                 self.buffers.give_back(bytes);
@@ -476,7 +379,7 @@ impl Transfer<'_> {
                 }
             }
             Report::Skipped { source, bytes } => {
-                self.trace.wasted(source, bytes, self.clock(now()));
+                self.trace.wasted(source, bytes, self.clock.time(now()));
                 self.tallies[source].wasted += bytes;
             }
             Report::Ended { source, request, at } => {
@@ -485,8 +388,8 @@ impl Transfer<'_> {
                 }
                 self.settle(source, at);
                 if self.workers[source].request() == request {
-                    self.trace.ended(source, self.clock(at));
-                    scheduler.ended(source, self.clock(at));
+                    self.trace.ended(source, self.clock.time(at));
+                    scheduler.ended(source, self.clock.time(at));
                 }
             }
             Report::Failed { source, request, failure, at } => {
@@ -494,9 +397,9 @@ impl Transfer<'_> {
                     return Ok(());
                 }
                 self.settle(source, at);
-                self.trace.failed(source, &failure, self.clock(at));
+                self.trace.failed(source, &failure, self.clock.time(at));
                 let is_excused = self.is_excused(scheduler, &failure, at);
-                scheduler.failed(source, failure.clone(), self.clock(at));
+                scheduler.failed(source, failure.clone(), self.clock.time(at));
                 // Whoever was asked beyond the end of the file, before that was known, did not fail.
                 if failure == Failure::Cancelled || scheduler.failure(source) != Some(&failure) {
                     return Ok(());
@@ -511,10 +414,11 @@ impl Transfer<'_> {
     /// Whether a failure is not the source's: we lack something ourselves, the process was stopped, or nothing came from
     /// anybody before it either.
     fn is_excused(&self, scheduler: &Scheduler, failure: &Failure, at: Instant) -> bool {
-        let recent = |stop: Instant| at.saturating_duration_since(stop) < AFTER_A_STOP;
         let is_link = || {
-            self.stopped_until.is_some_and(recent)
-                || self.workers.len() > 1 && scheduler.has_received() && scheduler.is_quiet(self.clock(at))
+            self.clock.was_stopped(at)
+                || self.workers.len() > 1
+                    && scheduler.has_received()
+                    && scheduler.is_quiet(self.clock.time(at))
         };
         matches!(failure, Failure::Local(_)) || !failure.is_an_answer() && is_link()
     }
@@ -547,7 +451,7 @@ impl Transfer<'_> {
     }
 
     fn give_up(&mut self, sink: &mut Sink, wrong: &Segments) -> Result<(), SinkError> {
-        let at = self.clock(now());
+        let at = self.clock.time(now());
         for (origin, share) in &mut self.shares {
             for range in wrong.iter() {
                 let lost = share.intersection(range);
@@ -569,7 +473,7 @@ impl Transfer<'_> {
         if let Some(limit) = self.limits.largest.filter(|limit| size.unwrap_or(sink.prefix()) > *limit) {
             return Some(Outcome::TooLarge { limit });
         }
-        let elapsed = at.saturating_duration_since(self.began);
+        let elapsed = at.saturating_duration_since(self.clock.began);
         if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
             return Some(Outcome::TimeUp(limit));
         }
@@ -596,7 +500,7 @@ impl Transfer<'_> {
             have: sink.present().len(),
             resumed: self.resumed,
             size: size.or(self.wanted.size),
-            elapsed: at.saturating_duration_since(self.began),
+            elapsed: at.saturating_duration_since(self.clock.began),
             stage: if stage == Stage::Receiving && rates.iter().all(|(_, rate)| *rate == 0.0) {
                 Stage::Connecting
             } else {
@@ -606,14 +510,6 @@ impl Transfer<'_> {
             files: None,
         };
         self.observer.progress(at, &snapshot);
-    }
-
-    fn clock(&self, at: Instant) -> Time {
-        // What happened before a stop and is told after it has no time of its own any longer.
-        let time =
-            at.saturating_duration_since(self.began).saturating_sub(self.stopped).max(self.latest.get());
-        self.latest.set(time);
-        time
     }
 }
 

@@ -74,7 +74,7 @@ impl Transfer<'_> {
                 Audit::Everything => blame::everything(&self.shares, &checkers),
                 Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
             };
-            let (time, began) = (self.limits.time, self.began);
+            let (time, began) = (self.limits.time, self.clock.began);
             let is_out_of_time = || time.is_some_and(|limit| now().saturating_duration_since(began) >= limit);
             let task = Task {
                 samples: wanted,
@@ -248,7 +248,7 @@ impl Transfer<'_> {
     }
 
     fn record(&mut self, source: Option<SourceId>, what: What) {
-        self.trace.note(source, what, self.clock(now()));
+        self.trace.note(source, what, self.clock.time(now()));
     }
 }
 

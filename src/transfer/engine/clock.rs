@@ -1,0 +1,75 @@
+//! The time that the scheduler is told: that of the transfer, less what went by while the process was stopped.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::patience::{AFTER_A_STOP, STOPPED};
+use crate::transfer::scheduler::Time;
+
+#[derive(Debug)]
+pub(super) struct Clock {
+    pub(super) began: Instant,
+    /// When the loop last had a look.
+    seen: Instant,
+    /// The latest time that was told.
+    latest: Cell<Time>,
+    /// For how long the process was stopped.
+    stopped: Duration,
+    /// When it last went on after that.
+    went_on: Option<Instant>,
+}
+
+impl Clock {
+    pub(super) fn start(now: Instant) -> Self {
+        Self { began: now, seen: now, latest: Cell::default(), stopped: Duration::ZERO, went_on: None }
+    }
+
+    /// The transfer's time. It never runs backwards: what happened before a stop and is told after it has no time of its
+    /// own any longer.
+    pub(super) fn time(&self, at: Instant) -> Time {
+        let time = at.saturating_duration_since(self.began).saturating_sub(self.stopped);
+        self.latest.set(time.max(self.latest.get()));
+        self.latest.get()
+    }
+
+    /// From now on only waiting is done.
+    pub(super) fn look(&mut self, now: Instant) {
+        self.seen = now;
+    }
+
+    /// Since it last had a look, nothing but a wait of that length was done. When far more time went by, the process was
+    /// stopped, or the disk was.
+    pub(super) fn waited(&mut self, time: Duration, now: Instant) {
+        let excess = now.saturating_duration_since(self.seen).saturating_sub(time);
+        if excess > STOPPED {
+            self.stopped += excess;
+            self.went_on = Some(now);
+        }
+        self.seen = now;
+    }
+
+    /// Whether the process was stopped not long ago.
+    pub(super) fn was_stopped(&self, now: Instant) -> bool {
+        self.went_on.is_some_and(|at| now.saturating_duration_since(at) < AFTER_A_STOP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any point in time will do")]
+    fn a_stop_takes_no_time() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut clock = Clock::start(start);
+        clock.waited(Duration::from_millis(50), at(80));
+        assert!(!clock.was_stopped(at(80)));
+        assert_eq!(clock.time(at(80)), Duration::from_millis(80));
+        clock.waited(Duration::from_millis(50), at(20_130));
+        assert!(clock.was_stopped(at(20_200)) && !clock.was_stopped(at(30_000)));
+        assert_eq!(clock.time(at(20_130)), Duration::from_millis(130));
+        assert_eq!(clock.time(at(100)), Duration::from_millis(130), "told late");
+    }
+}
