@@ -47,7 +47,7 @@ pub struct Opinion {
 }
 
 /// Length of a sample, in bytes.
-const SAMPLE: u64 = 64 * 1024;
+const SAMPLE: u64 = 32 * 1024;
 /// Samples of each contribution.
 const SAMPLES: u64 = 2;
 /// What lay there may be of many, each with a stretch of it: a sample for every so many bytes.
@@ -56,7 +56,7 @@ const EARLIER_STEP: u64 = 1024 * 1024;
 const EARLIER_SAMPLES: u64 = 32;
 const EARLIER_SAMPLE: u64 = 16 * 1024;
 /// Length of a piece when everything is compared, in bytes.
-const PIECE: u64 = 1024 * 1024;
+const PIECE: u64 = 512 * 1024;
 
 /// A few samples of each origin's contribution, checked by those who did not send it.
 pub fn samples(shares: &BTreeMap<Origin, Segments>, checkers: &[SourceId]) -> Vec<Sample> {
