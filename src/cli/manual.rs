@@ -40,7 +40,7 @@ pub fn full() -> String {
     }
     text.push_str("\nAccepted because curl has them; they do not change what is fetched:\n");
     groups(&mut text, ACCEPTED);
-    text.push_str("\nRefused:\n");
+    text.push_str("\nRefused, because ignoring them would do harm:\n");
     groups(&mut text, table::REFUSED);
     text.push('\n');
     text.push_str(NOTES);

@@ -82,6 +82,9 @@ impl Syntax<'_> {
         let shown = word.to_string_lossy();
         let shown = shown.split('=').next().unwrap_or_default(); // the value may be a secret
         let name = String::from_utf8_lossy(name);
+        if name.starts_with("expand-") {
+            return Err(UsageError::option(shown, "is refused: variables are not expanded; write the value"));
+        }
         let wrong = |error| UsageError::option(shown, long_error(error));
         let (spelling, class, on) = match (table::by_long(&name), name.strip_prefix("no-")) {
             (Ok((spelling, class)), _) => (spelling, class, true),

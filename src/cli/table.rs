@@ -154,6 +154,28 @@ mod tests {
         assert!(seen > 200, "only {seen} options in the help of curl: is its form another?");
     }
 
+    /// What curl ignores for http must not end in an error here, in whichever form it is written.
+    #[test]
+    fn accepted_options_may_be_reversed_where_the_installed_curl_lets_them() {
+        let mut faults = Vec::new();
+        let mut seen = 0;
+        for (spelling, _) in all().filter(|(_, class)| matches!(class, Class::Accepted(_))) {
+            // Without a URL it ends before it does anything.
+            let curl = Command::new("curl").arg(format!("--no-{}", spelling.long)).output().unwrap();
+            let said = String::from_utf8_lossy(&curl.stderr).into_owned();
+            if said.contains("unknown") || said.contains("support") || said.contains("badly used") {
+                continue;
+            }
+            seen += 1;
+            let reversible = said.contains("no URL");
+            if reversible != (spelling.takes == Takes::Switch) {
+                faults.push(format!("{}: {said}", spelling.long));
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(seen > 80, "only {seen} options: are curl's messages others?");
+    }
+
     #[test]
     fn abbreviations_must_fit_one_option_of_curl() {
         assert_eq!(by_long("continue").unwrap().0.long, "continue-at");

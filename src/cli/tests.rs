@@ -257,10 +257,42 @@ fn contradictions_are_refused() {
 fn what_makes_no_sense_is_refused_by_name() {
     let refused = error("-d x h").to_string();
     assert_eq!(refused, "racefetch: option --data: is refused: racefetch downloads, it does not send data");
-    for line in
-        ["-I h", "-T x h", "-F a=b h", "h -: h", "--no-clobber h", "-c jar h", "-Q x h", "--pinnedpubkey x h"]
-    {
-        assert!(error(line).to_string().contains("is refused"), "{line}");
+    for words in [
+        "-T x",
+        "-F a=b",
+        "--json {}",
+        "-I",
+        "-i",
+        "--raw",
+        "-:",
+        "--next",
+        "--no-clobber",
+        "--url-query a=b",
+        "--proxy-header A:b",
+        "--disallow-username-in-url",
+        "--digest",
+        "--aws-sigv4 a:b",
+        "-c jar",
+        "--hsts f",
+        "--dns-servers 1.1.1.1",
+        "--doh-url https://d",
+        "--connect-to a:1:b:2",
+        "--unix-socket s",
+        "--preproxy p",
+        "--cert-status",
+        "--ciphers x",
+        "--crlfile f",
+        "--pinnedpubkey x",
+        "--tlsuser u",
+        "--expand-url",
+    ] {
+        for error in [
+            error(&format!("{words} h")),
+            parse_with(&["h", "-K", "c"], &[("c", words)]).unwrap_err(),
+            parse_with(&["h", "-K", "c"], &[("c", words.trim_start_matches("--"))]).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("is refused"), "{words}: {error}");
+        }
     }
 }
 
