@@ -1,11 +1,12 @@
 //! The command line: what was asked, and with which exit status it ends.
 //!
-//! `racefetch [OPTIONS] URL...` takes curl's options for downloads. [`table`] lists them all, `syntax`
-//! reads the words as curl does, `builder` gives them their meaning, and [`options`] is what comes out.
+//! `racefetch [OPTIONS] URL...` takes curl's options for downloads. [`table`] has an entry for each, `syntax`
+//! reads the words as curl does, `builder` puts together what they set, and [`options`] is what comes out.
 //! [`parse`] is pure but for the closure that reads files. What is not as in curl: `~/.curlrc` is not read,
 //! URLs are taken literally (curl's `-g`), a URL that cannot be one is refused before the first transfer,
 //! and words like `blake2b:HEX` that stand where a URL could are the digests of the file.
 
+mod argument;
 mod builder;
 mod config_file;
 mod date;
