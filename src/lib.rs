@@ -5,9 +5,9 @@
 //! [`mirror`] (what is known of each mirror), [`commands`] (one file for each sub-command). [`files`] opens what
 //! others may have tampered with.
 //!
-//! Dependencies point one way: `commands` uses everything; `transfer` uses `http`; `http` knows nothing of
-//! mirrors and `mirror` nothing of transfers. Pure modules import only pure modules. `tests/layering.rs`
-//! reads the `use` lines and holds that.
+//! Dependencies point one way: `commands` uses everything; `transfer` uses `http`; `cli` and `portage`
+//! use the pure words of `http`; `http` knows nothing of mirrors and `mirror` nothing of transfers. Pure files
+//! name only pure files. `tests/layering.rs` reads the sources and holds that.
 
 pub mod cli;
 pub mod commands;

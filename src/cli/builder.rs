@@ -4,9 +4,10 @@
 use super::UsageError;
 use super::argument::Argument;
 use super::exit::ExitStatus;
-use super::headers::HeaderEdit;
-use super::options::{FetchOptions, Netrc, Output, Resume, SchemeSet, SpeedLimit, Transfer};
+use super::options::{FetchOptions, Netrc, Output, Resume, SpeedLimit, Transfer};
 use super::values::Complaint;
+use crate::http::settings::FieldEdit;
+use crate::http::url::SchemeSet;
 use crate::portage::{Algorithm, Digests};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -82,10 +83,10 @@ impl<'a> Builder<'a> {
         };
         self.options.limits.speed = self.speed();
         self.options.redirects.schemes = self.redirect_schemes.intersection(self.options.request.schemes);
-        let headers = &mut self.options.request.headers;
-        let cookie_field = headers.iter().any(|edit| edit.name().eq_ignore_ascii_case("cookie"));
+        let fields = &mut self.options.request.fields;
+        let cookie_field = fields.iter().any(|edit| edit.name().eq_ignore_ascii_case("cookie"));
         if !self.cookies.is_empty() && !cookie_field {
-            headers.push(HeaderEdit::Set("Cookie".to_owned(), self.cookies.join("; ")));
+            fields.push(FieldEdit::Set("Cookie".to_owned(), self.cookies.join("; ")));
         }
         self.transfers()?;
         Ok(self.options)
@@ -105,7 +106,7 @@ impl<'a> Builder<'a> {
         if request.resume == Resume::Existing && output.remote_header_name {
             return Err(exclusive("--remote-header-name"));
         }
-        if tls.max.is_some_and(|max| max < tls.min) {
+        if tls.newest.is_some_and(|newest| newest < tls.oldest) {
             return Err(UsageError::new("--tls-max is older than --tlsv1.3; nothing is left"));
         }
         Ok(())

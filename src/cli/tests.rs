@@ -2,6 +2,8 @@
 
 use super::options::*;
 use super::*;
+use crate::http::settings::{FieldEdit, ProxyKind};
+use crate::http::url::SchemeSet;
 use crate::portage::Algorithm;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -190,12 +192,12 @@ fn headers_cookies_and_credentials() {
     let files = [("fields", "X-A: 1\n\n# no\nX-B;\r\n")];
     let options =
         fetch_with(&["-H", "Accept:", "-H@fields", "-b", "a=1", "-b", "b=2", "-u", "joe:x", "h"], &files);
-    let headers: Vec<_> = options.request.headers.iter().map(headers::HeaderEdit::name).collect();
+    let headers: Vec<_> = options.request.fields.iter().map(FieldEdit::name).collect();
     assert_eq!(headers, ["Accept", "X-A", "X-B", "Cookie"]);
-    assert_eq!(options.request.headers[3], headers::HeaderEdit::Set("Cookie".into(), "a=1; b=2".into()));
+    assert_eq!(options.request.fields[3], FieldEdit::Set("Cookie".into(), "a=1; b=2".into()));
     assert_eq!(options.request.credentials.unwrap().user, "joe");
     assert_eq!(fetch("-e http://r;auto h").request.referer.as_deref(), Some("http://r"));
-    assert!(fetch("-e ;auto h").request.auto_referer);
+    assert!(fetch("-e ;auto h").redirects.auto_referer);
     for line in ["-b jar h", "-H nonsense h", "-A \u{1} h", "-b a=\r h", "-u joe h"] {
         assert_eq!(error(line).status, ExitStatus::FailedInit, "{line}");
     }
@@ -250,7 +252,7 @@ fn contradictions_are_refused() {
     }
     assert_eq!(error("--resolve foo h").status, ExitStatus::SetoptOptionSyntax);
     assert_eq!(error("--proto-default ftp h").status, ExitStatus::UnsupportedProtocol);
-    assert_eq!(fetch("-X GET --key-type pem --max-redirs -1 h").redirects.max, None);
+    assert_eq!(fetch("-X GET --key-type pem --max-redirs -1 h").redirects.most, None);
 }
 
 #[test]
@@ -340,7 +342,7 @@ fn joint_options() {
         fetch("--resolve a:80:1.1.1.1 --resolve a:80:2.2.2.2 --resolve b:1:3.3.3.3 --resolve -b:1 h");
     assert_eq!(resolved.network.resolve.len(), 1);
     assert_eq!(resolved.network.resolve[0].addresses, ["2.2.2.2".parse::<std::net::IpAddr>().unwrap()]);
-    assert_eq!(fetch("--socks5-hostname p:1 h").proxy.proxy.unwrap().kind, proxy::ProxyKind::Socks5h);
+    assert_eq!(fetch("--socks5-hostname p:1 h").proxy.proxy.unwrap().kind, ProxyKind::Socks5h);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The grammar of values that several options share, as curl has it. Each function takes the text of one
 //! value and says in words that follow `option --foo: ` what is wrong with it.
 
-use super::options::Credentials;
+use crate::http::settings::Credentials;
 use std::time::Duration;
 
 /// What is wrong with a value.

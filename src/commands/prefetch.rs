@@ -24,8 +24,9 @@ use super::metadata::names_of;
 use super::mirrors::{known, tiers};
 use super::show::Show;
 use super::{Environment, Interrupt, settings};
-use crate::cli::options::{DistfileOptions, FetchOptions, Limits, RedirectOptions, ReportOptions};
+use crate::cli::options::{DistfileOptions, FetchOptions, Limits, ReportOptions};
 use crate::cli::{ExitStatus, PrefetchArgs};
+use crate::http::settings::Redirects;
 use crate::http::{Client, Failure};
 use crate::mirror::Store;
 use crate::portage::{DistEntry, DistLocks, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list};
@@ -187,7 +188,7 @@ pub fn run(
 /// The command line in the words of the fetch.
 fn options(arguments: &PrefetchArgs) -> FetchOptions {
     FetchOptions {
-        redirects: RedirectOptions { follow: true, ..RedirectOptions::default() },
+        redirects: Redirects { follow: true, ..Redirects::default() },
         limits: Limits { rate: arguments.limit_rate, ..Limits::default() },
         report: ReportOptions { silent: arguments.quiet, show_error: true, ..ReportOptions::default() },
         distfile: DistfileOptions {

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::Credentials;
+use super::settings::Credentials;
 
 /// The longest URL that is asked for, in bytes: four times what RFC 9110, section 4.1, wants everybody to take.
 pub const LONGEST: usize = 32_000;
 /// The longest host name, in bytes (RFC 1035, section 2.3.4).
 const LONGEST_HOST: usize = 255;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
     Http,
     Https,
@@ -28,6 +28,36 @@ impl Scheme {
             Self::Http => 80,
             Self::Https => 443,
         }
+    }
+}
+
+/// Which schemes may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemeSet {
+    pub http: bool,
+    pub https: bool,
+}
+
+impl SchemeSet {
+    pub const BOTH: Self = Self { http: true, https: true };
+    pub const NONE: Self = Self { http: false, https: false };
+
+    pub fn contains(self, scheme: Scheme) -> bool {
+        match scheme {
+            Scheme::Http => self.http,
+            Scheme::Https => self.https,
+        }
+    }
+
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self { http: self.http && other.http, https: self.https && other.https }
+    }
+}
+
+impl Default for SchemeSet {
+    fn default() -> Self {
+        Self::BOTH
     }
 }
 

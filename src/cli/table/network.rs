@@ -9,8 +9,8 @@ use crate::cli::UsageError;
 use crate::cli::argument::Argument;
 use crate::cli::builder::Builder;
 use crate::cli::exit::ExitStatus;
-use crate::cli::options::{AddressFamily, Interface, ResolveEntry};
 use crate::cli::values::{Complaint, is_digits};
+use crate::http::settings::{AddressFamily, Interface, ResolveEntry};
 use std::net::IpAddr;
 
 pub(super) static ENTRIES: &[Entry] = &[

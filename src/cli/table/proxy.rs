@@ -8,8 +8,9 @@ use super::{Entry, set_some, switch, value};
 use crate::cli::UsageError;
 use crate::cli::argument::Argument;
 use crate::cli::builder::Builder;
-use crate::cli::proxy::{ProxyArgument, ProxyKind};
+use crate::cli::proxy::ProxyArgument;
 use crate::cli::values;
+use crate::http::settings::ProxyKind;
 
 pub(super) static ENTRIES: &[Entry] = &[
     Entry {

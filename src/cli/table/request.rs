@@ -8,14 +8,16 @@ use super::{Entry, set, set_some, switch, value};
 use crate::cli::argument::Argument;
 use crate::cli::builder::{self, Builder};
 use crate::cli::exit::ExitStatus;
-use crate::cli::headers::{HeaderEdit, HeaderError};
+use crate::cli::headers::{HeaderError, field_edit};
 #[cfg(test)]
 use crate::cli::options::Netrc;
-use crate::cli::options::{
-    ByteRange, ConditionKind, ConditionTime, Resume, Scheme, SchemeSet, TimeCondition,
-};
+use crate::cli::options::{ConditionKind, ConditionTime, Resume, TimeCondition};
 use crate::cli::values::{self, Complaint};
 use crate::cli::{UsageError, date};
+use crate::http::range::RangeSpec;
+#[cfg(test)]
+use crate::http::settings::FieldEdit;
+use crate::http::url::{Scheme, SchemeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -43,7 +45,7 @@ pub(super) static ENTRIES: &[Entry] = &[
             Ok(())
         }),
         #[cfg(test)]
-        example: Example::Sets("-b a=1", |o| o.request.headers == [edit("Cookie: a=1")]),
+        example: Example::Sets("-b a=1", |o| o.request.fields == [edit("Cookie: a=1")]),
     },
     Entry {
         spelling: switch("follow"),
@@ -57,7 +59,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         help: Common("'Name: value', 'Name:' to remove, 'Name;' to send empty, @file"),
         effect: Sets(headers),
         #[cfg(test)]
-        example: Example::Sets("-H Accept:", |o| o.request.headers == [edit("Accept:")]),
+        example: Example::Sets("-H Accept:", |o| o.request.fields == [edit("Accept:")]),
     },
     Entry {
         spelling: switch("location").short('L'),
@@ -80,9 +82,9 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: value("max-redirs", "num"),
         help: Full("redirects to follow at most; -1 is no limit"),
-        effect: Sets(|b, a| set(&mut b.options.redirects.max, a.read(max_redirs))),
+        effect: Sets(|b, a| set(&mut b.options.redirects.most, a.read(max_redirs))),
         #[cfg(test)]
-        example: Example::Sets("--max-redirs 5", |o| o.redirects.max == Some(5)),
+        example: Example::Sets("--max-redirs 5", |o| o.redirects.most == Some(5)),
     },
     Entry {
         spelling: switch("netrc").short('n'),
@@ -159,7 +161,9 @@ pub(super) static ENTRIES: &[Entry] = &[
         help: Full("one range of bytes: 0-99, 100-, -500"),
         effect: Sets(|b, a| set_some(&mut b.options.request.range, a.read(range))),
         #[cfg(test)]
-        example: Example::Sets("-r 0-99", |o| o.request.range == Some(ByteRange::FromTo(0, 99))),
+        example: Example::Sets("-r 0-99", |o| {
+            o.request.range == Some(RangeSpec::Int { first_pos: 0, last_pos: Some(99) })
+        }),
     },
     Entry {
         spelling: value("referer", "URL").short('e'),
@@ -168,12 +172,12 @@ pub(super) static ENTRIES: &[Entry] = &[
             let value = a.field_value()?;
             let (url, auto) = value.strip_suffix(";auto").map_or((value.as_str(), false), |url| (url, true));
             b.options.request.referer = Some(url.to_owned()).filter(|url| !url.is_empty());
-            b.options.request.auto_referer = auto;
+            b.options.redirects.auto_referer = auto;
             Ok(())
         }),
         #[cfg(test)]
         example: Example::Sets("-e http://r;auto", |o| {
-            o.request.referer.as_deref() == Some("http://r") && o.request.auto_referer
+            o.request.referer.as_deref() == Some("http://r") && o.redirects.auto_referer
         }),
     },
     Entry {
@@ -223,12 +227,12 @@ pub(super) static ENTRIES: &[Entry] = &[
 fn headers(builder: &mut Builder<'_>, argument: Argument<'_>) -> Result<(), UsageError> {
     let wrong = |error: HeaderError| argument.wrong(error);
     let Some(file) = argument.named_file() else {
-        builder.options.request.headers.push(HeaderEdit::parse(argument.text()?).map_err(wrong)?);
+        builder.options.request.fields.push(field_edit(argument.text()?).map_err(wrong)?);
         return Ok(());
     };
     let list = builder.read(argument, file)?;
     for line in list.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
-        builder.options.request.headers.push(HeaderEdit::parse(line).map_err(wrong)?);
+        builder.options.request.fields.push(field_edit(line).map_err(wrong)?);
     }
     Ok(())
 }
@@ -276,7 +280,7 @@ fn resume(text: &str) -> Result<Resume, Complaint> {
 }
 
 /// `-r`. A single number means "from there on", as curl reads it.
-fn range(text: &str) -> Result<ByteRange, Complaint> {
+fn range(text: &str) -> Result<RangeSpec, Complaint> {
     if text.contains(',') {
         return Err("several ranges are refused: the file would hold the parts' headers too".into());
     }
@@ -284,14 +288,14 @@ fn range(text: &str) -> Result<ByteRange, Complaint> {
     let position = |digits: &str| values::number(digits).map_err(|_| wrong());
     match text.split_once('-').unwrap_or((text, "")) {
         ("", "") => Err(wrong()),
-        ("", count) => position(count).map(ByteRange::Suffix),
-        (first, "") => position(first).map(ByteRange::From),
+        ("", count) => Ok(RangeSpec::Suffix { suffix_length: position(count)? }),
+        (first, "") => Ok(RangeSpec::Int { first_pos: position(first)?, last_pos: None }),
         (first, last) => {
-            let (first, last) = (position(first)?, position(last)?);
-            if last < first {
+            let (first_pos, last_pos) = (position(first)?, position(last)?);
+            if last_pos < first_pos {
                 return Err(format!("the range {text} ends before it begins"));
             }
-            Ok(ByteRange::FromTo(first, last))
+            Ok(RangeSpec::Int { first_pos, last_pos: Some(last_pos) })
         }
     }
 }
@@ -357,8 +361,8 @@ fn scheme(text: &str) -> Result<Scheme, Complaint> {
 }
 
 #[cfg(test)]
-fn edit(line: &str) -> HeaderEdit {
-    HeaderEdit::parse(line).unwrap()
+fn edit(line: &str) -> FieldEdit {
+    field_edit(line).unwrap()
 }
 
 #[cfg(test)]
@@ -367,9 +371,10 @@ mod tests {
 
     #[test]
     fn ranges() {
-        assert_eq!(range("0-99"), Ok(ByteRange::FromTo(0, 99)));
-        assert_eq!((range("100-"), range("100")), (Ok(ByteRange::From(100)), Ok(ByteRange::From(100))));
-        assert_eq!(range("-500"), Ok(ByteRange::Suffix(500)));
+        let int = |first_pos, last_pos| Ok(RangeSpec::Int { first_pos, last_pos });
+        assert_eq!(range("0-99"), int(0, Some(99)));
+        assert_eq!((range("100-"), range("100")), (int(100, None), int(100, None)));
+        assert_eq!(range("-500"), Ok(RangeSpec::Suffix { suffix_length: 500 }));
         for text in ["", "-", "9-0", "a-b", "0-1,3-4", "1-2-3", "--1"] {
             assert!(range(text).is_err(), "{text}");
         }

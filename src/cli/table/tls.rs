@@ -5,8 +5,8 @@ use super::Effect::{Sets, Turns};
 use super::Example;
 use super::Help::Full;
 use super::{Entry, flag, set, set_some, switch, value};
-use crate::cli::options::TlsVersion;
 use crate::cli::values::Complaint;
+use crate::http::settings::TlsVersion;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -15,26 +15,26 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: value("cacert", "file"),
         help: Full("trust the CA certificates in this PEM file"),
-        effect: Sets(|b, a| set_some(&mut b.options.tls.cacert, a.path())),
+        effect: Sets(|b, a| set_some(&mut b.options.tls.ca_file, a.path())),
         #[cfg(test)]
-        example: Example::Sets("--cacert f", |o| o.tls.cacert == Some("f".into())),
+        example: Example::Sets("--cacert f", |o| o.tls.ca_file == Some("f".into())),
     },
     Entry {
         spelling: value("capath", "dir"),
         help: Full("trust the CA certificates in this folder"),
-        effect: Sets(|b, a| set_some(&mut b.options.tls.capath, a.path())),
+        effect: Sets(|b, a| set_some(&mut b.options.tls.ca_folder, a.path())),
         #[cfg(test)]
-        example: Example::Sets("--capath d", |o| o.tls.capath == Some("d".into())),
+        example: Example::Sets("--capath d", |o| o.tls.ca_folder == Some("d".into())),
     },
     Entry {
         spelling: value("cert", "file").short('E'),
         help: Full("client certificate, PEM, without a passphrase"),
         effect: Sets(|b, a| {
             let path = certificate(a.filled()?).map_err(|complaint| a.wrong(complaint));
-            set_some(&mut b.options.tls.cert, path)
+            set_some(&mut b.options.tls.certificate, path)
         }),
         #[cfg(test)]
-        example: Example::Sets("-E f", |o| o.tls.cert == Some("f".into())),
+        example: Example::Sets("-E f", |o| o.tls.certificate == Some("f".into())),
     },
     Entry {
         spelling: value("cert-type", "type"),
@@ -67,23 +67,23 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: value("tls-max", "version"),
         help: Full("newest TLS version to use: 1.2 or 1.3"),
-        effect: Sets(|b, a| set(&mut b.options.tls.max, a.read(tls_max))),
+        effect: Sets(|b, a| set(&mut b.options.tls.newest, a.read(tls_max))),
         #[cfg(test)]
-        example: Example::Sets("--tls-max 1.2", |o| o.tls.max == Some(TlsVersion::Tls12)),
+        example: Example::Sets("--tls-max 1.2", |o| o.tls.newest == Some(TlsVersion::Tls12)),
     },
     Entry {
         spelling: flag("tlsv1.2"),
         help: Full("TLS 1.2 or newer (the default)"),
-        effect: Sets(|b, _| set(&mut b.options.tls.min, Ok(TlsVersion::Tls12))),
+        effect: Sets(|b, _| set(&mut b.options.tls.oldest, Ok(TlsVersion::Tls12))),
         #[cfg(test)]
         example: Example::Same("--tlsv1.3 --tlsv1.2"),
     },
     Entry {
         spelling: flag("tlsv1.3"),
         help: Full("TLS 1.3 or newer"),
-        effect: Sets(|b, _| set(&mut b.options.tls.min, Ok(TlsVersion::Tls13))),
+        effect: Sets(|b, _| set(&mut b.options.tls.oldest, Ok(TlsVersion::Tls13))),
         #[cfg(test)]
-        example: Example::Sets("--tlsv1.3", |o| o.tls.min == TlsVersion::Tls13),
+        example: Example::Sets("--tlsv1.3", |o| o.tls.oldest == TlsVersion::Tls13),
     },
 ];
 

@@ -142,8 +142,7 @@ impl<'a> Context<'a> {
             };
             Ended::failed(status, format!("{}: {error}", uri::redact(text)))
         })?;
-        let scheme = settings::scheme(url.scheme);
-        if !self.options.request.schemes.contains(scheme) {
+        if !self.options.request.schemes.contains(url.scheme) {
             let error = format!("{url}: protocol {} is switched off (--proto)", url.scheme.name());
             return Err(Ended::failed(ExitStatus::UnsupportedProtocol, error));
         }

@@ -9,7 +9,7 @@ use crate::cli::ExitStatus;
 use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
 use crate::commands::ended::{Ended, signal_status};
-use crate::commands::settings::{self, limits};
+use crate::commands::settings::limits;
 use crate::commands::show::Show;
 use crate::http::{Exchange, Url};
 use crate::progress::{bytes, duration, printable};
@@ -94,7 +94,7 @@ fn resumed(output: &Output) -> u64 {
 fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
     Request {
         url: url.clone(),
-        range: options.request.range.map(settings::range),
+        range: options.request.range.map(|range| range.to_string()),
         condition: options.request.condition.as_ref().and_then(|condition| date(condition, show)),
         error_status: match options.output.fail {
             Fail::No => ErrorStatus::Save,
