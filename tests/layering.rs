@@ -27,7 +27,6 @@ const PURE: &[&str] = &[
     "cli",
     "commands/ended.rs",
     "commands/fetch/status.rs",
-    "commands/interrupt.rs",
     "commands/prefetch/report.rs",
     "commands/turn.rs",
     "http/ask.rs",

@@ -361,10 +361,12 @@ fn help_version_and_subcommands() {
     }
     let stats = parse_with(&["stats", "--json", "--state", "f"], NO_FILES);
     let expected = StatsArgs { json: true, state: Some("f".into()), ..StatsArgs::default() };
-    assert!(matches!(stats, Ok(Command::Stats(args)) if args == expected));
+    assert!(matches!(stats, Ok(Command::Sub(Subcommand::Stats(args))) if args == expected));
     let words =
         ["stats", "--explain", "20M", "--mirrors", "http://a http://b", "--tier", "a=0", "--tier", "b=2"];
-    let Ok(Command::Stats(explain)) = parse_with(&words, NO_FILES) else { panic!("{words:?}") };
+    let Ok(Command::Sub(Subcommand::Stats(explain))) = parse_with(&words, NO_FILES) else {
+        panic!("{words:?}")
+    };
     assert_eq!((explain.explain, explain.mirrors.as_deref()), (Some(20 << 20), Some("http://a http://b")));
     assert_eq!(explain.tiers.len(), 2);
     for words in [
