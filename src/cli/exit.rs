@@ -73,6 +73,9 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// Of a sub-command that did its work: something is missing or corrupt. It has the number of curl's status 1.
+    pub const NOT_ALL_IS_WELL: Self = Self::UnsupportedProtocol;
+
     /// The status as the parent process sees it.
     pub fn code(self) -> u8 {
         self as u8

@@ -1,15 +1,6 @@
 //! `-H`: edits of the request's header fields, in curl's notation.
 
-/// One edit. The field's name is as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderEdit {
-    /// `Name: value`: in place of the program's own field of that name, besides other edits.
-    Set(String, String),
-    /// `Name:`: the program's own field is not sent.
-    Remove(String),
-    /// `Name;`: the field is sent with an empty value.
-    Empty(String),
-}
+use crate::http::settings::FieldEdit;
 
 /// Why a line is not an edit. The line itself is not shown: it may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,31 +11,23 @@ pub enum HeaderError {
     Control(String),
 }
 
-impl HeaderEdit {
-    /// Reads one `-H` value or one line of `-H @file`.
-    pub fn parse(line: &str) -> Result<Self, HeaderError> {
-        let line = line.trim_end_matches(['\r', '\n']);
-        let end = line.find([':', ';']).ok_or(HeaderError::NoName)?;
-        let (name, rest) = line.split_at(end);
-        if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(HeaderError::NoName);
-        }
-        let value = rest[1..].trim_matches([' ', '\t']);
-        if value.chars().any(|c| c.is_control() && c != '\t') {
-            return Err(HeaderError::Control(name.to_owned()));
-        }
-        match (rest.starts_with(':'), value.is_empty()) {
-            (true, true) => Ok(Self::Remove(name.to_owned())),
-            (true, false) => Ok(Self::Set(name.to_owned(), value.to_owned())),
-            (false, true) => Ok(Self::Empty(name.to_owned())),
-            (false, false) => Err(HeaderError::NoName),
-        }
+/// Reads one `-H` value or one line of `-H @file`: `Name: value`, `Name:` to remove a field, `Name;` to send it
+/// with an empty value.
+pub fn field_edit(line: &str) -> Result<FieldEdit, HeaderError> {
+    let line = line.trim_end_matches(['\r', '\n']);
+    let end = line.find([':', ';']).ok_or(HeaderError::NoName)?;
+    let (name, rest) = line.split_at(end);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(HeaderError::NoName);
     }
-
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Set(name, _) | Self::Remove(name) | Self::Empty(name) => name,
-        }
+    let value = rest[1..].trim_matches([' ', '\t']);
+    if value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(HeaderError::Control(name.to_owned()));
+    }
+    match (rest.starts_with(':'), value.is_empty()) {
+        (true, true) => Ok(FieldEdit::Remove(name.to_owned())),
+        (true, false) | (false, true) => Ok(FieldEdit::Set(name.to_owned(), value.to_owned())),
+        (false, false) => Err(HeaderError::NoName),
     }
 }
 
@@ -59,17 +42,17 @@ mod tests {
 
     #[test]
     fn reads_curls_three_forms() {
-        let set = |n: &str, v: &str| Ok(HeaderEdit::Set(n.into(), v.into()));
-        assert_eq!(HeaderEdit::parse("Accept: text/plain"), set("Accept", "text/plain"));
-        assert_eq!(HeaderEdit::parse("X:a;b: c\r\n"), set("X", "a;b: c"));
-        assert_eq!(HeaderEdit::parse("Accept:  "), Ok(HeaderEdit::Remove("Accept".into())));
-        assert_eq!(HeaderEdit::parse("X-Empty;"), Ok(HeaderEdit::Empty("X-Empty".into())));
+        let set = |n: &str, v: &str| Ok(FieldEdit::Set(n.into(), v.into()));
+        assert_eq!(field_edit("Accept: text/plain"), set("Accept", "text/plain"));
+        assert_eq!(field_edit("X:a;b: c\r\n"), set("X", "a;b: c"));
+        assert_eq!(field_edit("Accept:  "), Ok(FieldEdit::Remove("Accept".into())));
+        assert_eq!(field_edit("X-Empty;"), set("X-Empty", ""));
     }
 
     #[test]
     fn refuses_what_would_break_the_request() {
         for line in ["", "Accept", ": v", "A b: c", "X; y", "X: a\r\nY: b", "X\r\nY: b", "X: \0"] {
-            assert!(HeaderEdit::parse(line).is_err(), "{line:?}");
+            assert!(field_edit(line).is_err(), "{line:?}");
         }
     }
 }

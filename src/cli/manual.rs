@@ -1,6 +1,6 @@
 //! The texts of `--help` and `--help all`, made from the option table.
 
-use super::table::{self, ACCEPTED, Class, Group, IMPLEMENTED, Implemented, Spelling, Takes};
+use super::table::{self, Class, Entry, Group, Help, IGNORED, REFUSED, Spelling};
 use std::fmt::Write;
 
 /// The line of `--version`.
@@ -21,8 +21,8 @@ pub fn help(topic: &str) -> String {
         _ => table::by_long(name).ok(),
     };
     match found {
-        Some((_, Class::Implemented(option))) => entry(option),
-        Some((spelling, Class::Accepted(group))) => {
+        Some((_, Class::Does(option))) => entry(option),
+        Some((spelling, Class::Ignored(group))) => {
             format!("{}  accepted, changes nothing: {}\n", names(spelling), group.reason)
         }
         Some((spelling, Class::Refused(group))) => {
@@ -35,13 +35,13 @@ pub fn help(topic: &str) -> String {
 /// Every option.
 pub fn full() -> String {
     let mut text = format!("{USAGE}\n\nOptions:\n");
-    for option in IMPLEMENTED {
+    for option in table::entries() {
         text.push_str(&entry(option));
     }
     text.push_str("\nAccepted because curl has them; they do not change what is fetched:\n");
-    groups(&mut text, ACCEPTED);
-    text.push_str("\nRefused:\n");
-    groups(&mut text, table::REFUSED);
+    groups(&mut text, IGNORED);
+    text.push_str("\nRefused, because ignoring them would do harm:\n");
+    groups(&mut text, REFUSED);
     text.push('\n');
     text.push_str(NOTES);
     text
@@ -66,24 +66,21 @@ const WIDTH: usize = 96;
 
 fn common() -> String {
     let mut text = format!("{USAGE}\n\n");
-    for option in IMPLEMENTED.iter().filter(|option| option.common) {
+    for option in table::entries().filter(|option| !matches!(option.help, Help::Full(_))) {
         text.push_str(&entry(option));
     }
     text.push_str("\nracefetch --help all lists every option; racefetch --help OPTION explains one.\n");
     text
 }
 
-fn entry(option: &Implemented) -> String {
-    format!("{:NAMES$} {}\n", names(&option.spelling), option.help)
+fn entry(option: &Entry) -> String {
+    format!("{:NAMES$} {}\n", names(&option.spelling), option.help.text())
 }
 
 /// ` -o, --output <file>`.
 fn names(spelling: &Spelling) -> String {
     let short = spelling.short.map_or("    ".to_owned(), |letter| format!("-{letter}, "));
-    let value = match spelling.takes {
-        Takes::Value(name) => format!(" <{name}>"),
-        Takes::Nothing | Takes::Switch => String::new(),
-    };
+    let value = spelling.value().map(|name| format!(" <{name}>")).unwrap_or_default();
     format!(" {short}--{}{value}", spelling.long)
 }
 

@@ -1,11 +1,12 @@
 //! The command line: what was asked, and with which exit status it ends.
 //!
-//! `racefetch [OPTIONS] URL...` takes curl's options for downloads. [`table`] lists them all, `syntax`
-//! reads the words as curl does, `builder` gives them their meaning, and [`options`] is what comes out.
+//! `racefetch [OPTIONS] URL...` takes curl's options for downloads. [`table`] has an entry for each, `syntax`
+//! reads the words as curl does, `builder` puts together what they set, and [`options`] is what comes out.
 //! [`parse`] is pure but for the closure that reads files. What is not as in curl: `~/.curlrc` is not read,
 //! URLs are taken literally (curl's `-g`), a URL that cannot be one is refused before the first transfer,
 //! and words like `blake2b:HEX` that stand where a URL could are the digests of the file.
 
+mod argument;
 mod builder;
 mod config_file;
 mod date;
@@ -16,6 +17,7 @@ pub mod manual;
 pub mod netrc;
 pub mod options;
 pub mod proxy;
+mod subcommands;
 mod syntax;
 pub mod table;
 mod values;
@@ -24,108 +26,22 @@ pub mod write_out;
 pub use error::UsageError;
 pub use exit::ExitStatus;
 pub use options::FetchOptions;
+pub use subcommands::{PrefetchArgs, StatsArgs, Subcommand, VerifyArgs};
 
-use crate::portage::{TierError, Tiers};
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::Subcommand as _;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the program is to do.
 #[derive(Clone, Debug)]
 pub enum Command {
     Fetch(Box<FetchOptions>),
-    Stats(StatsArgs),
-    Verify(VerifyArgs),
-    Prefetch(PrefetchArgs),
+    Sub(Subcommand),
     /// Print this text to stdout, and nothing else.
     Help(String),
     /// Print [`manual::version`] to stdout, and nothing else.
     Version,
-}
-
-/// `racefetch stats`: what is known of the mirrors.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct StatsArgs {
-    /// Print JSON instead of a table
-    #[arg(long)]
-    pub json: bool,
-    /// Show in which order mirrors would be asked for a file of this size (k, M, G), and why
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    pub explain: Option<u64>,
-    /// The mirrors to explain, in place of the configured ones
-    #[arg(long, value_name = "URLs", requires = "explain")]
-    pub mirrors: Option<String>,
-    /// Ask mirrors of this host or URL in tier N: 0 first, else 1
-    #[arg(long = "tier", value_name = "PATTERN=N", requires = "explain", value_parser = one_tier)]
-    pub tiers: Vec<Tiers>,
-    /// The file that holds the figures
-    #[arg(long, value_name = "FILE")]
-    pub state: Option<PathBuf>,
-}
-
-/// `racefetch verify`: whether the files in DISTDIR are what the Manifests say.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct VerifyArgs {
-    /// The folder to look at instead of DISTDIR
-    #[arg(value_name = "DISTDIR")]
-    pub distdir: Option<PathBuf>,
-    /// Show the files that are right, too
-    #[arg(short, long)]
-    pub verbose: bool,
-    /// Print JSON instead of lines
-    #[arg(long)]
-    pub json: bool,
-    /// Rename corrupt files as Portage does, so that they are fetched again
-    #[arg(long)]
-    pub move_aside: bool,
-}
-
-/// `racefetch prefetch`: everything that emerge would fetch, before it starts.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct PrefetchArgs {
-    /// Files that are fetched at once, at most
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: Option<u16>,
-    /// Show what would be fetched from where, and fetch nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print JSON instead of lines
-    #[arg(long)]
-    pub json: bool,
-    /// Show nothing but what could not be had
-    #[arg(long)]
-    pub quiet: bool,
-    /// The folder to fetch to instead of DISTDIR
-    #[arg(long, value_name = "FOLDER")]
-    pub distdir: Option<PathBuf>,
-    /// The mirrors in place of the configured ones
-    #[arg(long, value_name = "URLs")]
-    pub mirrors: Option<String>,
-    /// Ask mirrors of this host or URL in tier N: 0 first, else 1
-    #[arg(long = "tier", value_name = "PATTERN=N", value_parser = one_tier)]
-    pub tiers: Vec<Tiers>,
-    /// Bytes per second of all connections together (k, M, G), at most
-    #[arg(long, value_name = "RATE", value_parser = values::size)]
-    pub limit_rate: Option<u64>,
-    /// The file that holds the figures of mirrors
-    #[arg(long, value_name = "FILE")]
-    pub state: Option<PathBuf>,
-    /// What emerge shall fetch for, with its own options; or `-` for what emerge --pretend --fetchonly printed, on
-    /// standard input
-    #[arg(
-        value_name = "EMERGE-ARGUMENT",
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    pub arguments: Vec<OsString>,
-}
-
-fn one_tier(word: &str) -> Result<Tiers, TierError> {
-    let mut tiers = Tiers::default();
-    tiers.add(word)?;
-    Ok(tiers)
 }
 
 /// Reads a command line, without the program's name.
@@ -135,45 +51,10 @@ fn one_tier(word: &str) -> Result<Tiers, TierError> {
 /// @file`; `-` is stdin.
 pub fn parse(args: &[OsString], read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Command, UsageError> {
     let name = args.first().and_then(|first| first.to_str());
-    if name.is_some_and(SubcommandArgs::has_subcommand) {
-        return subcommand(args);
+    if name.is_some_and(Subcommand::has_subcommand) {
+        return subcommands::parse(args);
     }
     syntax::parse(args, read)
-}
-
-/// One variant for each sub-command; the fetch is what happens without one.
-#[derive(Subcommand)]
-enum SubcommandArgs {
-    /// Show what is known of the mirrors
-    Stats(StatsArgs),
-    /// Compare the files in DISTDIR with the Manifests
-    Verify(VerifyArgs),
-    /// Fetch everything that emerge would fetch, before it starts
-    Prefetch(PrefetchArgs),
-}
-
-#[derive(Parser)]
-#[command(name = "racefetch", no_binary_name = true, disable_help_subcommand = true)]
-struct SubcommandLine {
-    #[command(subcommand)]
-    subcommand: SubcommandArgs,
-}
-
-fn subcommand(args: &[OsString]) -> Result<Command, UsageError> {
-    match SubcommandLine::try_parse_from(args) {
-        Ok(SubcommandLine { subcommand: SubcommandArgs::Stats(stats) }) => Ok(Command::Stats(stats)),
-        Ok(SubcommandLine { subcommand: SubcommandArgs::Verify(verify) }) => Ok(Command::Verify(verify)),
-        Ok(SubcommandLine { subcommand: SubcommandArgs::Prefetch(prefetch) }) => {
-            Ok(Command::Prefetch(prefetch))
-        }
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Help(error.to_string())),
-        Err(error) => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            let what = line.strip_prefix("error: ").unwrap_or(line);
-            Err(UsageError::new(format_args!("{what}; see racefetch {} --help", args[0].display())))
-        }
-    }
 }
 
 #[cfg(test)]

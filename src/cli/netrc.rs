@@ -1,6 +1,6 @@
 //! The netrc file: credentials by host (curl(1), `--netrc`; `ftp`(1), "THE .netrc FILE").
 
-use super::options::Credentials;
+use crate::http::settings::Credentials;
 
 /// What a netrc file says, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

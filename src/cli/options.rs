@@ -1,13 +1,12 @@
 //! What a command line asks for, in types. Everything is resolved: defaults are filled in, files named
 //! with `@` are read, and what contradicts itself was refused.
 
-use super::headers::HeaderEdit;
 use super::proxy::ProxyOptions;
 use super::write_out::Template;
-pub use crate::portage::uri::Scheme;
+use crate::http::range::RangeSpec;
+use crate::http::settings::{AddressFamily, Credentials, FieldEdit, Interface, Redirects, ResolveEntry, Tls};
+use crate::http::url::{Scheme, SchemeSet};
 use crate::portage::{Digests, Tiers};
-use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,9 +16,9 @@ pub struct FetchOptions {
     /// In the order of the URLs, never empty.
     pub transfers: Vec<Transfer>,
     pub request: RequestOptions,
-    pub redirects: RedirectOptions,
+    pub redirects: Redirects,
     pub network: NetworkOptions,
-    pub tls: TlsOptions,
+    pub tls: Tls,
     pub proxy: ProxyOptions,
     pub limits: Limits,
     pub retry: RetryOptions,
@@ -54,15 +53,13 @@ pub struct RequestOptions {
     /// `None`: the program's own. An empty one means that no User-Agent is sent.
     pub user_agent: Option<String>,
     pub referer: Option<String>,
-    /// On a redirect, the URL that led there becomes the Referer.
-    pub auto_referer: bool,
     /// In the order given, to be applied last.
-    pub headers: Vec<HeaderEdit>,
+    pub fields: Vec<FieldEdit>,
     pub credentials: Option<Credentials>,
     /// `--oauth2-bearer`: the token alone.
     pub bearer: Option<String>,
     pub netrc: Netrc,
-    pub range: Option<ByteRange>,
+    pub range: Option<RangeSpec>,
     pub resume: Resume,
     pub condition: Option<TimeCondition>,
     /// Leave `/./` and `/../` in the path.
@@ -76,19 +73,6 @@ pub struct RequestOptions {
     pub schemes: SchemeSet,
 }
 
-/// A user and a password. Neither is ever printed, by `Debug` either.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    pub user: String,
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(hidden)")
-    }
-}
-
 /// Whether a netrc file is asked for credentials. Without a path it is `~/.netrc`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Netrc {
@@ -98,15 +82,6 @@ pub enum Netrc {
     Optional(Option<PathBuf>),
     /// A missing file is exit status 26, as in curl 8.
     Required(Option<PathBuf>),
-}
-
-/// `-r`: positions count from 0 and are inclusive (RFC 9110, 14.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteRange {
-    FromTo(u64, u64),
-    From(u64),
-    /// The last bytes, that many.
-    Suffix(u64),
 }
 
 /// `-C`.
@@ -141,109 +116,14 @@ pub enum ConditionTime {
     OfFile(PathBuf),
 }
 
-/// Which schemes may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SchemeSet {
-    pub http: bool,
-    pub https: bool,
-}
-
-impl SchemeSet {
-    pub const BOTH: Self = Self { http: true, https: true };
-    pub const NONE: Self = Self { http: false, https: false };
-
-    pub fn contains(self, scheme: Scheme) -> bool {
-        match scheme {
-            Scheme::Http => self.http,
-            Scheme::Https => self.https,
-        }
-    }
-
-    #[must_use]
-    pub fn intersection(self, other: Self) -> Self {
-        Self { http: self.http && other.http, https: self.https && other.https }
-    }
-}
-
-impl Default for SchemeSet {
-    fn default() -> Self {
-        Self::BOTH
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedirectOptions {
-    pub follow: bool,
-    /// Credentials go to other hosts too (`--location-trusted`).
-    pub trusted: bool,
-    /// `None` is no limit.
-    pub max: Option<u32>,
-    /// Schemes that a redirect may lead to: what both `--proto` and `--proto-redir` allow.
-    pub schemes: SchemeSet,
-}
-
-impl Default for RedirectOptions {
-    /// curl's default is 50 redirects.
-    fn default() -> Self {
-        Self { follow: false, trusted: false, max: Some(50), schemes: SchemeSet::BOTH }
-    }
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkOptions {
     pub family: AddressFamily,
     pub interface: Option<Interface>,
-    /// `--resolve`, each host and port once; the more exact one wins over `host: None`.
+    /// `--resolve`, each host and port once.
     pub resolve: Vec<ResolveEntry>,
     /// `None`: the program's own limit.
     pub connect_timeout: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AddressFamily {
-    #[default]
-    Any,
-    Ipv4,
-    Ipv6,
-}
-
-/// `--interface`: where connections start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Interface {
-    Device(String),
-    Address(IpAddr),
-    DeviceAndAddress(String, IpAddr),
-}
-
-/// `--resolve HOST:PORT:ADDRESS[,ADDRESS]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResolveEntry {
-    /// In lower case; `None` stands for `*`, every host.
-    pub host: Option<String>,
-    pub port: u16,
-    /// Never empty.
-    pub addresses: Vec<IpAddr>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsOptions {
-    /// `-k`: any certificate will do.
-    pub insecure: bool,
-    /// CA certificates in place of the system's.
-    pub cacert: Option<PathBuf>,
-    pub capath: Option<PathBuf>,
-    /// Client certificate, PEM; the key is in the same file when [`Self::key`] is `None`.
-    pub cert: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    pub min: TlsVersion,
-    pub max: Option<TlsVersion>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    #[default]
-    Tls12,
-    Tls13,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -396,11 +276,5 @@ mod tests {
         ] {
             assert_eq!(remote_name(url), name, "{url}");
         }
-    }
-
-    #[test]
-    fn hides_credentials() {
-        let secret = Credentials { user: "joe".into(), password: "s3cret".into() };
-        assert!(!format!("{secret:?}").contains("joe") && !format!("{secret:?}").contains("s3cret"));
     }
 }

@@ -1,8 +1,9 @@
 //! Which proxy a URL is fetched through: curl's rules, as a pure function of options and environment.
 
 use super::exit::ExitStatus;
-use super::options::{Credentials, Scheme};
 use super::values::percent_decoded;
+use crate::http::settings::{Credentials, Proxy, ProxyKind};
+use crate::http::url::Scheme;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the command line says of proxies.
@@ -32,29 +33,6 @@ impl std::fmt::Debug for ProxyArgument {
     }
 }
 
-/// How a proxy is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyKind {
-    Http,
-    /// HTTP over TLS.
-    Https,
-    Socks4,
-    /// SOCKS4 where the proxy resolves the name.
-    Socks4a,
-    Socks5,
-    /// SOCKS5 where the proxy resolves the name.
-    Socks5h,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    pub kind: ProxyKind,
-    /// A name or an address, without brackets.
-    pub host: String,
-    pub port: u16,
-    pub credentials: Option<Credentials>,
-}
-
 /// Why a proxy cannot be used. The text never shows the proxy itself: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
@@ -64,6 +42,8 @@ pub enum ProxyError {
     Scheme { scheme: String, origin: String },
     #[error("the proxy from {origin} is not [scheme://][user:password@]host[:port]")]
     Syntax { origin: String },
+    #[error("an https:// proxy is not supported: use http:// or socks5h://")]
+    Https,
 }
 
 impl ProxyError {
@@ -72,6 +52,7 @@ impl ProxyError {
         match self {
             Self::Scheme { .. } => ExitStatus::CouldntConnect,
             Self::Syntax { .. } => ExitStatus::CouldntResolveProxy,
+            Self::Https => ExitStatus::UnsupportedProtocol,
         }
     }
 }
@@ -108,19 +89,18 @@ pub fn for_url(
 
 /// curl's default port of a proxy.
 const DEFAULT_PORT: u16 = 1080;
-const DEFAULT_HTTPS_PORT: u16 = 443;
 
 /// Reads `[scheme://][user[:password]@]host[:port][/…]`.
 fn parse(text: &str, kind: ProxyKind, origin: &str, options: &ProxyOptions) -> Result<Proxy, ProxyError> {
     let wrong = || ProxyError::Syntax { origin: origin.to_owned() };
     let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
     let kind = match scheme.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("http") => kind,
-        Some("https") => ProxyKind::Https,
-        Some("socks" | "socks4") => ProxyKind::Socks4,
-        Some("socks4a") => ProxyKind::Socks4a,
-        Some("socks5") => ProxyKind::Socks5,
-        Some("socks5h") => ProxyKind::Socks5h,
+        None | Some("http") => Some(kind),
+        Some("https") => None,
+        Some("socks" | "socks4") => Some(ProxyKind::Socks4),
+        Some("socks4a") => Some(ProxyKind::Socks4a),
+        Some("socks5") => Some(ProxyKind::Socks5),
+        Some("socks5h") => Some(ProxyKind::Socks5h),
         Some(other) => {
             return Err(ProxyError::Scheme { scheme: other.to_owned(), origin: origin.to_owned() });
         }
@@ -128,7 +108,6 @@ fn parse(text: &str, kind: ProxyKind, origin: &str, options: &ProxyOptions) -> R
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let (userinfo, place) = authority.rsplit_once('@').map_or((None, authority), |(u, p)| (Some(u), p));
     let (host, port) = host_and_port(place).ok_or_else(wrong)?;
-    let default_port = if kind == ProxyKind::Https { DEFAULT_HTTPS_PORT } else { DEFAULT_PORT };
     let credentials = match userinfo {
         Some(info) => {
             let (user, password) = info.split_once(':').unwrap_or((info, ""));
@@ -141,7 +120,9 @@ fn parse(text: &str, kind: ProxyKind, origin: &str, options: &ProxyOptions) -> R
         Some(Credentials { user: percent_decoded(user)?, password: percent_decoded(password)? })
     });
     let credentials = decoded.map(|credentials| credentials.ok_or_else(wrong)).transpose()?;
-    Ok(Proxy { kind, host: host.to_owned(), port: port.unwrap_or(default_port), credentials })
+    let kind = kind.ok_or(ProxyError::Https)?;
+    let (host, port) = (host.to_owned(), port.unwrap_or(DEFAULT_PORT));
+    Ok(Proxy { kind, host, port, credentials, tunnel: options.tunnel })
 }
 
 fn host_and_port(place: &str) -> Option<(&str, Option<u16>)> {
@@ -251,10 +232,15 @@ mod tests {
     #[test]
     fn reads_every_kind() {
         let read = |text: &str| parse(text, ProxyKind::Http, "x", &ProxyOptions::default()).unwrap();
-        let plain = |kind, host: &str, port| Proxy { kind, host: host.into(), port, credentials: None };
+        let plain = |kind, host: &str, port| Proxy {
+            kind,
+            host: host.into(),
+            port,
+            credentials: None,
+            tunnel: false,
+        };
         assert_eq!(read("p"), plain(ProxyKind::Http, "p", 1080));
         assert_eq!(read("http://p:3128/"), plain(ProxyKind::Http, "p", 3128));
-        assert_eq!(read("HTTPS://p"), plain(ProxyKind::Https, "p", 443));
         assert_eq!(read("socks5h://[::1]:9050"), plain(ProxyKind::Socks5h, "::1", 9050));
         assert_eq!(read("socks4a://p"), plain(ProxyKind::Socks4a, "p", 1080));
         let socks = parse("p:9", ProxyKind::Socks5, "x", &ProxyOptions::default()).unwrap();
@@ -277,6 +263,8 @@ mod tests {
     fn refuses_and_says_where_it_came_from() {
         let refused = |text: &str| for_url(&argument(text), Scheme::Http, "h", &|_| None).unwrap_err();
         assert_eq!(refused("foo://s3cret@p").status(), ExitStatus::CouldntConnect);
+        assert_eq!(refused("HTTPS://p").status(), ExitStatus::UnsupportedProtocol);
+        assert_eq!(refused("https://p:x").status(), ExitStatus::CouldntResolveProxy);
         for text in ["a b", "http://", "p:x", "p:99999", "p:0", "[::1", "[p]", "u:%ff@p", "p:1:2"] {
             assert_eq!(refused(text).status(), ExitStatus::CouldntResolveProxy, "{text}");
         }

@@ -1,8 +1,9 @@
 //! curl's syntax of options: which words are options, and which are their values.
 
+use super::argument::Argument;
 use super::builder::Builder;
-use super::table::{self, Class, LongError, Opt, Spelling, Takes};
-use super::{Command, UsageError, config_file, manual};
+use super::table::{self, Class, Effect, LongError, Spelling, Takes};
+use super::{Command, UsageError, config_file};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -27,17 +28,6 @@ struct Syntax<'a> {
     config_depth: usize,
     /// `--help`, `--manual` or `--version`: nothing behind it counts.
     shown: Option<Command>,
-}
-
-/// What an option came with.
-#[derive(Clone, Copy)]
-pub struct Argument<'a> {
-    /// The option as it was written, for messages.
-    pub word: &'a str,
-    /// False for `--no-OPTION`.
-    pub on: bool,
-    /// Empty for options without one.
-    pub value: &'a OsStr,
 }
 
 /// Whether an option used up the word behind it.
@@ -82,6 +72,9 @@ impl Syntax<'_> {
         let shown = word.to_string_lossy();
         let shown = shown.split('=').next().unwrap_or_default(); // the value may be a secret
         let name = String::from_utf8_lossy(name);
+        if name.starts_with("expand-") {
+            return Err(UsageError::option(shown, "is refused: variables are not expanded; write the value"));
+        }
         let wrong = |error| UsageError::option(shown, long_error(error));
         let (spelling, class, on) = match (table::by_long(&name), name.strip_prefix("no-")) {
             (Ok((spelling, class)), _) => (spelling, class, true),
@@ -94,16 +87,16 @@ impl Syntax<'_> {
                 (spelling, class, false)
             }
         };
-        if !matches!(spelling.takes, Takes::Value(_)) {
+        if spelling.value().is_none() {
             if attached.is_some() {
                 return Err(UsageError::option(shown, "takes no value"));
             }
             self.apply(spelling, class, Argument { word: shown, on, value: OsStr::new("") })?;
             return Ok(false);
         }
-        // `--digests ${DIGESTS}` without quotes: an empty variable leaves no word behind.
-        let next = next.filter(|next| !is(class, Opt::Digests) || !next.as_bytes().starts_with(b"-"));
-        let value = value_of(class, attached.or(next)).ok_or_else(|| requires_parameter(shown))?;
+        let may_be_option = !matches!(spelling.takes, Takes::ValueOrOption(_));
+        let next = next.filter(|next| may_be_option || !next.as_bytes().starts_with(b"-"));
+        let value = value_of(spelling, attached.or(next)).ok_or_else(|| requires_parameter(shown))?;
         self.apply(spelling, class, Argument { word: shown, on, value })?;
         Ok(attached.is_none() && next.is_some())
     }
@@ -122,13 +115,13 @@ impl Syntax<'_> {
             let letter = char::from(*letter);
             let shown = format!("-{letter}");
             let (spelling, class) = table::by_short(letter).ok_or_else(|| unknown(word.display()))?;
-            if !matches!(spelling.takes, Takes::Value(_)) {
+            if spelling.value().is_none() {
                 self.apply(spelling, class, Argument { word: &shown, on: true, value: OsStr::new("") })?;
                 continue;
             }
             let rest = OsStr::from_bytes(&letters[at + 1..]);
             let attached = (!rest.is_empty()).then_some(rest);
-            let value = value_of(class, attached.or(next)).ok_or_else(|| requires_parameter(&shown))?;
+            let value = value_of(spelling, attached.or(next)).ok_or_else(|| requires_parameter(&shown))?;
             self.apply(spelling, class, Argument { word: &shown, on: true, value })?;
             return Ok(attached.is_none());
         }
@@ -136,32 +129,22 @@ impl Syntax<'_> {
     }
 
     fn apply(&mut self, spelling: &Spelling, class: Class, argument: Argument<'_>) -> Result<(), UsageError> {
-        let option = match class {
-            Class::Implemented(implemented) => implemented.option,
-            Class::Accepted(_) => return Ok(()),
+        let entry = match class {
+            Class::Does(entry) => entry,
+            Class::Ignored(_) => return Ok(()),
             Class::Refused(_) if !argument.on => return Ok(()), // what is off is not asked for
             Class::Refused(group) => {
                 let name = format_args!("--{}", spelling.long);
                 return Err(UsageError::option(name, format_args!("is refused: {}", group.reason)));
             }
         };
-        match option {
-            Opt::Config => self.config(argument),
-            Opt::Help => {
-                self.shown = Some(Command::Help(manual::help(&argument.value.to_string_lossy())));
-                Ok(())
-            }
-            Opt::Manual | Opt::Version if !argument.on => Ok(()),
-            Opt::Manual => {
-                self.shown = Some(Command::Help(manual::full()));
-                Ok(())
-            }
-            Opt::Version => {
-                self.shown = Some(Command::Version);
-                Ok(())
-            }
-            other => self.builder.apply(other, argument),
+        match entry.effect {
+            Effect::Turns(place) => *place(&mut self.builder.options) = argument.on,
+            Effect::Sets(set) => set(&mut self.builder, argument)?,
+            Effect::Shows(show) => self.shown = argument.on.then(|| show(argument)),
+            Effect::ReadsOptions => self.config(argument)?,
         }
+        Ok(())
     }
 
     /// `-K`: the options of a file.
@@ -199,14 +182,10 @@ impl Syntax<'_> {
     }
 }
 
-/// The value of an option; those of `--help` and `--digests` may be missing.
-fn value_of(class: Class, found: Option<&OsStr>) -> Option<&OsStr> {
-    let optional = is(class, Opt::Help) || is(class, Opt::Digests);
+/// The value of an option, an empty one where it may be missing.
+fn value_of<'v>(spelling: &Spelling, found: Option<&'v OsStr>) -> Option<&'v OsStr> {
+    let optional = matches!(spelling.takes, Takes::ValueOrEnd(_) | Takes::ValueOrOption(_));
     found.or(optional.then(|| OsStr::new("")))
-}
-
-fn is(class: Class, option: Opt) -> bool {
-    matches!(class, Class::Implemented(found) if found.option == option)
 }
 
 fn unknown(word: impl std::fmt::Display) -> UsageError {

@@ -15,7 +15,7 @@ use report::{Report, State, is_complete};
 
 use super::aside::{self, Identity};
 use super::configuration::Configuration;
-use super::ended::{Ended, signal_status};
+use super::ended::signal_status;
 use super::environment::unix_now;
 use super::hosts::Hosts;
 use super::manifests::manifest_index;
@@ -23,28 +23,19 @@ use super::many::{self, Many, Shelves, free_space};
 use super::metadata::names_of;
 use super::mirrors::{known, tiers};
 use super::show::Show;
-use super::{Environment, Interrupt, settings};
-use crate::cli::options::{DistfileOptions, FetchOptions, Limits, RedirectOptions, ReportOptions};
+use super::{CommandError, Environment, Interrupt, settings};
+use crate::cli::options::{DistfileOptions, FetchOptions, Limits, ReportOptions};
 use crate::cli::{ExitStatus, PrefetchArgs};
+use crate::http::settings::Redirects;
 use crate::http::{Client, Failure};
 use crate::mirror::Store;
 use crate::portage::{DistEntry, DistLocks, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list};
 use crate::progress::bytes;
 use crate::transfer::batch::{Clock, Host, HostId, Item, ItemEnd};
 
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// All that is listed is there, or would be fetched.
-    Complete,
-    /// Something could not be had, or emerge could not list everything.
-    Incomplete,
-    Interrupted(ExitStatus),
-}
-
 /// Why nothing could be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum PrefetchError {
+enum PrefetchError {
     #[error("make.conf sets no DISTDIR: name the folder with --distdir")]
     NoDistdir,
     #[error("cannot write to {}: {error}; run it as root, or as a member of the group portage", path.display())]
@@ -64,26 +55,23 @@ pub enum PrefetchError {
         path.display(), bytes(*free), bytes(*wanted)
     )]
     NoRoom { path: PathBuf, free: u64, wanted: u64 },
-    #[error("{0}")]
-    Settings(String, ExitStatus),
     #[error("cannot write the result: {0}")]
-    Write(#[from] io::Error),
+    Write(io::Error),
 }
 
 impl PrefetchError {
-    pub fn status(&self) -> ExitStatus {
+    fn status(&self) -> ExitStatus {
         match self {
             Self::NoDistdir | Self::Emerge(_) | Self::NoList(_) => ExitStatus::FailedInit,
             Self::Stdin(_) | Self::NoManifests => ExitStatus::ReadError,
             Self::Distdir { .. } | Self::NoRoom { .. } | Self::Write(_) => ExitStatus::WriteError,
-            Self::Settings(_, status) => *status,
         }
     }
 }
 
-impl From<Ended> for PrefetchError {
-    fn from(ended: Ended) -> Self {
-        Self::Settings(ended.error.unwrap_or_default(), ended.status)
+impl From<PrefetchError> for CommandError {
+    fn from(error: PrefetchError) -> Self {
+        Self::new(error.status(), error)
     }
 }
 
@@ -93,11 +81,11 @@ pub fn run(
     environment: &Environment,
     interrupt: &Interrupt,
     out: &mut dyn Write,
-) -> Result<End, PrefetchError> {
+) -> Result<ExitStatus, CommandError> {
     let configuration = Configuration::read(environment);
     let options = options(arguments);
-    let mut show = Show::new(&options, environment)
-        .map_err(|error| PrefetchError::Settings(error, ExitStatus::WriteError))?;
+    let mut show =
+        Show::new(&options, environment).map_err(|error| CommandError::new(ExitStatus::WriteError, error))?;
     for problem in configuration.conf.problems() {
         show.warn(&problem.to_string());
     }
@@ -113,7 +101,7 @@ pub fn run(
     }
     let listing = list::read(&arguments.arguments, interrupt).map_err(failed)?;
     if let Some(number) = interrupt.number() {
-        return Ok(End::Interrupted(signal_status(number)));
+        return Ok(signal_status(number));
     }
     let files = fetch_list::parse(&listing.text);
     let listed_all = check_listing(&listing, files.is_empty(), &mut show)?;
@@ -151,7 +139,7 @@ pub fn run(
     } else if !items.is_empty() {
         let free = free_space(&distdir);
         if free <= size {
-            return Err(PrefetchError::NoRoom { path: distdir, free, wanted: size });
+            return Err(PrefetchError::NoRoom { path: distdir, free, wanted: size }.into());
         }
         // As Portage does, so that its own user can go on with what is left unfinished.
         rustix::process::umask(rustix::fs::Mode::WOTH);
@@ -174,21 +162,21 @@ pub fn run(
         reports.extend(came);
     }
     if arguments.json {
-        report::write_json(out, &distdir, &reports, elapsed)?;
+        report::write_json(out, &distdir, &reports, elapsed).map_err(PrefetchError::Write)?;
     } else {
-        report::write_lines(out, &reports, elapsed, arguments.quiet)?;
+        report::write_lines(out, &reports, elapsed, arguments.quiet).map_err(PrefetchError::Write)?;
     }
     Ok(match interrupt.number() {
-        Some(number) => End::Interrupted(signal_status(number)),
-        None if is_complete(&reports) && listed_all => End::Complete,
-        None => End::Incomplete,
+        Some(number) => signal_status(number),
+        None if is_complete(&reports) && listed_all => ExitStatus::Ok,
+        None => ExitStatus::NOT_ALL_IS_WELL,
     })
 }
 
 /// The command line in the words of the fetch.
 fn options(arguments: &PrefetchArgs) -> FetchOptions {
     FetchOptions {
-        redirects: RedirectOptions { follow: true, ..RedirectOptions::default() },
+        redirects: Redirects { follow: true, ..Redirects::default() },
         limits: Limits { rate: arguments.limit_rate, ..Limits::default() },
         report: ReportOptions { silent: arguments.quiet, show_error: true, ..ReportOptions::default() },
         distfile: DistfileOptions {

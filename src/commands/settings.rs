@@ -5,16 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ended::Ended;
-use crate::cli::headers::HeaderEdit;
+use crate::cli::ExitStatus;
 use crate::cli::netrc::NetrcFile;
-use crate::cli::options::{self, AddressFamily, FetchOptions, Netrc, SchemeSet};
-use crate::cli::proxy::{self, ProxyOptions};
-use crate::cli::{ExitStatus, options::ByteRange};
+use crate::cli::options::{FetchOptions, Netrc};
+use crate::cli::proxy::{self, ProxyError, ProxyOptions};
 use crate::commands::Environment;
-use crate::http::settings::{
-    Credentials, Family, FieldEdit, Interface, Override, Proxy, ProxyKind, Redirects, Settings, Tls,
-    TlsVersion,
-};
+use crate::http::settings::{Proxy, Settings, Tls};
 use crate::http::url::{Scheme, Url, UrlError};
 use crate::transfer::engine::Limits;
 use crate::transfer::limiter::Limiter;
@@ -29,41 +25,24 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
     Ok(Settings {
         user_agent: request.user_agent.clone().unwrap_or(defaults.user_agent),
         home: options.transfers.iter().filter_map(|t| parse_url(options, &t.url).ok()).collect(),
-        fields: request.headers.iter().map(field).collect(),
+        fields: request.fields.clone(),
         referer: request.referer.clone(),
-        user: request.credentials.as_ref().map(credentials),
-        netrc: Arc::new(move |url: &Url| {
-            netrc.as_ref()?.credentials(url.host(), login.as_deref()).as_ref().map(credentials)
-        }),
+        user: request.credentials.clone(),
+        netrc: Arc::new(move |url: &Url| netrc.as_ref()?.credentials(url.host(), login.as_deref())),
         bearer: request.bearer.clone(),
         proxy: Arc::new(move |url: &Url| proxy_for(&proxies.0, &proxies.1, url).ok().flatten()),
-        redirects: Redirects {
-            follow: options.redirects.follow,
-            most: options.redirects.max,
-            schemes: schemes(options.redirects.schemes),
-            trusted: options.redirects.trusted,
-            auto_referer: request.auto_referer,
-        },
-        family: match options.network.family {
-            AddressFamily::Any => Family::Any,
-            AddressFamily::Ipv4 => Family::V4,
-            AddressFamily::Ipv6 => Family::V6,
-        },
-        overrides: options.network.resolve.iter().map(override_of).collect(),
-        interface: options.network.interface.as_ref().map(interface),
+        redirects: options.redirects.clone(),
+        family: options.network.family,
+        resolve: options.network.resolve.clone(),
+        interface: options.network.interface.clone(),
         connect_timeout: options.network.connect_timeout.unwrap_or(defaults.connect_timeout),
         head_timeout: defaults.head_timeout,
         stall_timeout: defaults.stall_timeout,
         speed: speed(options),
         keepalive: defaults.keepalive,
         tls: Tls {
-            ca_file: options.tls.cacert.clone().or_else(|| variable_path(environment, "CURL_CA_BUNDLE")),
-            ca_folder: options.tls.capath.clone(),
-            certificate: options.tls.cert.clone(),
-            key: options.tls.key.clone(),
-            insecure: options.tls.insecure,
-            oldest: tls_version(options.tls.min),
-            newest: options.tls.max.map(tls_version),
+            ca_file: options.tls.ca_file.clone().or_else(|| variable_path(environment, "CURL_CA_BUNDLE")),
+            ..options.tls.clone()
         },
     })
 }
@@ -89,7 +68,7 @@ fn speed(options: &FetchOptions) -> Option<(u64, Duration)> {
 pub(super) fn parse_url(options: &FetchOptions, text: &str) -> Result<Url, UrlError> {
     let parse = if options.request.path_as_is { Url::parse_as_is } else { Url::parse };
     match options.request.default_scheme {
-        Some(options::Scheme::Https) if !Url::has_scheme(text) => parse(&format!("https://{text}")),
+        Some(Scheme::Https) if !Url::has_scheme(text) => parse(&format!("https://{text}")),
         _ => parse(text),
     }
 }
@@ -98,67 +77,12 @@ pub(super) fn parse_url(options: &FetchOptions, text: &str) -> Result<Url, UrlEr
 pub(super) fn check_proxy(options: &FetchOptions, environment: &Environment, url: &Url) -> Result<(), Ended> {
     match proxy_for(&options.proxy, &proxy_variables(environment), url) {
         Ok(_) => Ok(()),
-        Err((status, error)) => Err(Ended::failed(status, format!("{url}: {error}"))),
+        Err(error) => Err(Ended::failed(error.status(), format!("{url}: {error}"))),
     }
-}
-
-/// The value of `Range` for `-r`.
-pub(super) fn range(range: ByteRange) -> String {
-    match range {
-        ByteRange::FromTo(first, last) => format!("bytes={first}-{last}"),
-        ByteRange::From(first) => format!("bytes={first}-"),
-        ByteRange::Suffix(length) => format!("bytes=-{length}"),
-    }
-}
-
-pub(super) fn scheme(scheme: Scheme) -> options::Scheme {
-    match scheme {
-        Scheme::Http => options::Scheme::Http,
-        Scheme::Https => options::Scheme::Https,
-    }
-}
-
-fn schemes(set: SchemeSet) -> Vec<Scheme> {
-    [Scheme::Http, Scheme::Https].into_iter().filter(|s| set.contains(scheme(*s))).collect()
 }
 
 fn variable_path(environment: &Environment, name: &str) -> Option<PathBuf> {
     environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-fn field(edit: &HeaderEdit) -> FieldEdit {
-    match edit {
-        HeaderEdit::Set(name, value) => FieldEdit::Set(name.clone(), value.clone()),
-        HeaderEdit::Remove(name) => FieldEdit::Remove(name.clone()),
-        HeaderEdit::Empty(name) => FieldEdit::Set(name.clone(), String::new()),
-    }
-}
-
-fn credentials(credentials: &options::Credentials) -> Credentials {
-    Credentials { user: credentials.user.clone(), password: credentials.password.clone() }
-}
-
-fn override_of(entry: &options::ResolveEntry) -> Override {
-    Override {
-        host: entry.host.clone().unwrap_or_else(|| "*".to_owned()),
-        port: entry.port,
-        addresses: entry.addresses.clone(),
-    }
-}
-
-fn interface(interface: &options::Interface) -> Interface {
-    match interface {
-        options::Interface::Device(name) => Interface::Device(name.clone()),
-        options::Interface::Address(address) => Interface::Address(*address),
-        options::Interface::DeviceAndAddress(name, address) => Interface::Both(name.clone(), *address),
-    }
-}
-
-fn tls_version(version: options::TlsVersion) -> TlsVersion {
-    match version {
-        options::TlsVersion::Tls12 => TlsVersion::Tls12,
-        options::TlsVersion::Tls13 => TlsVersion::Tls13,
-    }
 }
 
 fn read_netrc(netrc: &Netrc, environment: &Environment) -> Result<Option<NetrcFile>, Ended> {
@@ -193,26 +117,7 @@ fn proxy_for(
     options: &ProxyOptions,
     variables: &[(String, String)],
     url: &Url,
-) -> Result<Option<Proxy>, (ExitStatus, String)> {
+) -> Result<Option<Proxy>, ProxyError> {
     let lookup = |name: &str| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-    let found = proxy::for_url(options, scheme(url.scheme), url.host(), &lookup);
-    let Some(proxy) = found.map_err(|error| (error.status(), error.to_string()))? else { return Ok(None) };
-    let kind = match proxy.kind {
-        proxy::ProxyKind::Http => ProxyKind::Http,
-        proxy::ProxyKind::Socks4 => ProxyKind::Socks4,
-        proxy::ProxyKind::Socks4a => ProxyKind::Socks4a,
-        proxy::ProxyKind::Socks5 => ProxyKind::Socks5,
-        proxy::ProxyKind::Socks5h => ProxyKind::Socks5h,
-        proxy::ProxyKind::Https => {
-            let error = "an https:// proxy is not supported: use http:// or socks5h://".to_owned();
-            return Err((ExitStatus::UnsupportedProtocol, error));
-        }
-    };
-    Ok(Some(Proxy {
-        kind,
-        host: proxy.host,
-        port: proxy.port,
-        credentials: proxy.credentials.as_ref().map(credentials),
-        tunnel: options.tunnel,
-    }))
+    proxy::for_url(options, url.scheme, url.host(), &lookup)
 }

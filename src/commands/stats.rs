@@ -4,37 +4,52 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use super::configuration::Configuration;
+use super::environment::unix_now;
 use super::explain::{self, Explained};
-use super::{Environment, mirrors};
-use crate::cli;
+use super::{CommandError, Environment, complain, mirrors};
+use crate::cli::{self, ExitStatus};
 use crate::mirror::stats::{LastFailure, Mirror};
 use crate::mirror::store::Warning;
 use crate::mirror::{MirrorKey, State, Store, format};
 use crate::portage::{MirrorBase, Tiers};
 
+/// Writes the figures, or the order, to `out`.
+pub fn run(
+    line: &cli::StatsArgs,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> Result<ExitStatus, CommandError> {
+    let cannot_write =
+        |error| CommandError::new(ExitStatus::WriteError, format_args!("cannot write the figures: {error}"));
+    for warning in Wanted::new(line, environment).write(out, unix_now()).map_err(cannot_write)? {
+        complain(&format!("racefetch: {warning}"));
+    }
+    Ok(ExitStatus::Ok)
+}
+
 /// What was asked for.
 #[derive(Clone, Debug)]
-pub struct StatsArgs {
+struct Wanted {
     /// JSON in place of a table: the state itself, or the order.
-    pub json: bool,
+    json: bool,
     /// The order for a file, in place of the figures.
-    pub explain: Option<Explain>,
-    pub store: Store,
+    explain: Option<Explain>,
+    store: Store,
 }
 
 /// For which file, and which mirrors there are.
 #[derive(Clone, Debug)]
-pub struct Explain {
+struct Explain {
     /// In bytes.
-    pub size: u64,
+    size: u64,
     mirrors: Vec<MirrorBase>,
     tiers: Tiers,
     /// What of `RACEFETCH_TIERS` makes no sense, a line each.
     warnings: Vec<String>,
 }
 
-impl StatsArgs {
-    pub fn new(line: &cli::StatsArgs, environment: &Environment) -> Self {
+impl Wanted {
+    fn new(line: &cli::StatsArgs, environment: &Environment) -> Self {
         let configuration = Configuration::read(environment);
         let distdir = configuration.distdir();
         Self {
@@ -42,6 +57,24 @@ impl StatsArgs {
             explain: line.explain.map(|size| Explain::new(size, line, &configuration)),
             store: environment.store_to_read(&configuration.call, line.state.as_deref(), distdir.as_deref()),
         }
+    }
+
+    /// Writes it. `now` in UNIX seconds. What was wrong with the state file, or is with the environment, is
+    /// returned, a line each.
+    fn write(&self, out: &mut dyn Write, now: u64) -> io::Result<Vec<String>> {
+        let (state, warnings) = self.store.load();
+        let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
+        if let Some(explain) = &self.explain {
+            warnings.extend(explain.warnings.iter().cloned());
+            explain::run(&explain.candidates(&state), &state, explain.size, self.json, out, now)?;
+        } else if self.json {
+            writeln!(out, "{}", format::write_pretty(&state)?)?;
+        } else if state.mirrors().next().is_none() {
+            writeln!(out, "No figures of any mirror yet, in {}.", self.store.file().display())?;
+        } else {
+            write_table(&state, out, now)?;
+        }
+        Ok(warnings)
     }
 }
 
@@ -71,24 +104,6 @@ impl Explain {
 
 fn is_local(key: &MirrorKey) -> bool {
     key.as_str().parse::<MirrorBase>().is_ok_and(|mirror| mirror.is_local())
-}
-
-/// Writes the figures to `out`. `now` in UNIX seconds. What was wrong with the state file, or is with the
-/// environment, is returned, a line each.
-pub fn run(args: &StatsArgs, out: &mut dyn Write, now: u64) -> io::Result<Vec<String>> {
-    let (state, warnings) = args.store.load();
-    let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
-    if let Some(explain) = &args.explain {
-        warnings.extend(explain.warnings.iter().cloned());
-        explain::run(&explain.candidates(&state), &state, explain.size, args.json, out, now)?;
-    } else if args.json {
-        writeln!(out, "{}", format::write_pretty(&state)?)?;
-    } else if state.mirrors().next().is_none() {
-        writeln!(out, "No figures of any mirror yet, in {}.", args.store.file().display())?;
-    } else {
-        write_table(&state, out, now)?;
-    }
-    Ok(warnings)
 }
 
 const COLUMNS: usize = 9;
@@ -214,7 +229,7 @@ mod tests {
 
     fn output(store: Store, json: bool) -> String {
         let mut out = Vec::new();
-        let warnings = run(&StatsArgs { json, explain: None, store }, &mut out, NOW).unwrap();
+        let warnings = Wanted { json, explain: None, store }.write(&mut out, NOW).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         String::from_utf8(out).unwrap()
     }
@@ -273,8 +288,7 @@ http://idle.example                 1     -      0 B         -              -   
         fs::write(folder.path().join("mirrors.json"), "<html>").unwrap();
         let mut out = Vec::new();
         let warnings =
-            run(&StatsArgs { json: false, explain: None, store: store(folder.path()) }, &mut out, NOW)
-                .unwrap();
+            Wanted { json: false, explain: None, store: store(folder.path()) }.write(&mut out, NOW).unwrap();
         assert!(matches!(&warnings[..], [line] if line.contains("mirrors.json")), "{warnings:?}");
     }
 

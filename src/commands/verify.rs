@@ -14,10 +14,10 @@ use std::time::Instant;
 use check::Job;
 use report::{Report, State, Summary};
 
-use super::Environment;
 use super::aside::{self, Identity};
 use super::configuration::Configuration;
 use super::manifests::manifest_index;
+use super::{CommandError, Environment, complain};
 use crate::cli::{ExitStatus, VerifyArgs};
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::portage::{DistLocks, Distfile, ManifestIndex};
@@ -25,7 +25,7 @@ use crate::progress::{Bar, Circumstances, Kind, Phase, Progress, Silent, Snapsho
 
 /// How it ended, the worst that was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+enum Verdict {
     /// What a Manifest names is as it says.
     Right,
     /// Some file could not be read, or has no digest that could be computed.
@@ -35,7 +35,7 @@ pub enum Verdict {
 
 /// Why nothing could be compared.
 #[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
+enum VerifyError {
     #[error("make.conf sets no DISTDIR: name the folder, as in racefetch verify /var/cache/distfiles")]
     NoDistdir,
     #[error("cannot list {}: {error}", path.display())]
@@ -43,11 +43,11 @@ pub enum VerifyError {
     #[error("no Manifest is there to compare with: look at repos.conf, or set PORTAGE_REPOSITORIES")]
     NoManifests,
     #[error("cannot write the result: {0}")]
-    Write(#[from] io::Error),
+    Write(io::Error),
 }
 
 impl VerifyError {
-    pub fn status(&self) -> ExitStatus {
+    fn status(&self) -> ExitStatus {
         match self {
             Self::NoDistdir => ExitStatus::FailedInit,
             Self::Unreadable { .. } | Self::NoManifests => ExitStatus::ReadError,
@@ -56,14 +56,19 @@ impl VerifyError {
     }
 }
 
-/// Looks at every file and writes to `out` what is wrong. `warn` is told what could not be read of the
-/// configuration and the repositories.
+impl From<VerifyError> for CommandError {
+    fn from(error: VerifyError) -> Self {
+        Self::new(error.status(), error)
+    }
+}
+
+/// Looks at every file and writes to `out` what is wrong.
 pub fn run(
     arguments: &VerifyArgs,
     environment: &Environment,
     out: &mut dyn Write,
-    warn: &dyn Fn(&str),
-) -> Result<Verdict, VerifyError> {
+) -> Result<ExitStatus, CommandError> {
+    let warn = &|warning: &str| complain(&format!("racefetch: {warning}"));
     let configuration = Configuration::read(environment);
     for problem in configuration.conf.problems() {
         warn(&problem.to_string());
@@ -88,11 +93,15 @@ pub fn run(
     }
     let summary = Summary::of(&reports, bytes);
     if arguments.json {
-        report::write_json(out, &distdir, &reports, &summary)?;
+        report::write_json(out, &distdir, &reports, &summary).map_err(VerifyError::Write)?;
     } else {
-        report::write_lines(out, &reports, &summary, arguments.verbose)?;
+        report::write_lines(out, &reports, &summary, arguments.verbose).map_err(VerifyError::Write)?;
     }
-    Ok(summary.verdict())
+    Ok(match summary.verdict() {
+        Verdict::Right => ExitStatus::Ok,
+        Verdict::Unchecked => ExitStatus::ReadError,
+        Verdict::Corrupt => ExitStatus::NOT_ALL_IS_WELL,
+    })
 }
 
 /// The names of all that is not a folder.

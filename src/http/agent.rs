@@ -12,6 +12,7 @@ use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 use super::Failure;
+use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
@@ -94,33 +95,6 @@ impl Shared {
             Ok(SharedConfig { config, connector: Arc::default() })
         };
         self.tls.get_or_init(build).clone()
-    }
-}
-
-/// What is asked of one URL, beyond the settings.
-#[derive(Clone, Debug, Default)]
-pub struct Ask {
-    /// The value of `Range`, for instance `bytes=0-99`.
-    pub range: Option<String>,
-    /// The value of `If-Range`.
-    pub if_range: Option<String>,
-    /// The value of `If-Modified-Since` or `If-Unmodified-Since`, with the field's name.
-    pub condition: Option<(&'static str, String)>,
-    /// Caches on the way shall not answer with what they hold (`Cache-Control: no-cache`).
-    pub anew: bool,
-    /// Time left for all of it, content included.
-    pub time_left: Option<Duration>,
-}
-
-impl Ask {
-    /// Asks for the bytes of a question.
-    pub fn bytes(question: &Question) -> Self {
-        let range = match (question.first, question.end) {
-            (0, None) => None,
-            (first, None) => Some(format!("bytes={first}-")),
-            (first, Some(end)) => Some(format!("bytes={first}-{}", end.saturating_sub(1))),
-        };
-        Self { range, ..Self::default() }
     }
 }
 
@@ -418,7 +392,7 @@ fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Fa
         UrlError::Scheme(scheme) => Failure::RedirectRefused(format!("{scheme}://…")),
         UrlError::Malformed(why) => Failure::BadLocation(why),
     })?;
-    if !settings.redirects.schemes.contains(&next.scheme) {
+    if !settings.redirects.schemes.contains(next.scheme) {
         return Err(Failure::RedirectRefused(next.to_string()));
     }
     Ok(next)

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, Ru
 
 use super::deadlines::Phase;
 use super::proxy_handshake::{self, HandshakeError, Target};
-use super::settings::{Family, Interface, Proxy, ProxyKind, Settings};
+use super::settings::{AddressFamily, Interface, Proxy, ProxyKind, ResolveEntry, Settings};
 use super::url::Scheme;
 use super::wire::{Wire, WireLog};
 use super::{Failure, Url};
@@ -82,8 +82,8 @@ impl Dial {
     }
 
     fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-        let matches = |o: &&super::settings::Override| o.port == port && (o.host == "*" || o.host == host);
-        let found = self.settings.overrides.iter().find(matches);
+        let matches = |o: &&ResolveEntry| o.port == port && o.host.as_deref().is_none_or(|name| name == host);
+        let found = self.settings.resolve.iter().find(matches);
         let addresses = match (found, host.parse::<IpAddr>()) {
             (Some(o), _) => o.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
             (None, Ok(ip)) => vec![SocketAddr::new(ip, port)],
@@ -338,11 +338,11 @@ fn no_connection(error: &io::Error) -> Failure {
 
 /// Only the wanted family; both families take turns, beginning with the system's first choice (RFC 8305,
 /// section 4).
-fn order(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
+fn order(addresses: Vec<SocketAddr>, family: AddressFamily) -> Vec<SocketAddr> {
     let wanted = |a: &SocketAddr| match family {
-        Family::Any => true,
-        Family::V4 => a.is_ipv4(),
-        Family::V6 => a.is_ipv6(),
+        AddressFamily::Any => true,
+        AddressFamily::Ipv4 => a.is_ipv4(),
+        AddressFamily::Ipv6 => a.is_ipv6(),
     };
     let wanted: Vec<SocketAddr> = addresses.into_iter().filter(wanted).collect();
     let Some(first) = wanted.first() else { return wanted };
@@ -383,7 +383,7 @@ fn bind(socket: &Socket, interface: &Interface) -> Result<(), Failure> {
     match interface {
         Interface::Device(name) => socket.bind_device(Some(name.as_bytes())).map_err(failed),
         Interface::Address(ip) => to_address(*ip),
-        Interface::Both(name, ip) => {
+        Interface::DeviceAndAddress(name, ip) => {
             socket.bind_device(Some(name.as_bytes())).map_err(failed)?;
             to_address(*ip)
         }
@@ -399,9 +399,12 @@ mod tests {
     fn families_take_turns() {
         let parse = |list: &[&str]| -> Vec<SocketAddr> { list.iter().map(|a| a.parse().unwrap()).collect() };
         let all = parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
-        assert_eq!(order(all.clone(), Family::Any), parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
-        assert_eq!(order(all.clone(), Family::V4), parse(&["1.1.1.1:1"]));
-        assert_eq!(order(all, Family::V6).len(), 3);
+        assert_eq!(
+            order(all.clone(), AddressFamily::Any),
+            parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"])
+        );
+        assert_eq!(order(all.clone(), AddressFamily::Ipv4), parse(&["1.1.1.1:1"]));
+        assert_eq!(order(all, AddressFamily::Ipv6).len(), 3);
     }
 
     proptest! {
@@ -411,7 +414,7 @@ mod tests {
                 let low = u8::try_from(i).unwrap();
                 if *v4 { SocketAddr::from(([10, 0, 0, low], 1)) } else { SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, u16::from(low) + 1], 1)) }
             }).collect();
-            let mut ordered = order(addresses.clone(), Family::Any);
+            let mut ordered = order(addresses.clone(), AddressFamily::Any);
             prop_assert_eq!(ordered.first(), addresses.first());
             let mut sorted = addresses;
             ordered.sort();

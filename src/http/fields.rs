@@ -3,10 +3,10 @@
 //! The secrets of the command line are for the servers named there ([`Settings::home`]), those in a URL for its
 //! own origin, those of `.netrc` for the host that they are filed under.
 
+use super::ask::Ask;
 use super::proxy_handshake::basic;
-use super::settings::{FieldEdit, ProxyKind, Settings};
+use super::settings::{Credentials, FieldEdit, ProxyKind, Settings};
 use super::url::{Scheme, Url};
-use super::{Ask, Credentials};
 
 /// Where a request stands in a chain of redirects.
 pub(super) struct Hop<'a> {

@@ -1,10 +1,11 @@
 //! One HTTP request and the judgement of its answer. Knows nothing of mirrors.
 //!
-//! Pure: [`url`], [`range`], [`failure`], [`response`], `fields`, `deadlines`. With I/O: [`settings`] (read once), [`agent`] (one
-//! request after another to one source), `connector` and `wire` (sockets, proxies). Only `agent`,
-//! `connector`, `tls` and `wire` name the HTTP library.
+//! Pure: [`settings`] (made once), [`url`], [`range`], [`failure`], [`response`], `ask`, `deadlines`, `fields`,
+//! `proxy_handshake` (over any stream). With I/O: [`agent`] (one request after another to one source),
+//! `connector` and `wire` (sockets, proxies). Only `agent`, `connector`, `tls` and `wire` name the HTTP library.
 
 pub mod agent;
+mod ask;
 mod connector;
 mod deadlines;
 pub mod failure;
@@ -17,7 +18,8 @@ mod tls;
 pub mod url;
 mod wire;
 
-pub use agent::{Agent, Answer, Ask, Canceller, Client, Content, Exchange};
+pub use agent::{Agent, Answer, Canceller, Client, Content, Exchange};
+pub use ask::Ask;
 pub use failure::Failure;
 pub use range::{ByteRange, ContentRange};
 pub use response::{Extent, Head, Judged, Question};

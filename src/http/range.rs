@@ -43,6 +43,27 @@ impl fmt::Debug for ByteRange {
     }
 }
 
+/// What a `Range` field asks for, in bytes (RFC 9110, section 14.1.1, `range-spec`). Positions count from 0 and
+/// are inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RangeSpec {
+    /// `FIRST-LAST`; without a last position, to the end.
+    Int { first_pos: u64, last_pos: Option<u64> },
+    /// `-LENGTH`: the last bytes, that many.
+    Suffix { suffix_length: u64 },
+}
+
+impl fmt::Display for RangeSpec {
+    /// The value of the field.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int { first_pos, last_pos: Some(last_pos) } => write!(f, "bytes={first_pos}-{last_pos}"),
+            Self::Int { first_pos, last_pos: None } => write!(f, "bytes={first_pos}-"),
+            Self::Suffix { suffix_length } => write!(f, "bytes=-{suffix_length}"),
+        }
+    }
+}
+
 /// The value of a `Content-Range` field for bytes (RFC 9110, section 14.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentRange {
@@ -105,6 +126,17 @@ fn number(digits: &str) -> Result<u64, BadContentRange> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn asks_in_the_three_ways_of_rfc_9110() {
+        for (spec, value) in [
+            (RangeSpec::Int { first_pos: 0, last_pos: Some(499) }, "bytes=0-499"),
+            (RangeSpec::Int { first_pos: 9500, last_pos: None }, "bytes=9500-"),
+            (RangeSpec::Suffix { suffix_length: 500 }, "bytes=-500"),
+        ] {
+            assert_eq!(spec.to_string(), value);
+        }
+    }
 
     #[test]
     fn reads_what_rfc_9110_shows() {

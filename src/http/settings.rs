@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Url;
-use super::url::Scheme;
+use super::url::{SchemeSet, Url};
 use crate::patience;
 
 /// A user name and a password. Never shown.
@@ -19,10 +18,11 @@ pub struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(…)")
+        f.write_str("Credentials(hidden)")
     }
 }
 
+/// How a proxy is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyKind {
     Http,
@@ -37,6 +37,7 @@ pub enum ProxyKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     pub kind: ProxyKind,
+    /// A name or an address, without brackets.
     pub host: String,
     pub port: u16,
     pub credentials: Option<Credentials>,
@@ -44,10 +45,12 @@ pub struct Proxy {
     pub tunnel: bool,
 }
 
-/// A header field set, or removed, by the user (`-H`).
+/// A header field set, or removed, by the user (`-H`). The name is as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldEdit {
+    /// In place of the program's own field of that name, besides other edits.
     Set(String, String),
+    /// The program's own field is not sent.
     Remove(String),
 }
 
@@ -60,18 +63,20 @@ impl FieldEdit {
 
 /// Which addresses may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Family {
+pub enum AddressFamily {
     #[default]
     Any,
-    V4,
-    V6,
+    Ipv4,
+    Ipv6,
 }
 
-/// `--resolve HOST:PORT:ADDRESS`; a host of `*` matches every name.
+/// `--resolve HOST:PORT:ADDRESS[,ADDRESS]`: what a name stands for, whatever the DNS says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Override {
-    pub host: String,
+pub struct ResolveEntry {
+    /// In lower case; `None` stands for `*`, every host.
+    pub host: Option<String>,
     pub port: u16,
+    /// Never empty.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -80,7 +85,7 @@ pub struct Override {
 pub enum Interface {
     Device(String),
     Address(IpAddr),
-    Both(String, IpAddr),
+    DeviceAndAddress(String, IpAddr),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,18 +112,25 @@ pub struct Tls {
     pub newest: Option<TlsVersion>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirects {
     pub follow: bool,
     /// None: without limit.
     pub most: Option<u32>,
     /// Schemes that a redirect may lead to.
-    pub schemes: Vec<Scheme>,
+    pub schemes: SchemeSet,
     /// What may be told to the server asked may be told to those that it redirects to, too
     /// (`--location-trusted`).
     pub trusted: bool,
     /// `Referer` of the redirected request is the URL before (`-e ';auto'`).
     pub auto_referer: bool,
+}
+
+impl Default for Redirects {
+    /// curl's: none is followed; with `-L`, 50.
+    fn default() -> Self {
+        Self { follow: false, most: Some(50), schemes: SchemeSet::BOTH, trusted: false, auto_referer: false }
+    }
 }
 
 type PerUrl<T> = Arc<dyn Fn(&Url) -> Option<T> + Send + Sync>;
@@ -142,8 +154,9 @@ pub struct Settings {
     pub bearer: Option<String>,
     pub proxy: PerUrl<Proxy>,
     pub redirects: Redirects,
-    pub family: Family,
-    pub overrides: Vec<Override>,
+    pub family: AddressFamily,
+    /// The first that fits a host and its port counts.
+    pub resolve: Vec<ResolveEntry>,
     pub interface: Option<Interface>,
     /// Longest wait for a connection, names and TLS included.
     pub connect_timeout: Duration,
@@ -170,15 +183,9 @@ impl Default for Settings {
             netrc: Arc::new(|_| None),
             bearer: None,
             proxy: Arc::new(|_| None),
-            redirects: Redirects {
-                follow: true,
-                most: Some(10),
-                schemes: vec![Scheme::Http, Scheme::Https],
-                trusted: false,
-                auto_referer: false,
-            },
-            family: Family::Any,
-            overrides: Vec::new(),
+            redirects: Redirects { follow: true, most: Some(10), ..Redirects::default() },
+            family: AddressFamily::Any,
+            resolve: Vec::new(),
             interface: None,
             connect_timeout: patience::CONNECT,
             head_timeout: patience::HEAD,
@@ -193,5 +200,16 @@ impl Default for Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("user_agent", &self.user_agent).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hides_credentials() {
+        let secret = Credentials { user: "joe".into(), password: "s3cret".into() };
+        assert!(!format!("{secret:?}").contains("joe") && !format!("{secret:?}").contains("s3cret"));
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::Credentials;
+use super::settings::Credentials;
 
 /// The longest URL that is asked for, in bytes: four times what RFC 9110, section 4.1, wants everybody to take.
 pub const LONGEST: usize = 32_000;
 /// The longest host name, in bytes (RFC 1035, section 2.3.4).
 const LONGEST_HOST: usize = 255;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
     Http,
     Https,
@@ -31,6 +31,36 @@ impl Scheme {
     }
 }
 
+/// Which schemes may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemeSet {
+    pub http: bool,
+    pub https: bool,
+}
+
+impl SchemeSet {
+    pub const BOTH: Self = Self { http: true, https: true };
+    pub const NONE: Self = Self { http: false, https: false };
+
+    pub fn contains(self, scheme: Scheme) -> bool {
+        match scheme {
+            Scheme::Http => self.http,
+            Scheme::Https => self.https,
+        }
+    }
+
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self { http: self.http && other.http, https: self.https && other.https }
+    }
+}
+
+impl Default for SchemeSet {
+    fn default() -> Self {
+        Self::BOTH
+    }
+}
+
 /// An http or https URL. It is shown without its user information.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
@@ -45,7 +75,11 @@ pub struct Url {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    #[error("protocol {0:?} is not supported: http and https are")]
+    /// Portage looks for a fetch command of the URL's own scheme first (make.conf(5), `FETCHCOMMAND`).
+    #[error(
+        "protocol {:?} is not supported, only http and https are; set FETCHCOMMAND_{} to another program, as to wget",
+        .0, .0.to_ascii_uppercase()
+    )]
     Scheme(String),
     #[error("not a URL: {0}")]
     Malformed(&'static str),
@@ -75,9 +109,11 @@ impl Url {
         }
         let (scheme, rest) = match split_scheme(text) {
             None => (Scheme::Http, text),
-            Some(("http", rest)) => (Scheme::Http, rest.trim_start_matches('/')),
-            Some(("https", rest)) => (Scheme::Https, rest.trim_start_matches('/')),
-            Some((other, _)) => return Err(UrlError::Scheme(other.to_owned())),
+            Some((scheme, rest)) => match scheme.as_str() {
+                "http" => (Scheme::Http, rest.trim_start_matches('/')),
+                "https" => (Scheme::Https, rest.trim_start_matches('/')),
+                _ => return Err(UrlError::Scheme(scheme)),
+            },
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -175,20 +211,11 @@ fn percent_decode(text: &str) -> Vec<u8> {
 }
 
 /// The scheme in lower case, and what follows the `:/` that makes it one: `h:80` is a host.
-fn split_scheme(text: &str) -> Option<(&'static str, &str)> {
+fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once(":/")?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    if !valid {
-        return None;
-    }
-    Some(match scheme.to_ascii_lowercase().as_str() {
-        "http" => ("http", rest),
-        "https" => ("https", rest),
-        "ftp" => ("ftp", rest),
-        "file" => ("file", rest),
-        _ => ("other", rest),
-    })
+    valid.then(|| (scheme.to_ascii_lowercase(), rest))
 }
 
 fn credentials(userinfo: &str) -> Result<Credentials, UrlError> {

@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::local_network::is_local;
-use super::uri::{self, HttpUri, Scheme, UriError};
+use super::uri::{self, HttpUri, UriError};
+use crate::http::url::Scheme;
 
 /// A mirror as `GENTOO_MIRRORS` names it, without `/distfiles`. Scheme and host are in lower case, the port
 /// is absent when it is the scheme's default, and no slash ends it.

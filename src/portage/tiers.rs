@@ -3,7 +3,8 @@
 //! Mirrors of a lower tier are asked first and alone; those of a higher one when the lower ones fail, lack the
 //! file or crawl. The order within a list of mirrors means little: it only decides between equals.
 
-use super::uri::{self, HttpUri, Scheme};
+use super::uri::{self, HttpUri};
+use crate::http::url::Scheme;
 
 /// The tier of mirrors on the local network, unless a pattern says otherwise.
 pub const LOCAL_TIER: u8 = 0;

@@ -1,6 +1,7 @@
 //! What is needed of RFC 3986: percent-encoding, the parts of an `http` or `https` URI, and URIs that may be
 //! shown.
 
+use crate::http::url::Scheme;
 use std::fmt::Write;
 use std::net::Ipv6Addr;
 
@@ -57,28 +58,6 @@ pub fn redact(uri: &str) -> String {
             None => uri.to_owned(),
         },
         Err(_) => redact_malformed(uri),
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    pub fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use super::outcome::{Entry, Outcome};
 use super::script::{self, ServerKind};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Case {
     pub place: Place,
     pub title: String,
@@ -16,6 +16,8 @@ pub struct Case {
     pub environment: Vec<(String, String)>,
     pub stdin: Option<String>,
     pub arguments: Vec<String>,
+    /// What the case is run with, once for each of them; without any it is run once.
+    pub forms: Vec<Form>,
     /// curl's exit code; several where the kernel's timing decides between them.
     pub exit: Vec<i32>,
     /// Whether anything must have been written to stderr; None where nobody cares.
@@ -31,7 +33,16 @@ pub struct Place {
     line: usize,
 }
 
-#[derive(Debug)]
+/// A way to write the options that a case is about.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// In front of the arguments.
+    Words(Vec<String>),
+    /// A line of a file for `-K`.
+    ConfigLine(String),
+}
+
+#[derive(Clone, Debug)]
 pub struct RuleLine {
     pub server: String,
     pub path: String,
@@ -39,7 +50,7 @@ pub struct RuleLine {
 }
 
 /// Something that lies in the folder beforehand. Contents are still unexpanded text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Fixture {
     File { name: String, content: String, mode: Option<u32> },
     Folder { name: String },
@@ -47,7 +58,7 @@ pub enum Fixture {
 }
 
 /// Where racefetch's result is another than curl's; what is not said here must be the same.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ours {
     pub exit: Option<i32>,
     pub stdout: Option<String>,
@@ -111,6 +122,30 @@ impl Case {
         outcome.exit.as_ref().is_ok_and(|code| self.exit.contains(code))
     }
 
+    /// The case in each of its forms.
+    fn in_each_form(mut self) -> Vec<Self> {
+        let forms = std::mem::take(&mut self.forms);
+        if forms.is_empty() {
+            return vec![self];
+        }
+        let in_form = |form: Form| {
+            let mut case = self.clone();
+            let (shown, words) = match form {
+                Form::Words(words) => (words.join(" "), words),
+                Form::ConfigLine(line) => {
+                    let name = "config".to_owned();
+                    let content = format!("text:{line}");
+                    case.fixtures.push(Fixture::File { name: name.clone(), content, mode: None });
+                    (format!("-K with `{line}`"), vec!["-K".to_owned(), name])
+                }
+            };
+            case.title = format!("{}: {shown}", self.title);
+            case.arguments.splice(0..0, words);
+            case
+        };
+        forms.into_iter().map(in_form).collect()
+    }
+
     fn has_option(&self, long: &[&str], short: char) -> bool {
         self.arguments.iter().any(|word| {
             let combined = word.starts_with('-') && !word.starts_with("--") && word.contains(short);
@@ -147,7 +182,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, String> {
         read_line(case, line).map_err(|error| format!("{place}: {error}"))?;
     }
     check_finished(cases.last())?;
-    Ok(cases)
+    Ok(cases.into_iter().flat_map(Case::in_each_form).collect())
 }
 
 fn check_finished(case: Option<&Case>) -> Result<(), String> {
@@ -171,6 +206,11 @@ fn read_line(case: &mut Case, line: &str) -> Result<(), String> {
     if keyword == "differs" {
         // Prose, with apostrophes.
         case.differs = Some(rest.to_owned());
+        return Ok(());
+    }
+    if keyword == "config" {
+        // It has quotes of its own.
+        case.forms.push(Form::ConfigLine(rest.to_owned()));
         return Ok(());
     }
     let mut words = script::split_words(rest)?;
@@ -207,6 +247,7 @@ fn read_line(case: &mut Case, line: &str) -> Result<(), String> {
         }
         "stdin" => case.stdin = Some(take(&mut words)?),
         "run" => case.arguments = words,
+        "with" => case.forms.push(Form::Words(words)),
         "exit" => case.exit = rest.split('|').map(number).collect::<Result<_, _>>()?,
         "stderr" if rest == "empty" => case.stderr = Some(false),
         "stderr" if rest == "some" => case.stderr = Some(true),
@@ -252,6 +293,17 @@ fn number(text: &str) -> Result<i32, String> {
 
 fn expand(content: &str) -> Vec<u8> {
     script::content(content).expect("checked when the case was read")
+}
+
+#[test]
+fn a_case_with_forms_is_several_cases() {
+    let text = "=== t\nrun {url}/x\nwith --ftp-pasv\nwith -P -\nconfig quote = \"a b\"\nexit 0\n";
+    let cases = parse("f", text).unwrap();
+    let lines: Vec<_> = cases.iter().map(|case| case.arguments.join(" ")).collect();
+    assert_eq!(lines, ["--ftp-pasv {url}/x", "-P - {url}/x", "-K config {url}/x"]);
+    assert_eq!(cases[1].title, "t: -P -");
+    let Some(Fixture::File { content, .. }) = cases[2].fixtures.first() else { panic!("no file") };
+    assert_eq!(content, "text:quote = \"a b\"");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use racefetch::cli::headers::HeaderEdit;
+use racefetch::cli::headers::field_edit;
 use racefetch::cli::netrc::NetrcFile;
 use racefetch::http::{Ask, Client, ContentRange, Question, Settings, Url};
 use racefetch::mirror::{MirrorKey, format};
@@ -208,7 +208,7 @@ fn garbled_files() {
         let _ = NetrcFile::parse(
             &dice.text(&["machine ", "default ", "login ", "password ", "\"", "\\", "\n", "macdef "], 9),
         );
-        let _ = HeaderEdit::parse(&dice.text(&["X", ":", ";", " ", "\r", "\n"], 6));
+        let _ = field_edit(&dice.text(&["X", ":", ";", " ", "\r", "\n"], 6));
         let _ = Digests::parse(&dice.text(&["blake2b", "sha512", ":", " ", "00", "ff"], 9));
         let _ = DownloadName::parse(
             &dice.text(&["x-1.tar", ".__download__", ".layout.conf.", "/", "..", "h"], 5),

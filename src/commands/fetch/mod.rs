@@ -19,7 +19,7 @@ use super::ended::Ended;
 use super::environment::read_text;
 use super::show::Show;
 use super::upstream::Upstream;
-use super::{Environment, Interrupt, settings};
+use super::{CommandError, Environment, Interrupt, settings};
 use crate::cli::options::{FetchOptions, Output, remote_name};
 use crate::cli::{ExitStatus, options};
 use crate::http::Client;
@@ -50,21 +50,19 @@ struct Target {
 }
 
 /// Runs all transfers, one after another.
-pub fn run(options: &FetchOptions, environment: &Environment, interrupt: &Interrupt) -> ExitStatus {
-    let mut show = match Show::new(options, environment) {
-        Ok(show) => show,
-        Err(error) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "racefetch: {error}"); // there is no other place to say so
-            return ExitStatus::WriteError;
-        }
-    };
+pub fn run(
+    options: &FetchOptions,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<ExitStatus, CommandError> {
+    let cannot_show = |error| CommandError::new(ExitStatus::WriteError, error);
+    let mut show = Show::new(options, environment).map_err(cannot_show)?;
     for warning in &options.warnings {
         show.warn(warning);
     }
     let settings = match settings::build(options, environment) {
         Ok(settings) => settings,
-        Err(ended) => return show.end(&ended),
+        Err(ended) => return Ok(show.end(&ended)),
     };
     let context = Context {
         options,
@@ -84,7 +82,7 @@ pub fn run(options: &FetchOptions, environment: &Environment, interrupt: &Interr
             break;
         }
     }
-    status
+    Ok(status)
 }
 
 impl<'a> Context<'a> {
@@ -142,8 +140,7 @@ impl<'a> Context<'a> {
             };
             Ended::failed(status, format!("{}: {error}", uri::redact(text)))
         })?;
-        let scheme = settings::scheme(url.scheme);
-        if !self.options.request.schemes.contains(scheme) {
+        if !self.options.request.schemes.contains(url.scheme) {
             let error = format!("{url}: protocol {} is switched off (--proto)", url.scheme.name());
             return Err(Ended::failed(ExitStatus::UnsupportedProtocol, error));
         }

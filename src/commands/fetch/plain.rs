@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::{Context, status};
 use crate::cli::ExitStatus;
-use crate::cli::headers::HeaderEdit;
 use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
 use crate::commands::ended::{Ended, signal_status};
-use crate::commands::settings::{self, limits};
+use crate::commands::settings::limits;
 use crate::commands::show::Show;
+use crate::http::settings::FieldEdit;
 use crate::http::{Exchange, Url};
 use crate::progress::{bytes, duration, printable};
 use crate::transfer::single::{
@@ -95,7 +95,7 @@ fn resumed(output: &Output) -> u64 {
 fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
     Request {
         url: url.clone(),
-        range: options.request.range.map(settings::range).or_else(|| range_field(options)),
+        range: options.request.range.map(|range| range.to_string()).or_else(|| range_field(options)),
         condition: options.request.condition.as_ref().and_then(|condition| date(condition, show)),
         error_status: match options.output.fail {
             Fail::No => ErrorStatus::Save,
@@ -117,8 +117,8 @@ fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
 
 /// The range that is asked for with `-H 'Range: …'`.
 fn range_field(options: &FetchOptions) -> Option<String> {
-    options.request.headers.iter().rev().find_map(|edit| match edit {
-        HeaderEdit::Set(name, value) if name.eq_ignore_ascii_case("range") => Some(value.trim().to_owned()),
+    options.request.fields.iter().rev().find_map(|edit| match edit {
+        FieldEdit::Set(name, value) if name.eq_ignore_ascii_case("range") => Some(value.trim().to_owned()),
         _ => None,
     })
 }
