@@ -60,6 +60,7 @@ const PURE: &[&str] = &[
     "progress/rate.rs",
     "timeline",
     "transfer/blame.rs",
+    "transfer/engine/clock.rs",
     "transfer/engine/tally.rs",
     "transfer/health.rs",
     "transfer/meter.rs",

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// From which silence on a connection gives its file to another host that has nothing to do. A file.
-pub(in crate::transfer) const OVERDUE: Duration = Duration::from_secs(1);
+pub(crate) const OVERDUE: Duration = Duration::from_secs(1);
 /// For how long a connection may be slower than [`SLOW`] of the average before its file goes to another host. A file.
 pub(super) const LONGEST: Duration = Duration::from_secs(3);
 /// See [`LONGEST`]. What came is kept.
@@ -24,15 +24,15 @@ pub(super) const CRAWL: u64 = 1000;
 pub(super) const CRAWL_TIME: Duration = Duration::from_secs(20);
 
 /// How often in a row a host may fail, with different files, before it is not asked any longer in this call.
-pub(in crate::transfer) const MOST_FAILURES: u32 = 3;
+pub(crate) const MOST_FAILURES: u32 = 3;
 /// How long a host that says 429 without Retry-After is left alone.
-pub(in crate::transfer) const USUAL_REST: Duration = Duration::from_secs(1);
+pub(crate) const USUAL_REST: Duration = Duration::from_secs(1);
 /// How often in a row a host may ask to be left alone. With the longest rest that is granted, 10 s, that bounds how long a file waits for it.
-pub(in crate::transfer) const MOST_RESTS: u32 = 5;
+pub(crate) const MOST_RESTS: u32 = 5;
 
 /// How many answers of mirrors that they lack a file of a repository, while they had none, put them last for the rest.
 pub(super) const IN_VAIN: usize = 20;
 /// How many files are fetched at once, at most: each takes a thread.
-pub(in crate::transfer) const MOST_AT_ONCE: usize = 32;
+pub(crate) const MOST_AT_ONCE: usize = 32;
 /// How often the queue is told the time.
-pub(in crate::transfer) const PULSE: Duration = Duration::from_millis(100);
+pub(crate) const PULSE: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use super::{Scheduler, SourceId, Time};
 use crate::http::ByteRange;
 
 /// For every so many bytes one more source is asked, and asked for so many before the size is known.
-pub(in crate::transfer) const PER_SOURCE: u64 = 1024 * 1024;
+pub(crate) const PER_SOURCE: u64 = 1024 * 1024;
 /// With so many seconds to go, another source is asked however small the file is.
 const TOO_LONG: f64 = 1.0;
 /// A tier that is slower than this, in bytes per second, has failed; nobody of whom nothing is known is thought to be
@@ -213,6 +213,6 @@ impl Scheduler {
     clippy::cast_sign_loss,
     reason = "the cast saturates, as it should"
 )]
-pub(in crate::transfer) fn whole(bytes: f64) -> u64 {
+pub(crate) fn whole(bytes: f64) -> u64 {
     bytes as u64
 }

@@ -1,0 +1,88 @@
+//! Who is silent, and what that means: a source that is lost, or a link that is.
+
+use std::time::Duration;
+
+use super::source::{Source, State};
+use super::{Action, LIVELY, PAUSE, Scheduler, SourceId, Time};
+use crate::http::{ByteRange, Failure};
+use crate::patience::LOST;
+
+impl Scheduler {
+    /// For how long no source has given a sign of life, when that is longer than anybody waits: it is the link. One
+    /// that is alone is asked again instead.
+    pub fn cut_off(&self, now: Time) -> Option<Duration> {
+        let silence = now.saturating_sub(self.last_sign);
+        let waits = self.sources.iter().any(Source::is_active);
+        (waits && !self.is_alone() && silence > self.silence).then_some(silence)
+    }
+
+    /// Whether anything has come from anybody.
+    pub fn has_received(&self) -> bool {
+        self.sources.iter().any(|source| !source.is_new())
+    }
+
+    /// Whether nothing has come from anybody for so long that it may be the link.
+    pub fn is_quiet(&self, now: Time) -> bool {
+        now.saturating_sub(self.last_arrival) > LOST
+    }
+
+    /// Ends what was awaited for too long.
+    pub(super) fn expire(&mut self, now: Time) {
+        for id in 0..self.sources.len() {
+            match self.sources[id].state {
+                State::Resting { until } if until <= now => self.sources[id].state = State::Idle,
+                State::Receiving { last, .. } => {
+                    let silence = now.saturating_sub(last);
+                    // What came from anybody within that time came from others.
+                    let lively = now.saturating_sub(self.last_arrival) < LIVELY;
+                    if silence > self.silence && self.is_alone() || silence > LOST && lively {
+                        self.actions.push(Action::Close { source: id });
+                        self.sources[id].silent = true;
+                        self.fail(id, Failure::Stalled(silence), now);
+                    }
+                }
+                State::Opening { since, .. } => {
+                    let waited = now.saturating_sub(since);
+                    // What came since then came from others.
+                    let lively = now.saturating_sub(self.last_arrival) < LIVELY;
+                    let last_of_many = self.is_alone() && self.sources.len() > 1;
+                    if waited > self.silence && (lively || last_of_many) {
+                        self.actions.push(Action::Close { source: id });
+                        self.sources[id].silent = true;
+                        self.fail(id, Failure::Stalled(waited), now);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether it is silent and nothing has come from anybody since: it may be the link, and says nothing of its
+    /// rate.
+    pub(super) fn pauses(&self, source: &Source, now: Time) -> bool {
+        let State::Receiving { last, .. } = source.state else { return false };
+        self.last_arrival <= last && (PAUSE..LOST).contains(&now.saturating_sub(last))
+    }
+
+    /// Takes what a source was asked for and does not send. If it does while nobody else has it, it gets it back.
+    pub(super) fn unclaim(&mut self, id: SourceId) {
+        let taken = match &mut self.sources[id].state {
+            State::Opening { claim, .. } => claim.take(),
+            State::Receiving { claim, .. } => {
+                Some(std::mem::replace(claim, ByteRange::new(claim.first, claim.first)))
+            }
+            State::Idle | State::Resting { .. } | State::Out => None,
+        };
+        if let Some(claim) = taken {
+            self.release(claim);
+        }
+    }
+
+    pub(super) fn unclaim_overdue(&mut self, now: Time) {
+        for id in 0..self.sources.len() {
+            if self.sources[id].is_overdue(now) {
+                self.unclaim(id);
+            }
+        }
+    }
+}
