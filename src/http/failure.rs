@@ -171,6 +171,11 @@ impl Failure {
         )
     }
 
+    /// Whether it says that the file has another size: who is right about that is not known while nobody has given it.
+    pub fn is_about_size(&self) -> bool {
+        matches!(self, Self::WrongSize { .. } | Self::RangeNotSatisfiable { .. })
+    }
+
     /// Whether it shows that the other side can be reached.
     pub fn is_an_answer(&self) -> bool {
         !matches!(

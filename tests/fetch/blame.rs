@@ -80,8 +80,8 @@ fn corrupt_mirrors_among_good_ones() {
         (vec![Right, Other(2), Right, Flipped], 2.0),
         (vec![Flipped, Right, Padded(MIB), Right], 2.0),
         // One against one: nobody knows whom to believe, and the first guess may be the wrong one.
-        (vec![Other(2), Right], 2.6),
-        (vec![Right, Flipped], 2.6),
+        (vec![Other(2), Right], 2.2),
+        (vec![Right, Flipped], 2.2),
         (vec![Other(2), Other(3), Other(4), Right], 5.0),
     ];
     let mut wrong: Vec<String> = Vec::new();

@@ -106,11 +106,14 @@ fn who_ignores_ranges_convicts_nobody() {
 #[test]
 fn when_nothing_comes_from_anybody_it_is_the_link() {
     let right: Content = content(1, 8 * MIB).into();
-    let stalling = || saying(Rule::serve(&right).stall_after(1_500_000));
-    let mirrors = [stalling(), stalling(), stalling()];
-    limit(&mirrors, 3_000_000);
+    let mirrors = limited(3, 1_500_000, &right);
     let distdir = Distdir::new();
-    let ended = fetch(&distdir, &right, &mirrors);
+    let call = distdir.call().resume().target(&right).mirrors(&bases(&mirrors));
+    let ended = call.start(&mirrors[0].url(PATH)).watch(|_| {
+        if sent(&mirrors) > 2 * MIB as u64 {
+            limit(&mirrors, 1);
+        }
+    });
     assert_eq!(ended.code, Some(28), "{ended}");
     assert!(ended.output.contains("nothing came from anybody"), "{ended}");
     assert!(ended.elapsed > Duration::from_secs(14), "{ended}");
@@ -158,4 +161,36 @@ fn what_this_system_lacks_is_no_mirrors_fault() {
             assert_blames_nobody(&distdir, &mirrors, &ended);
         }
     }
+}
+
+#[test]
+fn a_size_that_one_mirror_names_is_not_believed_for_ever() {
+    // The first size that anybody named was: FILE grew until the disk was full.
+    let right: Content = content(1, 3 * MIB).into();
+    let zeros = vec![0; MIB];
+    for total in ["1000000000000000000", "5242880", "1048577"] {
+        let range = format!("bytes 0-1048575/{total}");
+        let liar = saying(Rule::serve(zeros.as_slice()).content_range(&range));
+        let mut mirrors = vec![liar];
+        mirrors.extend((0..3).map(|_| {
+            let honest = saying(Rule::serve(&right).delay(Duration::from_millis(100)));
+            honest.limit_rate(3_000_000);
+            honest
+        }));
+        let distdir = Distdir::new();
+        let call = distdir.call().digests_of(&right).mirrors(&bases(&mirrors));
+        let ended = call.fetch(&mirrors[0].url(PATH));
+        assert!(ended.success(), "{total}: {ended}");
+        distdir.assert_holds(&right, &ended);
+        assert_blames_nobody(&distdir, &mirrors[1..], &ended);
+    }
+}
+
+#[test]
+fn a_size_for_which_there_is_no_room_is_told() {
+    let liar = saying(Rule::raw("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000000\r\n\r\nabc"));
+    let distdir = Distdir::new();
+    let ended = distdir.call().digests_of(&content(1, MIB)).fetch(&liar.url(PATH));
+    assert_eq!(ended.code, Some(23), "{ended}");
+    assert!(ended.output.contains("is said to have 1000000000000000000 bytes"), "{ended}");
 }

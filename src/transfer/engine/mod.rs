@@ -3,10 +3,11 @@
 
 mod clock;
 mod repair;
+mod size;
 mod tally;
 mod task;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -74,6 +75,8 @@ pub fn run(
         opinions: Vec::new(),
         camps: VecDeque::new(),
         camp: None,
+        doubted: BTreeSet::new(),
+        room: None,
         shelves: BTreeMap::new(),
         alone: Vec::new(),
         audited: Audit::Nothing,
@@ -128,6 +131,10 @@ struct Transfer<'a> {
     /// Those who may still complete the file by themselves, and those who are at it.
     camps: VecDeque<Vec<Origin>>,
     camp: Option<Vec<Origin>>,
+    /// Who named a size that was not believed.
+    doubted: BTreeSet<SourceId>,
+    /// The room on the disk when a size was first heard of, in bytes.
+    room: Option<(u64, u64)>,
     /// What was given up of what each source sent, until the digests decide.
     shelves: BTreeMap<Origin, Shelf>,
     /// Who sent a whole file that was wrong, and its digests.
@@ -178,6 +185,13 @@ impl Transfer<'_> {
                         self.give_up(&mut sink, &everything())?;
                         continue;
                     }
+                    RoundEnd::Doubtful(doubtful) => {
+                        if let Some(outcome) = self.doubt(doubtful, &scheduler, &mut sink)? {
+                            return Ok(outcome);
+                        }
+                        size = None;
+                        continue;
+                    }
                     RoundEnd::Over(Outcome::NoSource) if size.is_none() && sink.prefix() > 0 => {
                         // Nobody could tell the size: what lies there may be the whole file.
                         let whole = self.is_whole(hashing, &sink)?;
@@ -199,7 +213,7 @@ impl Transfer<'_> {
             let Some(digests) = self.digests(hashing, total, path)? else { return Ok(self.interrupted()) };
             if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
-                self.convict();
+                self.convict(&scheduler, total);
                 sink.finish()?;
                 return Ok(Outcome::Verified { size: total, fetched });
             }
@@ -265,13 +279,21 @@ impl Transfer<'_> {
         size: Option<u64>,
     ) -> Result<RoundEnd, SinkError> {
         let camp = self.camp.clone();
-        let takes_part = |id: SourceId| camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(id)));
+        let doubted = self.doubted.clone();
+        let takes_part = |id: SourceId| {
+            camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(id))) && !doubted.contains(&id)
+        };
         self.clock.look(now());
         scheduler.again(size, &sink.present(), takes_part, self.clock.time(now()));
         scheduler.tick(self.clock.time(now()));
         loop {
             for action in scheduler.take_actions() {
                 self.perform(&action, scheduler);
+            }
+            if let Some(size) = scheduler.size().filter(|_| self.wanted.size.is_none())
+                && (scheduler.refuted_size() == Some(size) || self.lacks_room(sink, size))
+            {
+                return Ok(RoundEnd::Doubtful(size));
             }
             let end = match scheduler.size() {
                 Some(size) if size < sink.prefix() => Some(RoundEnd::Longer(size)),
@@ -398,7 +420,8 @@ impl Transfer<'_> {
                 }
                 self.settle(source, at);
                 self.trace.failed(source, &failure, self.clock.time(at));
-                let is_excused = self.is_excused(scheduler, &failure, at);
+                let is_excused = self.is_excused(scheduler, &failure, at)
+                    || self.wanted.size.is_none() && failure.is_about_size();
                 scheduler.failed(source, failure.clone(), self.clock.time(at));
                 // Whoever was asked beyond the end of the file, before that was known, did not fail.
                 if failure == Failure::Cancelled || scheduler.failure(source) != Some(&failure) {
@@ -439,13 +462,16 @@ impl Transfer<'_> {
 
     /// Failures that the scheduler has found itself, because nothing came.
     fn note_failures(&mut self, scheduler: &Scheduler) {
+        let size_given = self.wanted.size.is_some();
+        let is_about_size = |failure: &Failure| !size_given && failure.is_about_size();
         for (id, tally) in self.tallies.iter_mut().enumerate() {
             if let Some(failure) = scheduler.failure(id)
                 && *failure != Failure::Cancelled
                 && tally.failures.last() != Some(failure)
                 && tally.excused.last() != Some(failure)
             {
-                tally.failures.push(failure.clone());
+                let list = if is_about_size(failure) { &mut tally.excused } else { &mut tally.failures };
+                list.push(failure.clone());
             }
         }
     }
@@ -514,6 +540,8 @@ impl Transfer<'_> {
 }
 
 enum RoundEnd {
+    /// A size that was learned and that is probably wrong.
+    Doubtful(u64),
     /// The file's size.
     Complete(u64),
     /// The file's size, which is less than what is there.

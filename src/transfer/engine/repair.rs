@@ -221,7 +221,14 @@ impl Transfer<'_> {
     }
 
     /// The digests match: whoever said something else than those who sent this file was wrong.
-    pub(super) fn convict(&mut self) {
+    pub(super) fn convict(&mut self, scheduler: &Scheduler, size: u64) {
+        if self.wanted.size.is_none() {
+            for (source, tally) in self.tallies.iter_mut().enumerate() {
+                if let Some(got) = scheduler.said_size(source).filter(|said| *said != size) {
+                    tally.failures.push(Failure::WrongSize { expected: size, got });
+                }
+            }
+        }
         let dropped = self.earlier_dropped.then_some(Origin::Earlier);
         let camp = self.camp.take().unwrap_or_default();
         let mut everybody = self.everybody();

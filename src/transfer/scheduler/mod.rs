@@ -8,6 +8,7 @@
 mod outlook;
 pub(super) mod sharing;
 mod silence;
+mod size;
 mod source;
 
 use std::time::Duration;
@@ -93,6 +94,8 @@ const HOPELESS: f64 = 0.1;
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     size: Option<u64>,
+    /// Nobody had to be asked for it.
+    size_given: bool,
     /// What is neither present nor claimed.
     todo: Segments,
     sources: Vec<Source>,
@@ -114,6 +117,7 @@ impl Scheduler {
         let whole = ByteRange::new(0, plan.size.unwrap_or(u64::MAX));
         Self {
             size: plan.size,
+            size_given: plan.size.is_some(),
             todo: plan.present.gaps(whole),
             sources: plan.sources.into_iter().map(Source::new).collect(),
             parallel: plan.parallel.max(1),
@@ -136,7 +140,6 @@ impl Scheduler {
         takes_part: impl Fn(SourceId) -> bool,
         now: Time,
     ) {
-        let size_known = size.is_some() && size == self.size;
         self.size = size;
         self.todo = present.gaps(ByteRange::new(0, size.unwrap_or(u64::MAX)));
         self.cut = 0.0;
@@ -146,7 +149,7 @@ impl Scheduler {
                 self.sources[id].finish(State::Idle, false, now);
                 self.actions.push(Action::Close { source: id });
             }
-            self.sources[id].begin_round(!takes_part(id), size_known, now);
+            self.sources[id].begin_round(!takes_part(id), self.size_given, now);
         }
         if self.is_stuck() {
             self.sources.iter_mut().for_each(Source::second_chance);
@@ -160,7 +163,15 @@ impl Scheduler {
         let State::Opening { since, asked, .. } = self.sources[id].state else { return };
         self.last_sign = now;
         if let Some(total) = opened.complete_length {
+            self.sources[id].said_size = Some(total);
             self.learn_size(total);
+            if let Some(expected) = self.size.filter(|size| *size != total)
+                && self.who_says(total).len() <= self.who_says(expected).len()
+            {
+                self.actions.push(Action::Close { source: id });
+                self.fail(id, Failure::WrongSize { expected, got: total }, now);
+                return self.schedule(now);
+            }
         }
         self.sources[id].answered(now.saturating_sub(since), opened.reused, now);
         let claim = match self.sources[id].claim() {
@@ -308,23 +319,6 @@ impl Scheduler {
 
     // How claims come and go.
 
-    fn learn_size(&mut self, total: u64) {
-        if self.size.is_some() {
-            return;
-        }
-        self.size = Some(total);
-        self.todo.remove(ByteRange { first: total, end: u64::MAX });
-        for source in &mut self.sources {
-            match &mut source.state {
-                State::Opening { claim, .. } => {
-                    *claim = claim.and_then(|c| c.intersection(ByteRange::new(0, total)));
-                }
-                State::Receiving { claim, .. } => claim.end = claim.end.min(total).max(claim.first),
-                State::Idle | State::Resting { .. } | State::Out => {}
-            }
-        }
-    }
-
     /// Gives up what a source had claimed.
     fn release(&mut self, claim: ByteRange) {
         let end = claim.end.min(self.size.unwrap_or(u64::MAX));
@@ -380,6 +374,9 @@ impl Scheduler {
     }
 
     fn fail(&mut self, id: SourceId, failure: Failure, now: Time) {
+        if let Failure::RangeNotSatisfiable { complete_length: Some(total) } = failure {
+            self.sources[id].said_size = Some(total);
+        }
         let asked = match self.sources[id].state {
             State::Opening { asked, .. } => Some(asked),
             _ => None,

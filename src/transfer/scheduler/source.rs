@@ -61,6 +61,8 @@ pub(super) struct Source {
     /// The server ignores ranges: it can only send everything from the beginning.
     pub sequential: bool,
     pub failure: Option<Failure>,
+    /// The size that it says the file has.
+    pub said_size: Option<u64>,
     /// Not to be asked in this round.
     pub left_out: bool,
     /// Its last request was given up in silence, and nothing has come from it since.
@@ -89,6 +91,7 @@ impl Source {
             warm: false,
             sequential: false,
             failure: None,
+            said_size: None,
             left_out: false,
             silent: false,
             had_second_chance: false,
