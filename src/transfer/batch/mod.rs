@@ -136,7 +136,13 @@ pub struct BatchEnd {
 /// Fetches all items, as far as they can be had. `signalled` tells whether the process shall end.
 pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) -> BatchEnd {
     let began = batch.clock.now();
-    let shared = &Shared { batch, signalled, state: Mutex::new(State::new(batch)), changed: Condvar::new() };
+    let shared = &Shared {
+        batch,
+        signalled,
+        state: Mutex::new(State::new(batch)),
+        changed: Condvar::new(),
+        wanted: Condvar::new(),
+    };
     std::thread::scope(|scope| {
         loop {
             let mut state = shared.lock();
@@ -151,7 +157,7 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
             let notes = std::mem::take(&mut state.notes);
             let over = state.queue.is_over();
             if !over && !alone {
-                let waited = shared.changed.wait_timeout(state, PULSE);
+                let waited = shared.wanted.wait_timeout(state, PULSE);
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
             } else {
                 drop(state);
@@ -182,7 +188,10 @@ struct Shared<'a> {
     batch: &'a Batch<'a>,
     signalled: &'a Signalled<'a>,
     state: Mutex<State>,
+    /// There are jobs, or it is over: for those that work them off.
     changed: Condvar,
+    /// There are more jobs than threads, or it is over: for the one that starts them.
+    wanted: Condvar,
 }
 
 struct State {
@@ -270,8 +279,16 @@ impl Shared<'_> {
         let now = self.batch.clock.now();
         tell(&mut state, now);
         state.perform(now);
+        // This thread takes one of the jobs itself.
+        let jobs = state.jobs.len();
+        let is_wanted = jobs > state.idle + 1 || state.queue.is_over();
         drop(state);
-        self.changed.notify_all();
+        if jobs > 1 {
+            self.changed.notify_all();
+        }
+        if is_wanted {
+            self.wanted.notify_one();
+        }
     }
 }
 
