@@ -10,9 +10,11 @@ use crate::transfer::sink::{Sink, SinkError};
 impl Transfer<'_> {
     /// Whether the disk has no room for what is missing of a file of that size.
     pub(super) fn lacks_room(&mut self, sink: &Sink, size: u64) -> bool {
+        let folder = sink.path().parent().filter(|folder| !folder.as_os_str().is_empty());
         let room = match self.room {
             Some((asked_for, room)) if asked_for == size => room,
-            _ => fs2::available_space(sink.path().parent().unwrap_or(Path::new("."))).unwrap_or(u64::MAX),
+            // What cannot be found out is left to the disk.
+            _ => fs2::available_space(folder.unwrap_or(Path::new("."))).unwrap_or(u64::MAX),
         };
         self.room = Some((size, room));
         size.saturating_sub(sink.present().len()) > room
@@ -26,7 +28,11 @@ impl Transfer<'_> {
         scheduler: &Scheduler,
         sink: &mut Sink,
     ) -> Result<Option<Outcome>, SinkError> {
-        for id in scheduler.who_says(size) {
+        let said = scheduler.who_says(size);
+        if said.is_empty() {
+            return Ok(Some(Outcome::NoSource));
+        }
+        for id in said {
             self.doubted.insert(id);
             if let Some(share) = self.shares.get(&Origin::Source(id)).cloned() {
                 self.give_up(sink, &share)?;

@@ -236,6 +236,7 @@ impl Scheduler {
     pub fn ended(&mut self, id: SourceId, now: Time) {
         let State::Receiving { claim, content_end, first_pos, .. } = self.sources[id].state else { return };
         if self.size.is_none() && content_end.is_none() {
+            self.sources[id].said_size = Some(claim.first);
             self.learn_size(claim.first);
             self.sources[id].finish(State::Idle, false, now);
         } else if claim.first - first_pos < PROGRESS && self.size.is_none_or(|size| claim.first < size) {
