@@ -9,48 +9,59 @@ use crate::transfer::scheduler::Time;
 #[derive(Debug)]
 pub(super) struct Clock {
     pub(super) began: Instant,
-    /// When the loop last had a look.
-    seen: Instant,
+    /// When it was last looked at.
+    seen: Cell<Instant>,
     /// The latest time that was told.
     latest: Cell<Time>,
     /// For how long the process was stopped.
-    stopped: Duration,
+    stopped: Cell<Duration>,
     /// When it last went on after that.
-    went_on: Option<Instant>,
+    went_on: Cell<Option<Instant>>,
 }
 
 impl Clock {
     pub(super) fn start(now: Instant) -> Self {
-        Self { began: now, seen: now, latest: Cell::default(), stopped: Duration::ZERO, went_on: None }
+        Self {
+            began: now,
+            seen: Cell::new(now),
+            latest: Cell::default(),
+            stopped: Cell::default(),
+            went_on: Cell::default(),
+        }
     }
 
     /// The transfer's time. It never runs backwards: what happened before a stop and is told after it has no time of its
     /// own any longer.
     pub(super) fn time(&self, at: Instant) -> Time {
-        let time = at.saturating_duration_since(self.began).saturating_sub(self.stopped);
+        let time = at.saturating_duration_since(self.began).saturating_sub(self.stopped.get());
         self.latest.set(time.max(self.latest.get()));
         self.latest.get()
     }
 
-    /// From now on only waiting is done.
-    pub(super) fn look(&mut self, now: Instant) {
-        self.seen = now;
+    /// The transfer's time now. What is done between two looks takes no time to speak of: see [`waited`](Self::waited).
+    pub(super) fn look(&self, now: Instant) -> Time {
+        self.waited(Duration::ZERO, now);
+        self.time(now)
     }
 
-    /// Since it last had a look, nothing but a wait of that length was done. When far more time went by, the process was
-    /// stopped, or the disk was.
-    pub(super) fn waited(&mut self, time: Duration, now: Instant) {
-        let excess = now.saturating_duration_since(self.seen).saturating_sub(time);
+    /// Since it was last looked at, nothing but a wait of that length was done. When far more time went by, the process
+    /// was stopped, or the disk was.
+    pub(super) fn waited(&self, time: Duration, now: Instant) {
+        let excess = now.saturating_duration_since(self.seen.replace(now)).saturating_sub(time);
         if excess > STOPPED {
-            self.stopped += excess;
-            self.went_on = Some(now);
+            self.stopped.set(self.stopped.get() + excess);
+            self.went_on.set(Some(now));
         }
-        self.seen = now;
+    }
+
+    /// What was done since it was last looked at may have taken long: it was work.
+    pub(super) fn worked(&self, now: Instant) {
+        self.seen.set(now);
     }
 
     /// Whether the process was stopped not long ago.
     pub(super) fn was_stopped(&self, now: Instant) -> bool {
-        self.went_on.is_some_and(|at| now.saturating_duration_since(at) < AFTER_A_STOP)
+        self.went_on.get().is_some_and(|at| now.saturating_duration_since(at) < AFTER_A_STOP)
     }
 }
 
@@ -63,7 +74,7 @@ mod tests {
     fn a_stop_takes_no_time() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut clock = Clock::start(start);
+        let clock = Clock::start(start);
         clock.waited(Duration::from_millis(50), at(80));
         assert!(!clock.was_stopped(at(80)));
         assert_eq!(clock.time(at(80)), Duration::from_millis(80));
@@ -71,5 +82,18 @@ mod tests {
         assert!(clock.was_stopped(at(20_200)) && !clock.was_stopped(at(30_000)));
         assert_eq!(clock.time(at(20_130)), Duration::from_millis(130));
         assert_eq!(clock.time(at(100)), Duration::from_millis(130), "told late");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any point in time will do")]
+    fn a_stop_may_come_while_nobody_waits() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let clock = Clock::start(start);
+        clock.waited(Duration::from_millis(50), at(50));
+        assert_eq!(clock.look(at(17_051)), Duration::from_millis(50));
+        assert!(clock.was_stopped(at(17_052)));
+        clock.worked(at(30_050));
+        assert_eq!(clock.look(at(30_051)), Duration::from_millis(13_050), "work takes time");
     }
 }

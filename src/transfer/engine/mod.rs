@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::blame::{Opinion, Origin};
 use super::hashing::{Hashing, digests_of};
 pub use super::observer::{Files, Observer, Snapshot, Stage};
-use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId};
+use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
 use super::sink::{Shelf, Sink, SinkError};
 use super::trace::{Recorder, What};
@@ -147,7 +147,7 @@ struct Transfer<'a> {
     /// The file was fetched from the beginning once more.
     began_anew: bool,
     /// Since when the transfer has been slower than allowed, and what had come by then.
-    slow_since: Option<(Instant, u64)>,
+    slow_since: Option<(Time, u64)>,
 }
 
 impl Transfer<'_> {
@@ -283,9 +283,9 @@ impl Transfer<'_> {
         let takes_part = |id: SourceId| {
             camp.as_ref().is_none_or(|camp| camp.contains(&Origin::Source(id))) && !doubted.contains(&id)
         };
-        self.clock.look(now());
-        scheduler.again(size, &sink.present(), takes_part, self.clock.time(now()));
-        scheduler.tick(self.clock.time(now()));
+        self.clock.worked(now());
+        scheduler.again(size, &sink.present(), takes_part, self.clock.look(now()));
+        scheduler.tick(self.clock.look(now()));
         loop {
             for action in scheduler.take_actions() {
                 self.perform(&action, scheduler);
@@ -305,17 +305,17 @@ impl Transfer<'_> {
                 self.note_failures(scheduler);
                 return Ok(end);
             }
-            if let Some(outcome) = self.too_long(sink, scheduler.size(), now()) {
+            let time = self.clock.look(now());
+            if let Some(outcome) = self.too_long(sink, scheduler.size(), time) {
                 return Ok(RoundEnd::Over(outcome));
             }
-            let time = self.clock.time(now());
             if let Some(silence) = scheduler.cut_off(time) {
                 return Ok(RoundEnd::Over(Outcome::CutOff(silence)));
             }
             let wait = scheduler.wake(time).saturating_sub(time);
             match self.wait(wait) {
                 Ok(report) => self.hear(report, scheduler, sink, hashing)?,
-                Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock.time(now())),
+                Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock.look(now())),
                 Err(RecvTimeoutError::Disconnected) => return Ok(RoundEnd::Over(Outcome::NoSource)),
             }
             let rates = (0..self.workers.len()).filter_map(|id| Some((id, scheduler.rate(id, time)?)));
@@ -331,14 +331,14 @@ impl Transfer<'_> {
     }
 
     fn perform(&mut self, action: &Action, scheduler: &mut Scheduler) {
-        self.trace.performed(action, self.clock.time(now()));
+        self.trace.performed(action, self.clock.look(now()));
         match *action {
             Action::Open { source, range, skip } => {
                 self.tallies[source].requests += 1;
                 self.current[source] = Current { asked: Some(now()), counted: None };
                 if let Err(failure) = self.workers[source].open(range, skip) {
                     self.tallies[source].excused.push(failure.clone());
-                    scheduler.failed(source, failure, self.clock.time(now()));
+                    scheduler.failed(source, failure, self.clock.look(now()));
                 }
             }
             Action::Shorten { source, end } => self.workers[source].shorten(end),
@@ -492,21 +492,21 @@ impl Transfer<'_> {
         sink.retract(wrong)
     }
 
-    fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Instant) -> Option<Outcome> {
+    fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Time) -> Option<Outcome> {
         if let Some(number) = (self.signalled)() {
             return Some(Outcome::Signal(number));
         }
         if let Some(limit) = self.limits.largest.filter(|limit| size.unwrap_or(sink.prefix()) > *limit) {
             return Some(Outcome::TooLarge { limit });
         }
-        let elapsed = at.saturating_duration_since(self.clock.began);
+        let elapsed = now().saturating_duration_since(self.clock.began);
         if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
             return Some(Outcome::TimeUp(limit));
         }
         let (speed, time) = self.limits.speed?;
         let have = sink.present().len();
         let (since, had) = *self.slow_since.get_or_insert((at, have));
-        let window = at.saturating_duration_since(since);
+        let window = at.saturating_sub(since);
         if have.saturating_sub(had) as f64 >= speed as f64 * window.as_secs_f64().max(1.0) {
             self.slow_since = Some((at, have));
             return None;

@@ -83,11 +83,12 @@ impl Transfer<'_> {
                 is_over: &|| (self.signalled)().is_some() || is_out_of_time(),
             };
             let found = audit(task, &mut self.workers, &self.reports, sink)?;
+            self.clock.worked(now());
             for (source, bytes) in found.cost {
                 self.tallies[source].wasted += bytes;
                 self.record(Some(source), What::Sampled { bytes });
             }
-            if let Some(outcome) = self.too_long(sink, None, now()) {
+            if let Some(outcome) = self.too_long(sink, None, self.clock.look(now())) {
                 return Ok(Some(outcome));
             }
             self.opinions.extend(found.opinions);
