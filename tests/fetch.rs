@@ -10,6 +10,7 @@ mod driver;
 mod endings;
 mod failover;
 mod mirrors;
+mod plainly;
 mod portage_call;
 mod race;
 mod resume;

@@ -3,6 +3,7 @@
 mod curl_oracle;
 mod distlock;
 mod fetch;
+mod field;
 mod hostile;
 mod interplay;
 mod layering;

@@ -70,6 +70,38 @@ fn all_is_there_before_emerge_starts() {
 }
 
 #[test]
+fn odd_answers_do_not_decide_over_a_file() {
+    let foo = dists("foo", 6);
+    let mirrors: Vec<Mirror> = (0..2).map(|_| Mirror::start()).collect();
+    for mirror in &mirrors {
+        mirror.on(&layout_path()).serve(LAYOUT.conf()).always();
+        for (i, dist) in foo.iter().enumerate() {
+            let rule = Rule::serve(dist.content.as_slice());
+            let rule = match i {
+                0 => rule.chunked().field("Content-Type", "text/html"),
+                1 => rule.length(&(dist.content.len() + 2).to_string()),
+                2 => rule.range_status(403),
+                3 => rule.content_range("bytes"),
+                _ => rule,
+            };
+            mirror.on(&path(dist)).add(rule.always());
+        }
+    }
+    let lab = package(lab_with(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
+    for i in [2, 3] {
+        let part = lab.distdir().join(format!("{}.__download__", foo[i].name));
+        fs::create_dir_all(lab.distdir()).unwrap();
+        fs::write(part, &foo[i].content[..3000]).unwrap();
+    }
+    let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_there(&lab, &foo, &run);
+    let emerge = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert!(emerge.success(), "{emerge}");
+    assert_eq!(downloads(&lab), []);
+}
+
+#[test]
 fn the_list_may_come_from_standard_input() {
     let foo = dists("foo", 3);
     let mirror = hosting(&foo);

@@ -20,6 +20,8 @@ const PER_MIRROR: usize = 3;
 pub(super) const PER_UPSTREAM: usize = 2;
 /// A host that wanted fewer connections gets no more of them for so long, in seconds.
 const CAP_KEPT: u64 = 7 * 24 * 3600;
+/// A host at which requests for ranges failed gets none for so long, in seconds.
+const NO_RANGES_KEPT: u64 = 7 * 24 * 3600;
 /// Mirrors that are asked for many small files, at most.
 const MIRRORS: usize = 6;
 
@@ -186,5 +188,6 @@ pub(super) fn expectation(key: &MirrorKey, state: &State, tier: u8, mirror: bool
         rate: known.and_then(|m| m.bytes_per_second.mean()).map(|rate| rate as f64),
         tier,
         mirror,
+        plain: known.and_then(|m| m.no_ranges).is_some_and(|known| is_fresh(known.at, NO_RANGES_KEPT)),
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> 
         let stalled = too_slow && tally.failures.last().map(kind) == Some(FailureKind::Stall);
         let outcome = if link || stalled { Outcome::Interrupted } else { outcome(tally) };
         deltas.push(attempt(figures, tally, outcome, now));
+        deltas.extend(no_ranges(figures, tally, now));
         let lacks = tally.corrupt || tally.failures.iter().any(says_lacks);
         if lacks {
             let until = now.saturating_add(LACKS_FOR);
@@ -51,7 +52,10 @@ pub(super) fn batch_deltas(
         .iter()
         .zip(&end.tallies)
         .filter(|(_, tally)| tally.requests > 0)
-        .map(|(mirror, tally)| attempt(mirror, tally, outcome_of_many(tally), now))
+        .flat_map(|(mirror, tally)| {
+            let attempt = attempt(mirror, tally, outcome_of_many(tally), now);
+            std::iter::once(attempt).chain(no_ranges(mirror, tally, now))
+        })
         .collect();
     for (file, item) in files.iter().zip(&end.items) {
         let ItemEnd::Failed(tried) = item else { continue }; // nobody will ask for the others again
@@ -84,6 +88,10 @@ fn outcome_of_many(tally: &Tally) -> Outcome {
 
 fn says_lacks(failure: &Failure) -> bool {
     failure.is_not_found() || matches!(failure, Failure::WrongSize { .. } | Failure::WrongContent)
+}
+
+fn no_ranges(mirror: &MirrorKey, tally: &Tally, now: u64) -> Option<Delta> {
+    tally.no_ranges.then(|| Delta::NoRanges { mirror: mirror.clone(), at: now })
 }
 
 fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Delta {

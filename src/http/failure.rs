@@ -176,6 +176,31 @@ impl Failure {
         matches!(self, Self::WrongSize { .. } | Self::RangeNotSatisfiable { .. })
     }
 
+    /// Whether a request for a range may have failed because it was one: not every server, and not everything between
+    /// here and there, lets them through.
+    pub fn may_be_about_ranges(&self) -> bool {
+        let broke = matches!(self, Self::EmptyReply | Self::Truncated | Self::BadChunks(_) | Self::Reset);
+        broke || self.refuses_ranges()
+    }
+
+    /// Whether it is an answer that refuses a range, if one was asked for.
+    pub fn refuses_ranges(&self) -> bool {
+        match self {
+            Self::Status { code, .. } => *code != 429,
+            Self::RangeMismatch | Self::RangeNotSatisfiable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the answer was refused for what it says of itself; its content may be right all the same.
+    pub fn is_odd(&self) -> bool {
+        match self {
+            Self::WrongSize { expected, got } => got > expected,
+            Self::HtmlPage | Self::RangeMismatch | Self::Truncated => true,
+            _ => false,
+        }
+    }
+
     /// Whether it shows that the other side can be reached.
     pub fn is_an_answer(&self) -> bool {
         !matches!(

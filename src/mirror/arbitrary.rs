@@ -24,6 +24,7 @@ pub fn delta() -> impl Strategy<Value = Delta> {
             .prop_map(|(mirror, at, timestamp)| Delta::Freshness { mirror, at, timestamp }),
         1 => (mirror(), time(), any::<u64>())
             .prop_map(|(mirror, at, connections)| Delta::ConnectionCap { mirror, at, connections }),
+        1 => (mirror(), time()).prop_map(|(mirror, at)| Delta::NoRanges { mirror, at }),
         2 => (mirror(), file(), time()).prop_map(|(mirror, file, until)| Delta::Lacks { mirror, file, until }),
         1 => (file(), time()).prop_map(|(file, until)| Delta::WrongEverywhere { file, until }),
         1 => ("[a-c]", time(), any::<bool>())
@@ -38,6 +39,7 @@ pub fn mirror_of(delta: &Delta) -> Option<&MirrorKey> {
         Delta::Layout { mirror, .. }
         | Delta::Freshness { mirror, .. }
         | Delta::ConnectionCap { mirror, .. }
+        | Delta::NoRanges { mirror, .. }
         | Delta::Lacks { mirror, .. } => Some(mirror),
         Delta::WrongEverywhere { .. } | Delta::Repository { .. } => None,
     }

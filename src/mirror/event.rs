@@ -31,6 +31,11 @@ pub enum Delta {
         at: u64,
         connections: u64,
     },
+    /// Requests for ranges failed at the mirror, and one for the whole file did not.
+    NoRanges {
+        mirror: MirrorKey,
+        at: u64,
+    },
     /// The mirror does not have the file, or has a wrong one.
     Lacks {
         mirror: MirrorKey,

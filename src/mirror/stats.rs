@@ -63,6 +63,9 @@ pub struct Mirror {
     /// Connections that the mirror accepts from one client at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_cap: Option<Dated<u64>>,
+    /// Requests for ranges fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_ranges: Option<Dated<bool>>,
 }
 
 /// The newest failure.
@@ -127,6 +130,7 @@ impl State {
             Delta::ConnectionCap { mirror, at, connections } => {
                 renew(&mut self.at_mirror(mirror).connection_cap, *connections, *at);
             }
+            Delta::NoRanges { mirror, at } => renew(&mut self.at_mirror(mirror).no_ranges, true, *at),
             Delta::Lacks { mirror, file, until } if file.is_possible() => {
                 self.notes.add_lacks(mirror, file, *until);
             }
@@ -242,6 +246,7 @@ impl Mirror {
         not_after(&mut self.layout, latest);
         not_after(&mut self.freshness, latest);
         not_after(&mut self.connection_cap, latest);
+        not_after(&mut self.no_ranges, latest);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use blake2::{Blake2b512, Digest};
 
 use super::blame::{Opinion, Origin, Sample};
-use super::scheduler::SourceId;
+use super::scheduler::{Manner, SourceId};
 use super::sink::{Sink, SinkError};
 use super::worker::{Report, Worker};
 use crate::http::ByteRange;
@@ -63,7 +63,7 @@ pub(super) fn audit(
                 waiting.extend(elsewhere(sample, task.checkers, &failed));
             } else if pending.iter().any(|p| p.sample.checker == sample.checker) {
                 waiting.push_back(sample);
-            } else if let Ok(request) = workers[sample.checker].open(sample.range, false) {
+            } else if let Ok(request) = workers[sample.checker].open(sample.range, Manner::Ranged) {
                 pending.push(Pending { sample, request, bytes: Vec::new(), last: Instant::now() });
             }
         }

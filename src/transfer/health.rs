@@ -39,7 +39,6 @@ pub struct Health {
     /// When it was found too slow last.
     slow_at: Option<Time>,
     is_out: bool,
-    refuses_ranges: bool,
     has_lied: bool,
     /// Why it is out, if it is.
     last_failure: Option<Failure>,
@@ -61,7 +60,6 @@ impl Health {
             failures: 0,
             slow_at: None,
             is_out: false,
-            refuses_ranges: false,
             has_lied: false,
             last_failure: None,
             first_byte: None,
@@ -87,11 +85,6 @@ impl Health {
         (self.failures, self.rests) = (0, 0);
     }
 
-    /// It sent the whole file though it was asked for a part.
-    pub fn on_range_ignored(&mut self) {
-        self.refuses_ranges = true;
-    }
-
     /// What it sent is not what the Manifest means.
     pub fn on_wrong_content(&mut self) {
         self.has_lied = true;
@@ -105,8 +98,8 @@ impl Health {
             return Verdict::AskLater;
         }
         match failure {
-            Failure::RangeIgnored => self.refuses_ranges = true,
-            _ if *failure == Failure::Cancelled || failure.is_not_found() => {}
+            Failure::RangeIgnored | Failure::Cancelled => {}
+            _ if failure.is_not_found() => {}
             _ => {
                 // One that says 429 now does not want us at all.
                 self.is_out |= matches!(failure, Failure::Status { code: 429, .. });
@@ -187,10 +180,6 @@ impl Health {
     /// It sent wrong bytes.
     pub fn has_lied(&self) -> bool {
         self.has_lied
-    }
-
-    pub fn refuses_ranges(&self) -> bool {
-        self.refuses_ranges
     }
 
     /// The last failure that spoke against it.

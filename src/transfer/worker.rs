@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::limiter::Limiter;
-use super::scheduler::{Opened, SourceId};
+use super::scheduler::{Manner, Opened, SourceId};
 use crate::http::failure::plain;
 use crate::http::{Agent, Ask, ByteRange, Canceller, Client, Failure, Judged, Question, Url};
 
@@ -79,7 +79,7 @@ pub enum Report {
 struct Job {
     request: u64,
     range: ByteRange,
-    skip: bool,
+    manner: Manner,
     /// Caches on the way shall fetch it anew.
     anew: bool,
 }
@@ -141,7 +141,7 @@ impl Worker {
 
     /// Asks for a range; what was asked before is not wanted any longer. Returns the request's number, and an error when
     /// there is no thread to be had.
-    pub(super) fn open(&mut self, range: ByteRange, skip: bool) -> Result<u64, Failure> {
+    pub(super) fn open(&mut self, range: ByteRange, manner: Manner) -> Result<u64, Failure> {
         self.request += 1;
         self.shared.end.store(range.end, Ordering::SeqCst);
         self.shared.wanted.store(self.request, Ordering::SeqCst);
@@ -151,7 +151,7 @@ impl Worker {
             started.map_err(|error| Failure::Local(format!("no thread: {}", plain(&error))))?;
             self.jobs = Some(jobs);
         }
-        let job = Job { request: self.request, range, skip, anew: self.anew };
+        let job = Job { request: self.request, range, manner, anew: self.anew };
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         if sent { Ok(self.request) } else { Err(Failure::Local("its thread is gone".to_owned())) }
     }
@@ -227,14 +227,21 @@ impl Thread {
             return Err(Stop::NotWanted); // closed before there was anything to cancel
         }
         let to_the_end = job.range.end == u64::MAX || Some(job.range.end) == self.place.size;
-        let question = Question {
-            first: job.range.first,
-            end: Some(job.range.end).filter(|_| !to_the_end),
-            size: self.place.size,
-            refuse_html: self.place.refuse_html,
+        let question = match job.manner {
+            Manner::Plain => Question { size: self.place.size, lenient: true, ..Question::default() },
+            Manner::Ranged | Manner::Skipping => Question {
+                first: job.range.first,
+                end: Some(job.range.end).filter(|_| !to_the_end),
+                size: self.place.size,
+                refuse_html: self.place.refuse_html,
+                lenient: false,
+            },
         };
-        let (judged, answer) = self.open(&question, job.anew)?;
-        if judged.first_pos < job.range.first && !job.skip {
+        let (mut judged, answer) = self.open(&question, job.anew)?;
+        if job.manner == Manner::Plain && self.place.size.is_some() {
+            (judged.length, judged.complete_length) = (None, None); // it is known better
+        }
+        if judged.first_pos < job.range.first && job.manner == Manner::Ranged {
             self.agent = None;
             return Err(Stop::Failed(Failure::RangeIgnored));
         }

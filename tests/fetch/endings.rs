@@ -72,7 +72,7 @@ fn killed_again_and_again_and_then_finished() {
     ended.assert_success();
     distdir.assert_holds(&right, &ended);
     let ratio = sent(&mirrors) as f64 / right.len() as f64;
-    assert!(ratio <= 1.10, "{ratio} times the file");
+    assert!(ratio <= 1.25, "{ratio} times the file");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn signals_end_a_call_at_once_with_the_usual_status() {
         ended.assert_success();
         distdir.assert_holds(&right, &ended);
         let ratio = sent(&mirrors) as f64 / right.len() as f64;
-        assert!(ratio <= 1.10, "{ratio} times the file");
+        assert!(ratio <= 1.25, "{ratio} times the file");
     }
 }
 
@@ -196,7 +196,7 @@ fn two_calls_for_one_file_at_once() {
         distdir.assert_holds(&right, &second);
         if resumes[1] {
             let ratio = sent(&mirrors) as f64 / right.len() as f64;
-            assert!(ratio <= 1.02, "{story}: {ratio} times the file");
+            assert!(ratio <= 1.1, "{story}: {ratio} times the file");
         }
     }
 }

@@ -130,7 +130,13 @@ fn garbled_answers() {
     for round in 0..ROUNDS {
         let url = Url::parse(&peer.url("/x")).unwrap();
         let first = if round % 2 == 0 { 0 } else { 5 };
-        let question = Question { first, end: None, size: Some(10), refuse_html: round % 3 == 0 };
+        let question = Question {
+            first,
+            end: None,
+            size: Some(10),
+            refuse_html: round % 3 == 0,
+            lenient: round % 5 == 0,
+        };
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let Ok((_, mut answer)) = agent.open(&url, &question, &Ask::bytes(&question)) else { return 0 };
             let mut buffer = [0; 4096];

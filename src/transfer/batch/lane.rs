@@ -81,7 +81,8 @@ impl Lane<'_> {
     /// Brings the rest of a file.
     fn receive(&mut self, url: &Url, sink: &mut Sink) -> Result<(), Came> {
         let (shared, size, host) = (self.shared, self.wanted.size, self.host.0);
-        let question = Question { first: sink.prefix(), end: None, size: Some(size), refuse_html: true };
+        let question =
+            Question { first: sink.prefix(), end: None, size: Some(size), refuse_html: true, lenient: false };
         let clock = shared.batch.clock;
         let asked = clock.now();
         shared.lock().tallies[host].requests += 1;
@@ -93,9 +94,6 @@ impl Lane<'_> {
             let waited = opened.saturating_sub(asked);
             state.tallies[host].first_byte.get_or_insert(waited);
             state.queue.on_first_byte(self.host, waited);
-        }
-        if over > 0 {
-            state.queue.on_range_ignored(self.host);
         }
         drop(state);
         let limiter = &shared.batch.limits.limiter;

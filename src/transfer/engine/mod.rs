@@ -2,6 +2,7 @@
 //! turns out to be wrong.
 
 mod clock;
+mod last_hope;
 mod repair;
 mod size;
 mod tally;
@@ -192,6 +193,10 @@ impl Transfer<'_> {
                         size = None;
                         continue;
                     }
+                    RoundEnd::Over(Outcome::NoSource) if scheduler.ask_plainly() => continue,
+                    RoundEnd::Over(Outcome::NoSource) if self.lose_hope(&mut scheduler, &mut sink)? => {
+                        continue;
+                    }
                     RoundEnd::Over(Outcome::NoSource) if size.is_none() && sink.prefix() > 0 => {
                         // Nobody could tell the size: what lies there may be the whole file.
                         let whole = self.is_whole(hashing, &sink)?;
@@ -214,8 +219,13 @@ impl Transfer<'_> {
             if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
                 self.convict(&scheduler, total);
+                self.excuse_odd_answers(&scheduler);
                 sink.finish()?;
                 return Ok(Outcome::Verified { size: total, fetched });
+            }
+            // Somebody else's bytes may be what is wrong.
+            if self.only_hopes_sent(&scheduler) && self.lose_hope(&mut scheduler, &mut sink)? {
+                continue;
             }
             if let Some(outcome) = self.repair(&mut scheduler, &mut sink, digests)? {
                 return Ok(outcome);
@@ -333,10 +343,10 @@ impl Transfer<'_> {
     fn perform(&mut self, action: &Action, scheduler: &mut Scheduler) {
         self.trace.performed(action, self.clock.look(now()));
         match *action {
-            Action::Open { source, range, skip } => {
+            Action::Open { source, range, manner } => {
                 self.tallies[source].requests += 1;
                 self.current[source] = Current { asked: Some(now()), counted: None };
-                if let Err(failure) = self.workers[source].open(range, skip) {
+                if let Err(failure) = self.workers[source].open(range, manner) {
                     self.tallies[source].excused.push(failure.clone());
                     scheduler.failed(source, failure, self.clock.look(now()));
                 }
@@ -405,7 +415,8 @@ impl Transfer<'_> {
                 self.tallies[source].wasted += bytes;
             }
             Report::Ended { source, request, at } => {
-                if self.current[source].counted.is_some() && self.tallies[source].kept == 0 {
+                let is_empty = self.current[source].counted.is_some() && self.tallies[source].kept == 0;
+                if is_empty && !self.has_reason(scheduler, source) {
                     self.tallies[source].failures.push(Failure::Truncated); // an answer without content
                 }
                 self.settle(source, at);
@@ -425,6 +436,9 @@ impl Transfer<'_> {
                 scheduler.failed(source, failure.clone(), self.clock.time(at));
                 // Whoever was asked beyond the end of the file, before that was known, did not fail.
                 if failure == Failure::Cancelled || scheduler.failure(source) != Some(&failure) {
+                    return Ok(());
+                }
+                if self.has_reason(scheduler, source) {
                     return Ok(());
                 }
                 let tally = &mut self.tallies[source];
@@ -466,6 +480,7 @@ impl Transfer<'_> {
         let is_about_size = |failure: &Failure| !size_given && failure.is_about_size();
         for (id, tally) in self.tallies.iter_mut().enumerate() {
             if let Some(failure) = scheduler.failure(id)
+                && (!scheduler.is_plain(id) || tally.failures.is_empty())
                 && *failure != Failure::Cancelled
                 && tally.failures.last() != Some(failure)
                 && tally.excused.last() != Some(failure)

@@ -21,6 +21,8 @@ pub struct Tally {
     pub excused: Vec<Failure>,
     /// It sent wrong bytes.
     pub corrupt: bool,
+    /// Requests for ranges failed, and one for the whole file did not.
+    pub no_ranges: bool,
 }
 
 impl Tally {
@@ -34,6 +36,12 @@ impl Tally {
         self.failures.last().or(self.excused.last())
     }
 
+    /// Asked in the plainest way it sent what is right: what it failed with before was about the way of asking.
+    pub(super) fn excuse_odd_answers(&mut self) {
+        self.no_ranges = self.failures.iter().any(Failure::refuses_ranges);
+        self.excused.append(&mut self.failures);
+    }
+
     /// Counts what came of another transfer from the same source.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
@@ -44,5 +52,6 @@ impl Tally {
         self.failures.extend(other.failures.iter().cloned());
         self.excused.extend(other.excused.iter().cloned());
         self.corrupt |= other.corrupt;
+        self.no_ranges |= other.no_ranges;
     }
 }

@@ -43,7 +43,7 @@ impl Queue {
 
     /// Whether a host may be asked for a file now or when others have failed: it was not yet, or it was only slow.
     pub(super) fn may_be_left(&self, item: &Item, host: HostId) -> bool {
-        !self.health(host).is_out() && item.was_only_slow(host)
+        item.hopes_for(host) || !self.health(host).is_out() && item.was_only_slow(host)
     }
 
     /// Whether a host that is still asked was not asked for a file yet.

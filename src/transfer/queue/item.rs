@@ -58,11 +58,21 @@ pub(super) struct Item {
     pub(super) resumed: Option<u64>,
     /// It is raced.
     pub(super) is_raced: bool,
+    /// Hosts that gave odd answers: because of them it was raced, or is.
+    pub(super) last_hope: Vec<HostId>,
 }
 
 impl Item {
     pub(super) fn new(wanted: Wanted, is_raced: bool) -> Self {
-        Self { wanted, state: State::Waiting, tried: Vec::new(), have: 0, resumed: None, is_raced }
+        Self {
+            wanted,
+            state: State::Waiting,
+            tried: Vec::new(),
+            have: 0,
+            resumed: None,
+            is_raced,
+            last_hope: Vec::new(),
+        }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -76,6 +86,27 @@ impl Item {
     /// Those that said that they do not have it.
     pub(super) fn lacking(&self) -> impl Iterator<Item = HostId> {
         self.tried.iter().filter(|(_, failure)| failure.is_not_found()).map(|(host, _)| *host)
+    }
+
+    /// Hosts whose answers were odd, or may have been about a range, may have it all the same: a race asks them in the
+    /// plainest way. Whether there are any; once.
+    pub(super) fn is_raced_as_last_hope(&mut self) -> bool {
+        if self.is_raced || !self.last_hope.is_empty() {
+            return false;
+        }
+        let ranged = self.resumed.is_some_and(|bytes| bytes > 0);
+        let is_odd = |failure: &Failure| {
+            failure.is_odd() || ranged && failure.refuses_ranges() && !failure.is_not_found()
+        };
+        let odd = self.tried.iter().filter(|(_, failure)| is_odd(failure));
+        self.last_hope = odd.map(|(host, _)| *host).collect();
+        self.is_raced = !self.last_hope.is_empty();
+        self.is_raced
+    }
+
+    /// Whether a race is to ask that host in any case.
+    pub(super) fn hopes_for(&self, host: HostId) -> bool {
+        self.is_raced && self.last_hope.contains(&host)
     }
 
     pub(super) fn was_asked(&self, host: HostId) -> bool {

@@ -147,11 +147,6 @@ impl Queue {
         self.hosts[host.0].health.on_first_byte(waited);
     }
 
-    /// A host sends a file from its beginning, although it was asked for the rest.
-    pub fn on_range_ignored(&mut self, host: HostId) {
-        self.hosts[host.0].health.on_range_ignored();
-    }
-
     /// So much of a file lies there when it is begun.
     pub fn on_begun(&mut self, item: ItemId, have: u64) {
         let item = &mut self.items[item.0];
@@ -444,6 +439,12 @@ impl Queue {
         if !item.is_waiting() || hosts.iter().any(|(host, _)| self.may_be_left(item, *host)) {
             return;
         }
+        if self.items[id.0].is_raced_as_last_hope() {
+            self.races.push_back(id);
+            return;
+        }
+        let item = &self.items[id.0];
+        let hosts = &item.wanted.hosts;
         // Why those are out who were not even asked.
         let others = hosts.iter().filter(|(host, _)| !item.was_asked(*host));
         let others = others.filter_map(|(host, _)| Some((*host, self.health(*host).last_failure()?.clone())));
@@ -488,7 +489,7 @@ impl Queue {
         let item = &self.items[id.0];
         let takes_part = |host: HostId| {
             let health = self.health(host);
-            !health.is_out() && self.at_work(host) < health.connections()
+            (!health.is_out() || item.hopes_for(host)) && self.at_work(host) < health.connections()
         };
         let hosts: Vec<(HostId, u8)> = item
             .wanted

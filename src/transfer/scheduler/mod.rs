@@ -6,6 +6,7 @@
 //! source, which happens when that source would bring it earlier.
 
 mod outlook;
+mod plainly;
 pub(super) mod sharing;
 mod silence;
 mod size;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use super::segments::Segments;
 use crate::http::{ByteRange, Failure};
 use crate::patience::{LOST, PULSE};
+pub use plainly::Manner;
 use sharing::{CRAWL, PER_SOURCE};
 use source::{PROGRESS, Source, State};
 
@@ -37,6 +39,8 @@ pub struct Expectation {
     /// One of several that ought to have the same files: what [`ENOUGH_LACK`] of them lack, the others will hardly
     /// have, and are asked last.
     pub mirror: bool,
+    /// It is known to need [`Manner::Plain`].
+    pub plain: bool,
 }
 
 /// See [`Expectation::mirror`].
@@ -61,9 +65,8 @@ pub struct Plan {
 /// What is to be done now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Ask `source` for `range`; an end of `u64::MAX` means: up to the end of the file. `skip`: when the server
-    /// ignores ranges, read over what comes before.
-    Open { source: SourceId, range: ByteRange, skip: bool },
+    /// Ask `source` for `range`; an end of `u64::MAX` means: up to the end of the file.
+    Open { source: SourceId, range: ByteRange, manner: Manner },
     /// Another source sends what lies behind `end`: stop there, and drop the connection if its content goes on.
     /// An answer that is longer than what was asked for, but was not shortened, is read until it is closed.
     Shorten { source: SourceId, end: u64 },
@@ -107,6 +110,8 @@ pub struct Scheduler {
     /// When a source last showed that it can be reached; when the first of those at work was asked.
     last_sign: Time,
     ticked: Time,
+    /// The last hope was tried.
+    asked_plainly: bool,
     /// Bytes given up by cutting connections, estimated.
     cut: f64,
     actions: Vec<Action>,
@@ -126,6 +131,7 @@ impl Scheduler {
             last_arrival: Time::ZERO,
             last_sign: Time::ZERO,
             ticked: Time::ZERO,
+            asked_plainly: false,
             cut: 0.0,
             actions: Vec::new(),
         }
@@ -428,12 +434,12 @@ impl Scheduler {
     }
 
     fn open(&mut self, id: SourceId, claim: ByteRange, now: Time) {
-        let skip = self.sources[id].sequential && claim.first > 0;
+        let manner = self.manner(id, claim);
         if !self.sources.iter().any(Source::is_active) {
             self.last_sign = now;
         }
         self.sources[id].state = State::Opening { since: now, claim: Some(claim), asked: claim };
-        self.actions.push(Action::Open { source: id, range: claim, skip });
+        self.actions.push(Action::Open { source: id, range: claim, manner });
     }
 
     /// Those who may be asked, in the order in which they shall be: with a connection first, then the better
@@ -490,7 +496,9 @@ impl Scheduler {
             State::Idle | State::Resting { .. } | State::Out => false,
         };
         let busy = self.sources.iter().filter(working).count();
-        if busy >= self.parallel || busy > 0 && self.sources[id].silent {
+        // Each that is asked plainly sends the whole file.
+        let one_by_one = self.sources[id].silent || self.sources[id].plain;
+        if busy >= self.parallel || busy > 0 && one_by_one {
             return false;
         }
         if busy == 0 || !self.sources[id].is_new() {

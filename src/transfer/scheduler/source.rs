@@ -60,6 +60,10 @@ pub(super) struct Source {
     pub warm: bool,
     /// The server ignores ranges: it can only send everything from the beginning.
     pub sequential: bool,
+    /// It is asked in the plainest way only.
+    pub plain: bool,
+    /// Its last request was for a range.
+    pub ranged: bool,
     pub failure: Option<Failure>,
     /// The size that it says the file has.
     pub said_size: Option<u64>,
@@ -85,11 +89,13 @@ impl Source {
         expectation.first_byte = expectation.first_byte.map(|usual| usual.min(LONGEST_REST));
         expectation.rate = expectation.rate.filter(|rate| rate.is_finite() && *rate > 0.0);
         Self {
+            sequential: expectation.plain,
+            plain: expectation.plain,
             expectation,
             state: State::Idle,
             meter: Meter::default(),
             warm: false,
-            sequential: false,
+            ranged: false,
             failure: None,
             said_size: None,
             left_out: false,
@@ -151,6 +157,24 @@ impl Source {
             self.had_second_chance = true;
             self.state = State::Idle;
         }
+    }
+
+    /// Whether it failed in a way that another way of asking may mend.
+    pub fn may_be_asked_plainly(&self, failure: &Failure) -> bool {
+        let is_out = matches!(self.state, State::Out) && !self.left_out;
+        is_out && !self.plain && (self.ranged && failure.may_be_about_ranges() || failure.is_odd())
+    }
+
+    /// From now on it is asked in the plainest way.
+    pub fn ask_plainly(&mut self) {
+        (self.plain, self.sequential) = (true, true);
+        (self.breaks, self.strikes, self.losses) = (0, 0, 0);
+        self.state = State::Idle;
+    }
+
+    /// It is not asked again, whatever happens.
+    pub fn exclude(&mut self) {
+        (self.state, self.had_second_chance) = (State::Out, true);
     }
 
     /// Whether it never sent a byte.

@@ -85,6 +85,7 @@ impl Mirror {
             first_byte: self.known.then(|| self.first_byte(false)),
             rate: self.known.then_some(self.rate),
             tier: self.tier,
+            plain: false,
         }
     }
 

@@ -16,7 +16,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::scheduler::{Action, Opened, Plan, Scheduler, SourceId, Time};
+use super::scheduler::{Action, Manner, Opened, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
 use crate::http::{ByteRange, Failure};
 use mirror::{Answer, Connection, Mirror};
@@ -201,9 +201,9 @@ impl<'a> Simulation<'a> {
     fn act(&mut self) {
         for action in self.scheduler.take_actions() {
             match action {
-                Action::Open { source, range, skip } => {
+                Action::Open { source, range, manner } => {
                     self.end_if_done(source);
-                    self.open(source, range, skip);
+                    self.open(source, range, manner != Manner::Ranged);
                 }
                 Action::Shorten { source, end } => {
                     self.tell(source, &format!("shorten to {end}"));

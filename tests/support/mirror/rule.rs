@@ -46,6 +46,8 @@ pub(super) struct Reply {
     pub etag: Option<String>,
     pub last_modified: Option<String>,
     pub ranges: bool,
+    /// What is answered to every request with Range instead of the content.
+    pub range_status: Option<u16>,
     /// In place of the right one.
     pub content_range: Option<String>,
     pub framing: Framing,
@@ -191,6 +193,11 @@ impl Rule {
         self.reply(|reply| reply.ranges = false)
     }
 
+    /// A request with Range gets this status, as behind a proxy that does not let ranges through.
+    pub fn range_status(self, status: u16) -> Self {
+        self.reply(|reply| reply.range_status = Some(status))
+    }
+
     /// A Content-Range that says this instead of the truth.
     pub fn content_range(self, value: &str) -> Self {
         self.reply(|reply| reply.content_range = Some(value.to_owned()))
@@ -329,6 +336,7 @@ impl Default for Reply {
             etag: None,
             last_modified: None,
             ranges: true,
+            range_status: None,
             content_range: None,
             framing: Framing::Length,
             close: false,

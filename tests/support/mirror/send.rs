@@ -135,6 +135,9 @@ impl Reply {
         if let Some(status) = self.status {
             return (status, whole);
         }
+        if let Some(status) = self.range_status.filter(|_| request.field("Range").is_some()) {
+            return (status, 0..0);
+        }
         let Some(range) = request.field("Range").filter(|_| self.ranges) else { return (200, whole) };
         let current = [self.etag.as_deref(), self.last_modified.as_deref()];
         if request.field("If-Range").is_some_and(|validator| !current.contains(&Some(validator))) {
@@ -173,7 +176,7 @@ impl Reply {
         let total = self.content.len();
         match (&self.content_range, status) {
             (Some(value), _) => add("Content-Range", value),
-            (None, 206) if self.status.is_none() => {
+            (None, 206) if self.status.is_none() && !part.is_empty() => {
                 add("Content-Range", &format!("bytes {}-{}/{total}", part.start, part.end - 1));
             }
             (None, 416) if self.status.is_none() => add("Content-Range", &format!("bytes */{total}")),
