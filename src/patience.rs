@@ -86,7 +86,22 @@ pub const SAMPLE: Duration = Duration::from_millis(700);
 /// The same while nothing comes from anybody.
 pub const SAMPLE_OF_ALL: Duration = Duration::from_secs(2);
 
-// ---- Many files over few connections: the batch (constants still in src/transfer/batch)
+// ---- Many files over few connections: the batch and its queue. A connection that brings nothing for [`LOST`] gives its
+// file to a host that has nothing to do
+
+/// How long [`LOST`] becomes at most for a line so slow that bytes come in bursts.
+pub const LONGEST_BURST: Duration = Duration::from_secs(8);
+
+/// For how long a connection may be much slower than the average one before its file goes to a host that has nothing to
+/// do. Shorter would take slow start for slowness.
+pub const LAGGING: Duration = Duration::from_secs(3);
+
+/// The time in which a file must show that it moves at all: with less than a thousand bytes per second, all connections
+/// together, it is given up, whatever the others do. A byte now and then does not renew it. Longer than [`STALL`].
+pub const CRAWLING: Duration = Duration::from_secs(20);
+
+/// How long a host that says 429 without Retry-After is left alone.
+pub const USUAL_REST: Duration = Duration::from_secs(1);
 
 // ---- A request
 
@@ -149,6 +164,10 @@ mod tests {
             (SAMPLE_OF_ALL, SAMPLE),
             (LOST, OVERDUE),
             (AFTER_A_STOP, STOPPED),
+            (LONGEST_BURST, LOST),
+            (LAGGING, LOST),
+            (CRAWLING, STALL),
+            (LONGEST_REST, USUAL_REST),
             (LONGEST_PAUSE, FIRST_PAUSE),
             (PARENT_CHECK, PULSE),
             (CONNECT, CANCEL_CHECK),

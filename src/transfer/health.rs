@@ -6,11 +6,16 @@
 use std::time::Duration;
 
 use super::meter::Meter;
-use super::queue::patience::{MOST_FAILURES, MOST_RESTS, OVERDUE, USUAL_REST};
 use super::scheduler::Time;
 use crate::http::Failure;
 use crate::http::failure::Advice;
-use crate::patience::LONGEST_REST;
+use crate::patience::{LONGEST_REST, LOST, USUAL_REST};
+
+/// How often in a row a host may fail, with different files, before it is not asked any longer in this call.
+const MOST_FAILURES: u32 = 3;
+/// How often in a row a host may ask to be left alone. With the longest rest that is granted this bounds how long a file
+/// waits for it.
+const MOST_RESTS: u32 = 5;
 
 /// Index of a host among those of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,7 +129,7 @@ impl Health {
 
     /// A file was taken from it because others are faster. All of its connections at once count once.
     pub fn on_slow(&mut self, now: Time) {
-        if self.slow_at.is_none_or(|at| now.saturating_sub(at) >= OVERDUE) {
+        if self.slow_at.is_none_or(|at| now.saturating_sub(at) >= LOST) {
             self.slow_at = Some(now);
             self.failures += 1;
         }

@@ -17,12 +17,12 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use super::engine::{Files, Limits, Observer, Snapshot, Stage, Tally};
-use super::queue::patience::PULSE;
 use super::queue::{Action, Came, Plan, Queue, Wanted};
 pub use super::queue::{Health, HostId, ItemEnd, ItemId};
 use super::scheduler::{Expectation, Time};
 use super::sink::SinkError;
 use crate::http::{Agent, Canceller, Client, Failure, Url};
+use crate::patience::PULSE;
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::portage::{Digests, Distfile};
 

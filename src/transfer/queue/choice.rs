@@ -1,9 +1,12 @@
 //! Who is asked for what: tiers, and what is known of hosts and files.
 
 use super::item::Item;
-use super::patience::IN_VAIN;
 use super::{HostId, ItemId, Queue};
 use crate::transfer::scheduler::{ENOUGH_LACK, Time};
+
+/// After so many answers of mirrors that they lack a file of a repository, while they had none, they are asked last for
+/// the rest of it.
+const IN_VAIN: usize = 20;
 
 impl Queue {
     /// The next file that a host shall be asked for. Hosts of a higher tier wait until those of the lower ones have

@@ -2,9 +2,20 @@
 
 use std::time::Duration;
 
-use super::patience::{ASSUMED, BURST, CRAWL, CRAWL_TIME, LONGEST, LONGEST_BURST, OVERDUE, SLOW};
 use super::{HostId, ItemId, Queue, Time};
 use crate::http::Failure;
+use crate::patience::{CRAWLING, LAGGING, LONGEST_BURST, LOST};
+
+/// A connection slower than this part of the average lags. What came is kept.
+const SLOW: f64 = 0.33;
+/// Bytes that may come at once on a slow line, with nothing between them: [`LOST`] is at least as long as the average
+/// connection needs for them.
+const BURST: f64 = 128.0 * 1024.0;
+/// How many bytes per second the average connection is thought to bring while nobody has shown it.
+const ASSUMED: f64 = 100_000.0;
+/// How many bytes per second all connections together bring at least. One that brings less than its share of them for
+/// [`CRAWLING`] is given up.
+const CRAWL: u64 = 1000;
 
 /// Who fetches a file.
 #[derive(Clone, Debug)]
@@ -99,7 +110,7 @@ impl Work {
         self.beside = self.beside.max(all);
         let (since, had) = self.mark;
         let time = now.saturating_sub(since);
-        if time < CRAWL_TIME {
+        if time < CRAWLING {
             return false;
         }
         let least = CRAWL as f64 * time.as_secs_f64() / self.beside as f64;
@@ -110,7 +121,7 @@ impl Work {
 
 /// What a host did that crawled.
 pub(super) fn crawled() -> Failure {
-    Failure::TooSlow { speed: CRAWL, time: CRAWL_TIME }
+    Failure::TooSlow { speed: CRAWL, time: CRAWLING }
 }
 
 impl Queue {
@@ -148,13 +159,13 @@ impl Queue {
                 || others.any(|other| other.came > 0 && !other.is_silent(patience, now));
         }
         let ours = work.speed(now);
-        ours.time > LONGEST && ours.rate() < self.average(work, now) * SLOW
+        ours.time > LAGGING && ours.rate() < self.average(work, now) * SLOW
     }
 
     /// From which silence on a connection is overdue. On a slow line bytes come in bursts.
     fn patience(&self, work: &Work, now: Time) -> Duration {
         let burst = Duration::try_from_secs_f64(BURST / self.average(work, now)).unwrap_or(LONGEST_BURST);
-        OVERDUE.max(burst.min(LONGEST_BURST))
+        LOST.max(burst.min(LONGEST_BURST))
     }
 
     /// Bytes per second of the other connections, on average.

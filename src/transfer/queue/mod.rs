@@ -8,7 +8,6 @@
 mod choice;
 mod fairness;
 mod item;
-pub(super) mod patience;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -20,8 +19,9 @@ use crate::http::Failure;
 use fairness::{By, Speed, Stop, Work, crawled};
 use item::{Item, State};
 pub use item::{ItemEnd, ItemId, Wanted};
-use patience::MOST_AT_ONCE;
 
+/// How many files are fetched at once, at most: each takes a thread.
+pub(super) const MOST_AT_ONCE: usize = 32;
 /// Files from so many bytes on are raced, if they are more than one connection's share of all.
 const LARGE: u64 = 8 * 1024 * 1024;
 

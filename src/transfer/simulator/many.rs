@@ -7,16 +7,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use super::super::queue::patience::{MOST_AT_ONCE, PULSE};
-use super::super::queue::{Action, Came, Health, HostId, ItemEnd, ItemId, Plan, Queue, Wanted};
+use super::super::queue::{Action, Came, Health, HostId, ItemEnd, ItemId, MOST_AT_ONCE, Plan, Queue, Wanted};
 use super::super::scheduler::Time;
 use super::mirror::{Answer, Connection, Mirror};
 use super::{FOR_EVER, Setup, run};
 use crate::http::{ByteRange, Failure};
-
-/// How long the program waits for an answer, and for content (`http::Settings`).
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::patience::{HEAD, PULSE, STALL};
 
 #[derive(Clone, Debug)]
 pub(super) struct Errand {
@@ -233,7 +229,7 @@ impl<'a> Day<'a> {
         self.queue.on_begun(item, asked);
         match answers {
             Some(time) => self.push(time, item, generation, Event::Answer),
-            None => self.push(self.now + HEAD_TIMEOUT, item, generation, Event::Timeout),
+            None => self.push(self.now + HEAD, item, generation, Event::Timeout),
         }
     }
 
@@ -316,7 +312,7 @@ impl<'a> Day<'a> {
         match event {
             Event::Answer => self.answer(item),
             Event::Content => self.content(item),
-            Event::Timeout => self.fail(item, Failure::Stalled(STALL_TIMEOUT), false),
+            Event::Timeout => self.fail(item, Failure::Stalled(STALL), false),
             Event::RaceEnds => {
                 let complete = self.under_way.remove(&item).and_then(|fetch| fetch.race).is_some_and(|r| r.1);
                 self.tell(item, if complete { "has won" } else { "has lost" });
@@ -376,7 +372,7 @@ impl<'a> Day<'a> {
             return self.fail(item, failure, false);
         }
         if mirror.is_silent(self.sent[host.0]) {
-            return self.push(self.now + STALL_TIMEOUT, item, generation, Event::Timeout);
+            return self.push(self.now + STALL, item, generation, Event::Timeout);
         }
         let bytes = fetch.connection.as_ref().map_or(0, Connection::arrived);
         let begin = fetch.position;
