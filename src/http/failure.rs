@@ -176,6 +176,11 @@ impl Failure {
         matches!(self, Self::WrongSize { .. } | Self::RangeNotSatisfiable { .. })
     }
 
+    /// Whether it asks for fewer requests.
+    pub fn asks_for_patience(&self) -> bool {
+        matches!(self, Self::Status { code: 429, .. }) || matches!(self.advice(), Advice::RetryAfter(_))
+    }
+
     /// Whether a request for a range may have failed because it was one: not every server, and not everything between
     /// here and there, lets them through.
     pub fn may_be_about_ranges(&self) -> bool {

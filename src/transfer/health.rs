@@ -115,6 +115,18 @@ impl Health {
         Verdict::AskOthers
     }
 
+    /// It asked for fewer requests while a race goes on, which deals with it in its own way.
+    pub fn on_refusal(&mut self, failure: &Failure, now: Time) {
+        if failure.asks_for_patience() && self.on_failure(failure, now) == Verdict::AskOthers {
+            self.is_out = true;
+        }
+    }
+
+    /// For how long it is not to be asked.
+    pub fn rest_left(&self, now: Time) -> Option<Duration> {
+        self.rest_until.map(|until| until.saturating_sub(now)).filter(|left| !left.is_zero())
+    }
+
     /// It could not be asked for its layout: it is out of order.
     pub fn on_layout_failure(&mut self, failure: &Failure, now: Time) -> Verdict {
         if self.asks_for_patience(failure, now) {
@@ -164,7 +176,7 @@ impl Health {
 
     /// Not to be asked now.
     pub fn rests(&self, now: Time) -> bool {
-        self.rest_until.is_some_and(|until| now < until)
+        self.rest_left(now).is_some()
     }
 
     /// Whether it may be asked for one more file while it is at `at_work` others.

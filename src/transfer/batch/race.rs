@@ -4,12 +4,14 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Batch, Host, HostId, ItemEnd, ItemId, Locate, Located, Shared, is_there, part_of, put_in_place};
 use crate::http::Failure;
-use crate::transfer::engine::{self, Limits, Observer, Outcome, Snapshot, Source, Tally, Wanted};
-use crate::transfer::scheduler::Expectation;
+use crate::transfer::engine::{
+    self, Limits, Observer, Outcome, Snapshot, Source, Surroundings, Tally, Wanted,
+};
+use crate::transfer::scheduler::{Expectation, SourceId};
 use crate::transfer::worker::{Doubt, Find, Place};
 
 /// Races a file and tells the queue what came of it.
@@ -55,12 +57,9 @@ impl Race<'_> {
             Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
         // What is left of the time, and how slow it may be, the queue knows.
         let limits = Limits { time: None, speed: None, ..batch.limits.clone() };
-        let signalled = || {
-            let stopped = self.stop.load(Ordering::SeqCst).then_some(0);
-            (self.shared.signalled)().or(stopped)
-        };
+        let around = Around { race: self, hosts: &hosts };
         let mut relay = Relay { race: self, hosts: &hosts };
-        let ended = engine::run(&part, &wanted, sources, &limits, batch.client, &signalled, &mut relay);
+        let ended = engine::run(&part, &wanted, sources, &limits, batch.client, &around, &mut relay);
         let failures = self.failures(&hosts, &ended.tallies);
         let mut state = self.shared.lock();
         for (host, tally) in hosts.iter().zip(&ended.tallies) {
@@ -148,6 +147,31 @@ fn has_no_thread(tally: &Tally) -> bool {
 fn is_locked(part: &Path) -> bool {
     let Ok(file) = crate::files::open(part) else { return false };
     fs2::FileExt::try_lock_exclusive(&file).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// What the other connections of the batch mean for a race, and it for them.
+struct Around<'a> {
+    race: &'a Race<'a>,
+    hosts: &'a [HostId],
+}
+
+impl Surroundings for Around<'_> {
+    fn signalled(&self) -> Option<i32> {
+        let stopped = self.race.stop.load(Ordering::SeqCst).then_some(0);
+        (self.race.shared.signalled)().or(stopped)
+    }
+
+    fn rest(&self, source: SourceId) -> Option<Duration> {
+        let shared = self.race.shared;
+        let now = shared.batch.clock.now();
+        shared.lock().queue.health(self.hosts[source]).rest_left(now)
+    }
+
+    fn on_failure(&self, source: SourceId, failure: &Failure) {
+        let shared = self.race.shared;
+        let now = shared.batch.clock.now();
+        shared.lock().queue.on_race_failure(self.hosts[source], failure, now);
+    }
 }
 
 /// Hands the progress of a race on to the whole.

@@ -28,21 +28,21 @@ use crate::portage::{Algorithm, Digest, Digests};
 use clock::Clock;
 use repair::Audit;
 pub use tally::Tally;
-pub use task::{Ended, Limits, Outcome, Source, Wanted, identity};
+pub use task::{Ended, Limits, Outcome, Source, Surroundings, Wanted, identity};
 
 /// Reports that may wait to be dealt with: a slow disk slows the sources down.
 const REPORTS: usize = 64;
 /// How often the progress is told.
 const TELL: Duration = Duration::from_millis(100);
 
-/// Fetches `wanted` to `path`. `signalled` says which signal asked the process to end, if one did.
+/// Fetches `wanted` to `path`.
 pub fn run(
     path: &Path,
     wanted: &Wanted,
     sources: Vec<Source>,
     limits: &Limits,
     client: &Client,
-    signalled: &dyn Fn() -> Option<i32>,
+    around: &dyn Surroundings,
     observer: &mut dyn Observer,
 ) -> Ended {
     let count = sources.len();
@@ -65,7 +65,7 @@ pub fn run(
         workers,
         reports,
         buffers,
-        signalled,
+        around,
         observer,
         clock: Clock::start(now()),
         told: None,
@@ -116,8 +116,7 @@ struct Transfer<'a> {
     workers: Vec<Worker>,
     reports: Receiver<Report>,
     buffers: Buffers,
-    /// The number of a signal that asks for the end.
-    signalled: &'a dyn Fn() -> Option<i32>,
+    around: &'a dyn Surroundings,
     observer: &'a mut dyn Observer,
     clock: Clock,
     told: Option<Instant>,
@@ -243,7 +242,7 @@ impl Transfer<'_> {
             return ControlFlow::Break(Outcome::TimeUp(limit));
         }
         let _ = self.reports.recv_timeout(time); // nobody was asked, so this is a pause
-        match (self.signalled)() {
+        match self.around.signalled() {
             Some(number) => ControlFlow::Break(Outcome::Signal(number)),
             None => ControlFlow::Continue(()),
         }
@@ -261,12 +260,12 @@ impl Transfer<'_> {
 
     /// The digests of the first bytes; none when a signal asks for the end.
     fn digests(&self, hashing: Hashing, length: u64, path: &Path) -> Result<Option<Vec<Digest>>, SinkError> {
-        let is_over = || (self.signalled)().is_some();
+        let is_over = || self.around.signalled().is_some();
         hashing.finish(length, &is_over).map_err(|e| SinkError::new(path, &e))
     }
 
     fn interrupted(&self) -> Outcome {
-        (self.signalled)().map_or(Outcome::NoSource, Outcome::Signal)
+        self.around.signalled().map_or(Outcome::NoSource, Outcome::Signal)
     }
 
     fn scheduler(&self, sink: &Sink) -> Scheduler {
@@ -295,7 +294,7 @@ impl Transfer<'_> {
         };
         self.clock.worked(now());
         scheduler.again(size, &sink.present(), takes_part, self.clock.look(now()));
-        scheduler.tick(self.clock.look(now()));
+        self.tick(scheduler);
         loop {
             for action in scheduler.take_actions() {
                 self.perform(&action, scheduler);
@@ -325,12 +324,22 @@ impl Transfer<'_> {
             let wait = scheduler.wake(time).saturating_sub(time);
             match self.wait(wait) {
                 Ok(report) => self.hear(report, scheduler, sink, hashing)?,
-                Err(RecvTimeoutError::Timeout) => scheduler.tick(self.clock.look(now())),
+                Err(RecvTimeoutError::Timeout) => self.tick(scheduler),
                 Err(RecvTimeoutError::Disconnected) => return Ok(RoundEnd::Over(Outcome::NoSource)),
             }
             let rates = (0..self.workers.len()).filter_map(|id| Some((id, scheduler.rate(id, time)?)));
             self.tell(Stage::Receiving, sink, scheduler.size(), Some(rates.collect()));
         }
+    }
+
+    fn tick(&mut self, scheduler: &mut Scheduler) {
+        let time = self.clock.look(now());
+        for id in 0..self.workers.len() {
+            if let Some(rest) = self.around.rest(id) {
+                scheduler.rest(id, time + rest);
+            }
+        }
+        scheduler.tick(time);
     }
 
     /// Waits for a report.
@@ -431,6 +440,7 @@ impl Transfer<'_> {
                 }
                 self.settle(source, at);
                 self.trace.failed(source, &failure, self.clock.time(at));
+                self.around.on_failure(source, &failure);
                 let is_excused = self.is_excused(scheduler, &failure, at)
                     || self.wanted.size.is_none() && failure.is_about_size();
                 scheduler.failed(source, failure.clone(), self.clock.time(at));
@@ -508,7 +518,7 @@ impl Transfer<'_> {
     }
 
     fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Time) -> Option<Outcome> {
-        if let Some(number) = (self.signalled)() {
+        if let Some(number) = self.around.signalled() {
             return Some(Outcome::Signal(number));
         }
         if let Some(limit) = self.limits.largest.filter(|limit| size.unwrap_or(sink.prefix()) > *limit) {

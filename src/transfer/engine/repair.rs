@@ -80,7 +80,7 @@ impl Transfer<'_> {
                 samples: wanted,
                 until_found: stage == Audit::Everything,
                 checkers: &checkers,
-                is_over: &|| (self.signalled)().is_some() || is_out_of_time(),
+                is_over: &|| self.around.signalled().is_some() || is_out_of_time(),
             };
             let found = audit(task, &mut self.workers, &self.reports, sink)?;
             self.clock.worked(now());

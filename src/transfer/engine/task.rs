@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Tally;
+use crate::http::Failure;
 use crate::portage::Digests;
 use crate::transfer::limiter::Limiter;
-use crate::transfer::scheduler::Expectation;
+use crate::transfer::scheduler::{Expectation, SourceId};
 use crate::transfer::trace::Trace;
 use crate::transfer::worker::Place;
 
@@ -39,6 +40,24 @@ pub struct Limits {
     pub largest: Option<u64>,
     /// Slower than so many bytes per second for so long ends the transfer.
     pub speed: Option<(u64, Duration)>,
+}
+
+/// What goes on beside a transfer. A closure that tells of signals is one in which nothing else does.
+pub trait Surroundings {
+    /// The number of a signal that asks for the end.
+    fn signalled(&self) -> Option<i32>;
+    /// For how long the host of a source wants to be left alone, as others have heard.
+    fn rest(&self, _: SourceId) -> Option<Duration> {
+        None
+    }
+    /// A request to a source failed.
+    fn on_failure(&self, _: SourceId, _: &Failure) {}
+}
+
+impl<F: Fn() -> Option<i32>> Surroundings for F {
+    fn signalled(&self) -> Option<i32> {
+        self()
+    }
 }
 
 /// What tells the file that bytes ahead are of.

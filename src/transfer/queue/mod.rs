@@ -261,11 +261,16 @@ impl Queue {
         is_blamed.then_some(failure)
     }
 
+    /// A request of a race under way failed.
+    pub fn on_race_failure(&mut self, host: HostId, failure: &Failure, now: Time) {
+        self.hosts[host.0].health.on_refusal(failure, now);
+    }
+
     /// An [`Action::Race`] ended; `failures` are those of its hosts.
     pub fn on_race_ended(&mut self, item: ItemId, end: ItemEnd, failures: &[(HostId, Failure)], now: Time) {
         let Some(Work { by: By::All(hosts), stop, .. }) = self.take_work(item) else { return };
         let before: Vec<_> = hosts.iter().map(|host| (*host, self.hosts[host.0].health.is_out())).collect();
-        for (host, failure) in failures {
+        for (host, failure) in failures.iter().filter(|(_, failure)| !failure.asks_for_patience()) {
             self.hosts[host.0].health.on_failure(failure, now);
         }
         let end = match (stop, end) {

@@ -270,6 +270,12 @@ impl Scheduler {
         self.schedule(now);
     }
 
+    /// A source wants to be left alone until then, as others have heard. What it sends now it may go on to send.
+    pub fn rest(&mut self, id: SourceId, until: Time) {
+        let source = &mut self.sources[id];
+        source.rest_until = source.rest_until.max(Some(until));
+    }
+
     /// Time went by.
     pub fn tick(&mut self, now: Time) {
         self.ticked = now;
@@ -447,7 +453,7 @@ impl Scheduler {
     fn idle(&self, tier: u8, now: Time) -> Vec<SourceId> {
         let average = self.average_rate(now).unwrap_or(0.0);
         let mut idle: Vec<SourceId> = (0..self.sources.len())
-            .filter(|id| matches!(self.sources[*id].state, State::Idle) && !self.sources[*id].left_out)
+            .filter(|id| self.sources[*id].is_idle(now))
             .filter(|id| self.tier(*id) == tier)
             .collect();
         idle.sort_by_key(|id| {

@@ -67,6 +67,8 @@ pub(super) struct Source {
     pub failure: Option<Failure>,
     /// The size that it says the file has.
     pub said_size: Option<u64>,
+    /// Others have heard that it wants to be left alone until then.
+    pub rest_until: Option<Time>,
     /// Not to be asked in this round.
     pub left_out: bool,
     /// Its last request was given up in silence, and nothing has come from it since.
@@ -98,6 +100,7 @@ impl Source {
             ranged: false,
             failure: None,
             said_size: None,
+            rest_until: None,
             left_out: false,
             silent: false,
             had_second_chance: false,
@@ -121,6 +124,12 @@ impl Source {
 
     pub fn is_active(&self) -> bool {
         matches!(self.state, State::Opening { .. } | State::Receiving { .. })
+    }
+
+    /// Whether it may be asked now.
+    pub fn is_idle(&self, now: Time) -> bool {
+        let rests = self.rest_until.is_some_and(|until| now < until);
+        matches!(self.state, State::Idle) && !self.left_out && !rests
     }
 
     pub fn is_out(&self) -> bool {

@@ -9,6 +9,7 @@ use super::super::queue::{Action, Came, Health, HostId, ItemEnd, ItemId, Plan, Q
 use super::many::{Errand, Result};
 use super::mirror::{Fault, Mirror};
 use super::properties::{MB, all_rates, config, fault, faulty, healthy, longest_trip, slow_start};
+use crate::http::Failure;
 
 /// Connections to each mirror.
 const EACH: usize = 3;
@@ -256,4 +257,25 @@ fn what_is_all_there_may_be_verified_for_a_while() {
     assert_eq!(queue.take_actions(), []);
     assert_eq!(queue.on_fetch_ended(ItemId(0), Came::Whole, Duration::from_secs(100)), None);
     assert!(queue.is_over());
+}
+
+#[test]
+fn what_a_race_hears_the_other_connections_know_and_the_other_way_round() {
+    let hosts = vec![(HostId(0), 0)];
+    let wanted = |size| Wanted { size, hosts: hosts.clone(), repository: 0 };
+    let mut queue = Queue::new(Plan {
+        items: vec![wanted(100_000_000), wanted(100), wanted(100)],
+        hosts: vec![Health::new(3)],
+        mirrors: vec![true],
+        jobs: 4,
+        ..Plan::default()
+    });
+    queue.tick(Duration::ZERO);
+    assert_eq!(queue.take_actions().len(), 3, "a race and two small files");
+    let refusal = Failure::Status { code: 429, retry_after: Some(Duration::from_secs(4)) };
+    queue.on_race_failure(HostId(0), &refusal, Duration::from_secs(1));
+    assert_eq!(queue.health(HostId(0)).rest_left(Duration::from_secs(2)), Some(Duration::from_secs(3)));
+    assert_eq!(queue.health(HostId(0)).cap(), Some(2));
+    queue.on_race_failure(HostId(0), &Failure::Reset, Duration::from_secs(2));
+    assert_eq!(queue.health(HostId(0)).last_failure(), None, "of others is told at the end");
 }

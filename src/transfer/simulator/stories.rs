@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::scheduler::sharing::PER_SOURCE;
-use super::super::scheduler::{Action, Expectation, Opened, Plan, Scheduler, SourceId, Time};
+use super::super::scheduler::{Action, Expectation, Manner, Opened, Plan, Scheduler, SourceId, Time};
 use super::super::segments::Segments;
 use crate::http::{ByteRange, Failure};
 
@@ -147,4 +147,81 @@ fn a_silent_source_whose_part_another_one_brought_has_failed() {
     scheduler.opened(1, whole(100), MS(1060));
     assert_eq!(scheduler.received(1, 100, MS(1070)), Some(ByteRange::new(0, 100)));
     assert!(matches!(scheduler.failure(0), Some(Failure::Stalled(_))));
+}
+
+#[test]
+fn who_is_said_to_rest_is_not_asked_before_it_has() {
+    let mut scheduler = scheduler(Some(100), 2);
+    assert_eq!(asked(&mut scheduler), [(0, ByteRange::new(0, 100))]);
+    scheduler.rest(1, MS(2000));
+    scheduler.failed(0, Failure::Status { code: 404, retry_after: None }, MS(10));
+    for time in (50..2000).step_by(50) {
+        scheduler.tick(MS(time));
+        assert!(asked(&mut scheduler).is_empty() && !scheduler.is_stuck(), "{time} ms");
+    }
+    scheduler.tick(MS(2000));
+    assert_eq!(asked(&mut scheduler), [(1, ByteRange::new(0, 100))]);
+}
+
+/// Asks until nobody is left; what the requests were, as (source, manner).
+fn all_fail(scheduler: &mut Scheduler, failures: &[Failure]) -> Vec<(SourceId, Manner)> {
+    let mut requests = Vec::new();
+    for time in (0..60_000).step_by(50) {
+        for action in scheduler.take_actions() {
+            if let Action::Open { source, manner, .. } = action {
+                requests.push((source, manner));
+                scheduler.failed(source, failures[source].clone(), MS(time));
+            }
+        }
+        if scheduler.is_stuck() {
+            break;
+        }
+        scheduler.tick(MS(time));
+    }
+    assert!(scheduler.is_stuck());
+    requests
+}
+
+#[test]
+fn the_last_hope_is_one_plain_request_to_each_that_may_have_it() {
+    let status = |code| Failure::Status { code, retry_after: None };
+    let size = |got| Failure::WrongSize { expected: 100, got };
+    let failures = [
+        status(403),
+        status(404),
+        status(404),
+        size(101),
+        size(101),
+        size(99),
+        Failure::HtmlPage,
+        status(429),
+    ];
+    let mut scheduler = scheduler(Some(100), failures.len());
+    let ranged = all_fail(&mut scheduler, &failures);
+    assert!(ranged.iter().all(|(_, manner)| *manner == Manner::Ranged), "{ranged:?}");
+    assert!(scheduler.ask_plainly());
+    scheduler.tick(MS(60_000));
+    // They were asked for the whole file, which is no range: a refusal was no matter of that.
+    assert_eq!(all_fail(&mut scheduler, &failures), [(3, Manner::Plain), (6, Manner::Plain)]);
+    assert!(!scheduler.ask_plainly(), "once");
+}
+
+#[test]
+fn who_refused_a_range_may_be_asked_plainly() {
+    let status = |code| Failure::Status { code, retry_after: None };
+    let failures = [status(404), status(403), status(404), status(403), status(429)];
+    let mut scheduler = Scheduler::new(Plan {
+        size: Some(100),
+        present: Segments::of(ByteRange::new(0, 50)),
+        sources: vec![Expectation::default(); failures.len()],
+        parallel: 4,
+        retries: 0,
+        silence: Duration::from_secs(15),
+    });
+    scheduler.tick(Time::ZERO);
+    all_fail(&mut scheduler, &failures);
+    assert!(scheduler.ask_plainly());
+    scheduler.tick(MS(60_000));
+    let plain = [0, 1, 3].map(|source| (source, Manner::Plain));
+    assert_eq!(all_fail(&mut scheduler, &failures), plain, "one that lacks it speaks for all of them");
 }
