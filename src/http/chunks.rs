@@ -7,6 +7,8 @@ use std::io::Write;
 
 /// The most digits of a size.
 const MOST_DIGITS: u32 = 16;
+/// The largest size that curl knows.
+const LARGEST: u64 = i64::MAX as u64;
 /// The longest line of a size, and all trailers together, in bytes.
 const LONGEST: usize = 100 * 1024;
 
@@ -87,13 +89,14 @@ impl Chunks {
         }
         let next = match self.state {
             State::Size { digits, size } => match char::from(byte).to_digit(16) {
-                Some(_) if digits == MOST_DIGITS => Err("a chunk size is too long"),
+                Some(_) if digits == MOST_DIGITS || size > LARGEST >> 4 => Err("a chunk size is too long"),
                 Some(digit) => Ok(State::Size { digits: digits + 1, size: size << 4 | u64::from(digit) }),
                 None if digits == 0 && matches!(byte, b' ' | b'\t') => Ok(self.state),
                 None if digits == 0 => Err("a chunk size is no number"),
                 None => behind_size(byte, size),
             },
-            State::Blank { size } => behind_size(byte, size),
+            // Whatever stands there is taken for an extension, as by curl.
+            State::Blank { size } => behind_size(byte, size).or(Ok(State::Extension { size })),
             State::Extension { size } if byte == b'\n' => Ok(begin(size)),
             State::DataEnd => match byte {
                 b'\n' => Ok(State::default()),
@@ -206,10 +209,13 @@ mod tests {
             ("4\r\nbody0\r\n", "body", false, Some(too_long)),
             ("0x4\r\nbody\r\n", "", false, Some(no_number)),
             ("-4\r\nbody\r\n", "", false, Some(no_number)),
-            ("4 4\r\nbody\r\n", "", false, Some(no_number)),
+            ("4 4\r\nbody\r\n0\r\n\r\n", "body", true, None),
+            ("4\rx\nbody\r\n0\r\n\r\n", "body", true, None),
+            ("4x\r\nbody\r\n", "", false, Some(no_number)),
             ("4,\r\nbody\r\n", "", false, Some(no_number)),
             ("00000000000000004\r\nbody\r\n", "", false, Some("a chunk size is too long")),
-            ("ffffffffffffffff\r\nbody", "body", false, None),
+            ("7fffffffffffffff\r\nbody", "body", false, None),
+            ("8000000000000000\r\nbody", "", false, Some("a chunk size is too long")),
         ] {
             for piece in 1..=input.len() {
                 let (content, has_ended, found, taken) = read(input.as_bytes(), piece);
