@@ -24,7 +24,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const FOR_ALL: &[&str] = &["patience"];
 
 /// The only files that name the HTTP library, so that it can be replaced.
-const NAMES_UREQ: &[&str] = &["http/agent", "http/connector", "http/tls", "http/wire"];
+const NAMES_UREQ: &[&str] = &["http/agent", "http/connector", "http/reader", "http/tls", "http/wire"];
 
 /// Files that decide and do nothing: no clock, no disk, no network, no thread, no environment. A folder stands
 /// for all files in it. The list is complete, but for files without a function: they only hand names on.
@@ -34,7 +34,9 @@ const PURE: &[&str] = &[
     "commands/fetch/status.rs",
     "commands/prefetch/report.rs",
     "commands/turn.rs",
+    "http/answer_head.rs",
     "http/ask.rs",
+    "http/chunks.rs",
     "http/deadlines.rs",
     "http/failure.rs",
     "http/fields.rs",

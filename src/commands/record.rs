@@ -169,6 +169,7 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
         }
         Failure::Stalled(_) | Failure::TooSlow { .. } | Failure::TimeUp(_) => FailureKind::Stall,
         Failure::NotHttp
+        | Failure::TlsForHttp
         | Failure::BadHead(_)
         | Failure::BadLocation(_)
         | Failure::HeadTooLarge

@@ -1,5 +1,6 @@
 //! Requests to one source, one after another, over one connection at a time.
 
+use std::fmt::Write as _;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -7,22 +8,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ureq::Error;
 use ureq::config::Config;
-use ureq::http::{HeaderValue, Request, Response, Version};
+use ureq::http::Request;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 use super::Failure;
+use super::answer_head::{AnswerHead, Framing};
 use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
+use super::reader::ReadsHeads;
 use super::response::{Head, Judged, Question, judge};
 use super::settings::Settings;
 use super::tls::tls_config;
 use super::url::{Scheme, Url, UrlError};
 use super::wire::WireLog;
 
-/// Size of the buffer between socket and reader, in bytes, and of the largest header section.
+/// Size of the buffer between socket and reader, in bytes.
 const INPUT_BUFFER: usize = 128 * 1024;
 /// Holds any URL ([`super::url::LONGEST`]), and a long field of the user's.
 const OUTPUT_BUFFER: usize = 64 * 1024;
@@ -103,12 +106,12 @@ impl Shared {
 pub struct Exchange {
     pub url: Url,
     pub status: u16,
-    /// The status code's usual reason phrase.
-    pub reason: &'static str,
-    /// `HTTP/1.1`, `HTTP/1.0`.
+    /// `HTTP/1.1`, `HTTP/1.0`, `HTTP/2`.
     pub version: &'static str,
     /// Field names in lower case, in the order received.
     pub fields: Vec<(String, String)>,
+    /// The bytes of the head, those of interim answers before it included.
+    pub raw_head: Vec<u8>,
 }
 
 impl Exchange {
@@ -205,18 +208,15 @@ impl Agent {
         let mut current = url.clone();
         loop {
             let hop = Hop { first: url, current: &current, before: exchanges.last().map(|e| &e.url) };
-            let response = self.exchange(&hop, ask)?;
-            let exchange = exchange(&current, &response);
-            let location = exchange.field("location").map(str::to_owned);
-            exchanges.push(exchange);
-            let redirect =
-                location.filter(|_| settings.redirects.follow && is_redirect(response.status().as_u16()));
-            if let Some(coding) = unknown_coding(exchanges.last().expect("one was pushed just now")) {
-                return Err(Failure::TransferCoding(coding));
-            }
-            let body = response.into_body();
+            let (answer, body) = self.exchange(&hop, ask)?;
+            let redirect = location(&answer).filter(|_| settings.redirects.follow);
+            let length = match answer.framing {
+                Framing::Length(length) => Some(length),
+                Framing::Nothing | Framing::Chunked | Framing::UntilClose => None,
+            };
+            exchanges.push(exchange(&current, answer));
             let content = Content {
-                length: body.content_length(),
+                length,
                 reader: body.into_reader(),
                 log: self.log.clone(),
                 slow_for: Duration::ZERO,
@@ -224,7 +224,7 @@ impl Agent {
             let Some(location) = redirect else {
                 let connection = self.log.connection();
                 return Ok(Answer {
-                    head: head(exchanges.last().expect("one was pushed just now")),
+                    head: head(exchanges.last().expect("one was pushed just now"), length),
                     exchanges,
                     content,
                     connect_time: connection.map(|(at, _)| at.saturating_duration_since(start)),
@@ -249,7 +249,7 @@ impl Agent {
             Some(content).filter(|content| content.length.is_none_or(|length| length <= DRAIN_LIMIT));
     }
 
-    fn exchange(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
+    fn exchange(&mut self, hop: &Hop, ask: &Ask) -> Result<(AnswerHead, ureq::Body), Failure> {
         if let Some(unread) = self.unread.take() {
             unread.drain();
         }
@@ -262,7 +262,7 @@ impl Agent {
         }
     }
 
-    fn send(&mut self, hop: &Hop, ask: &Ask) -> Result<Response<ureq::Body>, Failure> {
+    fn send(&mut self, hop: &Hop, ask: &Ask) -> Result<(AnswerHead, ureq::Body), Failure> {
         let settings = self.shared.settings.clone();
         self.log.start();
         if self.log.is_cancelled() {
@@ -271,7 +271,9 @@ impl Agent {
         let request = request(&settings, hop, ask)?;
         let agent = self.agent_for(hop.current.scheme)?;
         self.log.enter(Phase::Head); // unless a connection must be made first
-        agent.run(request).map_err(|error| head_failure(error, &self.log))
+        let response = agent.run(request).map_err(|error| head_failure(error, &self.log))?;
+        let head = self.log.take_head().ok_or(Failure::NotHttp)?;
+        Ok((head, response.into_body()))
     }
 
     /// The library's agent for that scheme. TLS is only loaded when it is needed.
@@ -285,11 +287,11 @@ impl Agent {
         }
         let settings = &self.shared.settings;
         let dial = Dial { settings: settings.clone(), log: self.log.clone() };
+        let reads_heads = ReadsHeads { log: self.log.clone() };
         let builder = Config::builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
-            .max_response_header_size(INPUT_BUFFER)
             .input_buffer_size(INPUT_BUFFER)
             .output_buffer_size(OUTPUT_BUFFER)
             .max_idle_connections_per_host(1)
@@ -297,12 +299,12 @@ impl Agent {
             .accept("")
             .accept_encoding("");
         let agent = match scheme {
-            Scheme::Http => ureq::Agent::with_parts(builder.build(), dial, NoResolver),
+            Scheme::Http => ureq::Agent::with_parts(builder.build(), dial.chain(reads_heads), NoResolver),
             Scheme::Https => {
                 let tls = self.shared.tls()?;
                 let config = builder.tls_config(tls.config).build();
                 let secured = dial.chain(SharedTls { shared: tls.connector, log: self.log.clone() });
-                ureq::Agent::with_parts(config, secured, NoResolver)
+                ureq::Agent::with_parts(config, secured.chain(reads_heads), NoResolver)
             }
         };
         self.live.lock().unwrap_or_else(PoisonError::into_inner).push(agent.clone());
@@ -332,10 +334,6 @@ impl Content {
                 return Failure::Cancelled;
             }
             match Error::from(error) {
-                Error::Protocol(error) => Failure::BadChunks(error.to_string()),
-                // Both in the middle of a line of the chunked coding.
-                Error::BodyStalled if self.log.has_ended() => Failure::Truncated,
-                Error::BodyStalled => Failure::BadChunks("a line is too long".to_owned()),
                 Error::Io(error) => self.log.failure().unwrap_or_else(|| match error.kind() {
                     std::io::ErrorKind::UnexpectedEof => Failure::Truncated,
                     _ => Failure::receive(&error),
@@ -383,8 +381,23 @@ impl std::fmt::Debug for Content {
     }
 }
 
-fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
+/// Where the answer leads to: as in curl, the first of any 3xx that says something.
+fn location(answer: &AnswerHead) -> Option<String> {
+    let mut values = answer.fields.iter().filter(|(name, _)| name == "location").map(|(_, value)| value);
+    let value = values.find(|value| !value.is_empty()).filter(|_| (300..400).contains(&answer.status))?;
+    Some(as_ascii(value))
+}
+
+/// Bytes that are no ASCII in the form that they have in a URL.
+fn as_ascii(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii() {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "%{byte:02x}"); // a String takes anything
+        }
+        text
+    })
 }
 
 fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Failure> {
@@ -404,35 +417,24 @@ fn request(settings: &Settings, hop: &Hop, ask: &Ask) -> Result<Request<()>, Fai
     request.body(()).map_err(|error| Failure::Send(error.to_string()))
 }
 
-fn exchange<B>(url: &Url, response: &Response<B>) -> Exchange {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+fn exchange(url: &Url, head: AnswerHead) -> Exchange {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     Exchange {
         url: url.clone(),
-        status: response.status().as_u16(),
-        reason: response.status().canonical_reason().unwrap_or_default(),
-        version: if response.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
-        fields: response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-            .collect(),
+        status: head.status,
+        version: head.version,
+        fields: head.fields.into_iter().map(|(name, value)| (name, text(&value))).collect(),
+        raw_head: head.raw,
     }
 }
 
-/// A transfer coding (RFC 9112, section 7) other than chunked: what comes cannot be told apart.
-fn unknown_coding(exchange: &Exchange) -> Option<String> {
-    let codings = exchange.field("transfer-encoding")?.split(',').map(str::trim);
-    let known = |coding: &str| ["chunked", "identity", ""].iter().any(|k| coding.eq_ignore_ascii_case(k));
-    codings.into_iter().find(|coding| !known(coding)).map(str::to_owned)
-}
-
-fn head(exchange: &Exchange) -> Head {
+fn head(exchange: &Exchange, content_length: Option<u64>) -> Head {
     let validator = exchange.field("etag").filter(|tag| !tag.starts_with("W/"));
     let last_modified = exchange.field("last-modified").map(str::to_owned);
     Head {
         status: exchange.status,
         content_range: exchange.field("content-range").map(|value| value.parse().ok()),
-        content_length: exchange.field("content-length").and_then(|value| value.trim().parse().ok()),
+        content_length,
         content_type: exchange.field("content-type").map(str::to_owned),
         retry_after: exchange.field("retry-after").and_then(retry_after),
         content_encoding: exchange.field("content-encoding").map(str::to_owned),
@@ -465,7 +467,6 @@ fn retry_after(value: &str) -> Option<Duration> {
 
 /// What an error before the end of the head means.
 fn head_failure(error: Error, log: &WireLog) -> Failure {
-    use ureq_proto::Error as Proto;
     if log.is_cancelled() {
         return Failure::Cancelled;
     }
@@ -473,18 +474,11 @@ fn head_failure(error: Error, log: &WireLog) -> Failure {
         return failure;
     }
     match error {
-        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            // To the HTTP library a full buffer looks like the end of the connection.
-            let full = log.received() >= INPUT_BUFFER as u64 && !log.has_ended();
-            if full { Failure::HeadTooLarge } else { Failure::EmptyReply }
-        }
+        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Failure::EmptyReply,
         Error::Io(error) => Failure::receive(&error),
-        Error::LargeResponseHeader(..) | Error::Protocol(Proto::HttpParseTooManyHeaders) => {
-            Failure::HeadTooLarge
+        Error::Protocol(ureq_proto::Error::OutputOverflow) => {
+            Failure::Send("a header field is too long".to_owned())
         }
-        Error::Protocol(Proto::HttpParseFail(_) | Proto::UnsupportedVersion) => Failure::NotHttp,
-        Error::Protocol(Proto::OutputOverflow) => Failure::Send("a header field is too long".to_owned()),
-        Error::Protocol(error) => Failure::BadHead(error.to_string()),
         other => Failure::Send(other.to_string()),
     }
 }

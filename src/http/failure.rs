@@ -46,6 +46,8 @@ pub enum Failure {
     EmptyReply,
     #[error("the answer is not HTTP")]
     NotHttp,
+    #[error("asked over plain HTTP, and the answer is TLS")]
+    TlsForHttp,
     #[error("the answer's header section makes no sense: {}", quote(.0))]
     BadHead(String),
     #[error("the answer's header section is too large")]
@@ -137,6 +139,7 @@ impl Failure {
             | Self::Certificate(_)
             | Self::TlsHandshake(_)
             | Self::NotHttp
+            | Self::TlsForHttp
             | Self::BadHead(_)
             | Self::HeadTooLarge
             | Self::TransferCoding(_)

@@ -1,17 +1,21 @@
 //! One HTTP request and the judgement of its answer. Knows nothing of mirrors.
 //!
-//! Pure: [`settings`] (made once), [`url`], [`range`], [`failure`], [`response`], `ask`, `deadlines`, `fields`,
-//! `proxy_handshake` (over any stream). With I/O: [`agent`] (one request after another to one source),
-//! `connector` and `wire` (sockets, proxies). Only `agent`, `connector`, `tls` and `wire` name the HTTP library.
+//! Pure: [`settings`] (made once), [`url`], [`range`], [`failure`], [`response`], `answer_head`, `ask`, `chunks`,
+//! `deadlines`, `fields`, `proxy_handshake` (over any stream). With I/O: [`agent`] (one request after another to one
+//! source), `connector` and `wire` (sockets, proxies), `reader` (what comes over them). Only `agent`, `connector`,
+//! `reader`, `tls` and `wire` name the HTTP library.
 
 pub mod agent;
+mod answer_head;
 mod ask;
+mod chunks;
 mod connector;
 mod deadlines;
 pub mod failure;
 mod fields;
 mod proxy_handshake;
 pub mod range;
+mod reader;
 pub mod response;
 pub mod settings;
 mod tls;

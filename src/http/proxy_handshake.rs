@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use super::Failure;
+use super::answer_head::HeadReader;
 use super::settings::{Credentials, Proxy, ProxyKind};
 
 /// Where the proxy shall connect to.
@@ -32,9 +34,6 @@ pub(super) enum HandshakeError {
     #[error(transparent)]
     Io(#[from] io::Error),
 }
-
-/// The most that a proxy may answer to CONNECT before the tunnel.
-const HEAD_LIMIT: usize = 32 * 1024;
 
 /// Speaks the proxy's protocol until the stream leads to the target.
 pub(super) fn run(
@@ -75,24 +74,24 @@ fn connect(
     head += "Proxy-Connection: Keep-Alive\r\n\r\n";
     stream.write_all(head.as_bytes())?;
     // Byte by byte: what follows the head belongs to the tunnel.
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        let [byte] = read(stream).map_err(|error| match error.kind() {
+    let mut reader = HeadReader::default();
+    let head = loop {
+        let byte = read::<1>(stream).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => HandshakeError::Refused("it closed the connection".to_owned()),
             _ => error.into(),
         })?;
-        answer.push(byte);
-        if answer.len() > HEAD_LIMIT {
-            return Err(HandshakeError::Refused("its answer has no end".to_owned()));
+        match reader.take(&byte) {
+            Ok((_, Some(head))) if !head.is_interim() => break head,
+            Ok(_) => {}
+            Err(Failure::HeadTooLarge) => {
+                return Err(HandshakeError::Refused("its answer has no end".to_owned()));
+            }
+            Err(failure) => return Err(HandshakeError::Refused(format!("asked to CONNECT, {failure}"))),
         }
-    }
-    let line = answer.split(|b| *b == b'\r').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let code = line.split(' ').nth(1).and_then(|code| code.parse::<u16>().ok());
-    match code {
-        Some(200..=299) => Ok(()),
-        Some(code) => Err(HandshakeError::Refused(format!("HTTP status {code} to CONNECT"))),
-        None => Err(HandshakeError::Refused("its answer to CONNECT is not HTTP".to_owned())),
+    };
+    match head.status {
+        200..=299 => Ok(()),
+        code => Err(HandshakeError::Refused(format!("HTTP status {code} to CONNECT"))),
     }
 }
 
@@ -247,6 +246,13 @@ mod tests {
         let heard = String::from_utf8(heard).unwrap();
         assert!(heard.starts_with("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n"), "{heard}");
         assert!(heard.contains("Proxy-Authorization: Basic bWU6cHc=\r\n"), "{heard}");
+        for answer in [
+            &b"HTTP/1.0 200\n\n"[..],
+            b"HTTP/1.1 200 ok\r\nX Y : z\r\n more\r\n\r\n",
+            b"HTTP/1.1 100 wait\r\n\r\nHTTP/1.1 200 ok\r\n\r\n",
+        ] {
+            assert!(speak(ProxyKind::Http, false, answer).0.is_ok());
+        }
         for answer in [&b"HTTP/1.1 407 no\r\n\r\n"[..], b"", b"hello\r\n\r\n"] {
             assert!(matches!(speak(ProxyKind::Http, false, answer).0, Err(HandshakeError::Refused(_))));
         }

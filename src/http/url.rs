@@ -127,30 +127,41 @@ impl Url {
         Ok(Self { scheme, credentials, host: check_host(host)?, port, target })
     }
 
-    /// The URL that `reference` (a `Location` value) means when this one was asked. User information is
-    /// never taken from a reference: a server does not say who we are.
+    /// The URL that `reference` (a `Location` value) means when this one was asked, as curl reads it. User information
+    /// is never taken from a reference: a server does not say who we are.
     pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
-        let reference = reference.trim().replace(' ', "%20");
-        let absolute = match reference.strip_prefix("//") {
-            Some(_) => Some(format!("{}:{reference}", self.scheme.name())),
-            None => split_scheme(&reference).map(|_| reference.clone()),
+        let reference = encode_blanks(reference.trim());
+        if reference.bytes().any(|b| b < b' ' || b == 0x7f) {
+            return Err(UrlError::Malformed("the redirect contains a control character"));
+        }
+        let absolute = match (reference.strip_prefix("//"), scheme_of(&reference)) {
+            (Some(_), _) => Some(format!("{}:{reference}", self.scheme.name())),
+            (None, None) => None,
+            // The rest is an authority without its slashes, or belongs to another scheme.
+            (None, Some(scheme)) if split_scheme(&reference).is_none() => {
+                return Err(match scheme.as_str() {
+                    "http" | "https" => UrlError::Malformed("no slash follows its scheme"),
+                    _ => UrlError::Scheme(scheme),
+                });
+            }
+            (None, Some(_)) => Some(reference.clone()),
         };
         if let Some(absolute) = absolute {
             return Ok(Self { credentials: None, ..Self::parse(&absolute)? });
         }
-        if reference.bytes().any(|b| b < b' ' || b == 0x7f) {
-            return Err(UrlError::Malformed("the redirect contains a control character"));
-        }
-        let reference = reference.split('#').next().unwrap_or_default();
         let (path, query) = match self.target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (self.target.as_str(), None),
         };
-        let target = match reference.as_bytes().first() {
-            None => query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")),
-            Some(b'/') => reference.to_owned(),
-            Some(b'?') => format!("{path}{reference}"),
-            Some(_) => format!("{}/{reference}", path.rsplit_once('/').map_or("", |(folder, _)| folder)),
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let without_fragment = reference.split('#').next().unwrap_or_default();
+        let target = match without_fragment.as_bytes().first() {
+            None if reference.is_empty() => {
+                query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+            }
+            Some(b'/') => without_fragment.to_owned(),
+            Some(b'?') => format!("{path}{without_fragment}"),
+            None | Some(_) => format!("{folder}/{without_fragment}"),
         };
         Ok(Self { credentials: None, target: tidy_target(&target, false)?, ..self.clone() })
     }
@@ -218,6 +229,22 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
     valid.then(|| (scheme.to_ascii_lowercase(), rest))
 }
 
+/// The scheme that a reference begins with (RFC 3986, section 4.1), in lower case, whatever follows its colon.
+fn scheme_of(reference: &str) -> Option<String> {
+    let (scheme, _) = reference.split_once(':')?;
+    let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    valid.then(|| scheme.to_ascii_lowercase())
+}
+
+/// Blanks as curl encodes them: `%20`, and `+` in a query.
+fn encode_blanks(reference: &str) -> String {
+    match reference.split_once('?') {
+        Some((path, query)) => format!("{}?{}", path.replace(' ', "%20"), query.replace(' ', "+")),
+        None => reference.replace(' ', "%20"),
+    }
+}
+
 fn credentials(userinfo: &str) -> Result<Credentials, UrlError> {
     let text = |part: &str| {
         String::from_utf8(percent_decode(part))
@@ -273,7 +300,8 @@ fn tidy_target(target: &str, as_is: bool) -> Result<String, UrlError> {
     if !out.starts_with('/') {
         out.insert(0, '/');
     }
-    if let Some(query) = query {
+    // As in curl, an empty query is none.
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
         out.push('?');
         out.push_str(&encode(query));
     }
@@ -370,6 +398,13 @@ mod tests {
             ("../d", "http://h:81/a/d"),
             ("/d e", "http://h:81/d%20e"),
             ("?y", "http://h:81/a/b/c?y"),
+            ("/d e?f g#h i", "http://h:81/d%20e?f+g"),
+            ("?y z", "http://h:81/a/b/c?y+z"),
+            ("?", "http://h:81/a/b/c"),
+            ("#part", "http://h:81/a/b/"),
+            ("d#part", "http://h:81/a/b/d"),
+            ("/x:y", "http://h:81/x:y"),
+            ("?x:y", "http://h:81/a/b/c?x:y"),
             ("//other/x", "http://other/x"),
             ("https://other/x", "https://other/x"),
             ("", "http://h:81/a/b/c?q"),
@@ -378,7 +413,12 @@ mod tests {
             assert_eq!(joined.to_string(), want, "{reference}");
             assert!(joined.credentials.is_none());
         }
-        assert!(matches!(base.join("file:///etc/passwd"), Err(UrlError::Scheme(_))));
+        for reference in ["file:///etc/passwd", "mailto:x@y", "javascript:x", "c:80/x", "x.tar:1"] {
+            assert!(matches!(base.join(reference), Err(UrlError::Scheme(_))), "{reference}");
+        }
+        for reference in ["http:g", "https:", "/a\tb", "/a\u{1}"] {
+            assert!(matches!(base.join(reference), Err(UrlError::Malformed(_))), "{reference}");
+        }
     }
 
     proptest! {

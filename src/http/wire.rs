@@ -10,6 +10,7 @@ use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, ShutdownHa
 use ureq::{Error, Timeout};
 
 use super::Failure;
+use super::answer_head::AnswerHead;
 use super::deadlines::{Deadlines, Phase};
 use crate::patience::GATHER;
 
@@ -31,8 +32,8 @@ struct WireState {
     connected: Option<(Instant, SocketAddr)>,
     /// None: as long as it takes.
     deadlines: Option<Deadlines>,
-    /// The peer has sent its last byte.
-    ended: bool,
+    /// The head of the answer, once it is there.
+    head: Option<AnswerHead>,
 }
 
 impl WireLog {
@@ -84,9 +85,13 @@ impl WireLog {
         self.lock().connected = Some((at, peer));
     }
 
-    /// Whether the peer has sent its last byte.
-    pub(super) fn has_ended(&self) -> bool {
-        self.lock().ended
+    /// The head of the answer is there.
+    pub(super) fn answered(&self, head: AnswerHead) {
+        self.lock().head = Some(head);
+    }
+
+    pub(super) fn take_head(&self) -> Option<AnswerHead> {
+        self.lock().head.take()
     }
 
     /// When and to whom the request's own connection was made; none when one was used again.
@@ -246,9 +251,6 @@ impl Transport for Wire {
                 self.log.fail(Failure::receive(error));
             }
         })?;
-        if amount == 0 && !self.buffers.input_append_buf().is_empty() {
-            self.log.lock().ended = true;
-        }
         self.buffers.input_appended(amount);
         self.drained = amount < ENOUGH;
         self.log.received.fetch_add(amount as u64, Ordering::Relaxed);

@@ -48,7 +48,7 @@ impl ServerKind {
     }
 }
 
-/// Words as a shell has them: blanks between, `'…'` verbatim, `"…"` with `\n \r \t \\ \"`.
+/// Words as a shell has them: blanks between, `'…'` verbatim, `"…"` with `\n \r \t \\ \" \xNN`.
 pub fn split_words(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -74,6 +74,7 @@ pub fn split_words(text: &str) -> Result<Vec<String>, String> {
                             'n' => '\n',
                             'r' => '\r',
                             't' => '\t',
+                            'x' => byte(&mut rest)?,
                             c => c,
                         }),
                         c => word.push(c),
@@ -85,6 +86,27 @@ pub fn split_words(text: &str) -> Result<Vec<String>, String> {
     }
     words.extend(word);
     Ok(words)
+}
+
+/// Stands for a byte in a word: those of `\xNN` need not be UTF-8.
+const FIRST_BYTE: u32 = 0xe000;
+
+fn byte(rest: &mut std::str::Chars) -> Result<char, String> {
+    let digits: String = rest.take(2).collect();
+    let byte = u8::from_str_radix(&digits, 16).map_err(|_| format!("`\\x{digits}` is no byte"))?;
+    Ok(char::from_u32(FIRST_BYTE + u32::from(byte)).expect("U+E000 to U+E0FF are characters"))
+}
+
+/// A word as bytes.
+fn bytes(word: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for c in word.chars() {
+        match u32::from(c).checked_sub(FIRST_BYTE).and_then(|byte| u8::try_from(byte).ok()) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    bytes
 }
 
 /// The bytes of a content: `nothing`, `text:…`, `SEED:LENGTH`, `SEED:LENGTH[FIRST..END]`, joined with `+`.
@@ -111,7 +133,7 @@ pub fn rule(words: &[String]) -> Result<Rule, String> {
         "status" => Rule::status(words.number()?),
         "redirect" => Rule::redirect(words.number()?, words.text()?),
         "portal" => Rule::portal(),
-        "raw" => Rule::raw(words.text()?),
+        "raw" => Rule::raw(bytes(words.text()?)),
         "empty-reply" => Rule::empty_reply(),
         "reset" => Rule::reset(),
         "silence" => Rule::silence(),
@@ -145,6 +167,7 @@ pub fn rule(words: &[String]) -> Result<Rule, String> {
             "interim" => rule.interim(words.text()?),
             "delay" => rule.delay(words.milliseconds()?),
             "head-pace" => rule.head_pace(words.milliseconds()?),
+            "many-fields" => rule.many_fields(words.number()?),
             "header-bomb" => rule.header_bomb(words.number()?),
             "rate" => rule.rate(words.number()?),
             "endless" => rule.endless(),
@@ -200,6 +223,7 @@ fn words_are_split_as_a_shell_does() {
     let words = split_words(r#"-H 'X-A: b c'  -w "a\r\n" '' x{y}\n"#).unwrap();
     assert_eq!(words, ["-H", "X-A: b c", "-w", "a\r\n", "", r"x{y}\n"]);
     assert!(split_words("'x").is_err());
+    assert_eq!(bytes(&split_words(r#""\xff\x00é""#).unwrap()[0]), b"\xff\0\xc3\xa9");
 }
 
 #[test]

@@ -176,25 +176,17 @@ fn after(options: &FetchOptions, report: &Report, output: &Output, ended: &Ended
 }
 
 fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), SinkError> {
-    use std::fmt::Write as _;
     use std::io::Write as _;
-    let mut text = String::new();
-    for exchange in exchanges {
-        let _ = write!(text, "{} {} {}\r\n", exchange.version, exchange.status, exchange.reason); // a String takes anything
-        for (name, value) in &exchange.fields {
-            let _ = write!(text, "{name}: {value}\r\n");
-        }
-        text.push_str("\r\n");
-    }
+    let heads: Vec<u8> = exchanges.iter().flat_map(|exchange| exchange.raw_head.iter().copied()).collect();
     match sink {
         Sink::Stdout => {
-            let written = std::io::stdout().write_all(text.as_bytes());
+            let written = std::io::stdout().write_all(&heads);
             written.map_err(|error| SinkError::new(Path::new("stdout"), &error))
         }
         Sink::File(path) => {
             let mut open = fs::OpenOptions::new();
             let file = open.create(true).write(true).append(append).truncate(!append).open(path);
-            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+            let written = file.and_then(|mut file| file.write_all(&heads));
             written.map_err(|error| SinkError::new(path, &error))
         }
     }

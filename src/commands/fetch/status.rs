@@ -17,7 +17,9 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
         Failure::TlsHandshake(_) => ExitStatus::SslConnectError,
         Failure::Send(_) => ExitStatus::SendError,
         Failure::EmptyReply => ExitStatus::GotNothing,
-        Failure::NotHttp | Failure::RedirectRefused(_) => ExitStatus::UnsupportedProtocol,
+        Failure::NotHttp | Failure::TlsForHttp | Failure::RedirectRefused(_) => {
+            ExitStatus::UnsupportedProtocol
+        }
         Failure::BadLocation(_) => ExitStatus::UrlMalformat,
         Failure::BadHead(_) => ExitStatus::WeirdServerReply,
         Failure::TransferCoding(_) | Failure::ContentEncoding(_) => ExitStatus::BadContentEncoding,
@@ -78,6 +80,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         | Failure::Stalled(_)
         | Failure::Receive(_)
         | Failure::BadChunks(_) => "what came is kept: run it again with -C -",
+        Failure::TlsForHttp => "use https:// with this port",
         Failure::RedirectRefused(_) => "only http and https are followed",
         Failure::TimeUp(_) => "see --max-time; run it again with -C -",
         Failure::TooSlow { .. } => "see --speed-limit; run it again with -C -",

@@ -255,6 +255,11 @@ impl Rule {
         self.reply(|reply| reply.head_pace = Some(time))
     }
 
+    /// So many further header fields.
+    pub fn many_fields(self, count: u64) -> Self {
+        (0..count).fold(self, |rule, number| rule.field(&format!("X-{number}"), "y"))
+    }
+
     /// Adds header fields of so many bytes.
     pub fn header_bomb(self, bytes: u64) -> Self {
         self.reply(|reply| reply.header_bomb = bytes)
