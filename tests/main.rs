@@ -8,6 +8,7 @@ mod hostile;
 mod interplay;
 mod layering;
 mod look_ahead;
+mod moving_urls;
 mod portage_race;
 mod prefetch;
 mod real_portage;
