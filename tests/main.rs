@@ -1,5 +1,6 @@
 //! All tests that run the program from outside, in one binary.
 
+mod configuration;
 mod curl_oracle;
 mod distlock;
 mod fetch;
@@ -8,6 +9,7 @@ mod hostile;
 mod interplay;
 mod layering;
 mod look_ahead;
+mod moving_urls;
 mod portage_race;
 mod prefetch;
 mod real_portage;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::interplay::assert_there;
 use crate::look_ahead::{hosting, lab_with, path};
-use crate::real_portage::{downloads, layout_path};
+use crate::real_portage::{downloads, layout_path, with_binary_package};
 use crate::support::content::content;
 use crate::support::lab::{Dist, Emerged, Lab, Layout};
 use crate::support::mirror::{Mirror, Rule};
@@ -201,6 +201,35 @@ fn upstreams_name_is_not_the_distfiles() {
     let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_there(&lab, [&foo], &run);
+}
+
+/// A binhost has app-misc/foo as a binary package; app-misc/bar is built from a distfile.
+#[test]
+fn binary_packages_are_left_to_portage() {
+    let bar = dists("bar", 1);
+    let mirror = hosting(&bar);
+    let binhost = Mirror::start(); // fails the test when it is asked for the package
+    let (lab, _) = with_binary_package(lab_with(&[&mirror]), &binhost);
+    let lab = package(lab, "app-misc/bar-1", &bar);
+    let left = "1 binary package is left to Portage, which fetches and verifies it: foo-1-1.gpkg.tar";
+    for (arguments, distfiles) in [
+        (
+            &["prefetch", "--getbinpkg", "app-misc/foo", "app-misc/bar"] as &[_],
+            "1 distfile: 1 fetched and verified (",
+        ),
+        (&["prefetch", "--getbinpkg", "app-misc/bar", "app-misc/foo"], "1 distfile ("),
+        (&["prefetch", "--getbinpkg", "app-misc/foo"], "0 distfiles: nothing to fetch"),
+    ] {
+        let run = lab.racefetch(arguments);
+        assert!(run.success(), "{arguments:?} {run}");
+        assert_said(&run, distfiles);
+        assert_said(&run, left);
+        assert!(!run.output.contains("missing"), "{run}");
+    }
+    let again = lab.racefetch(&["prefetch", "app-misc/bar"]);
+    assert_there(&lab, &bar, &again);
+    let value = json(&lab.racefetch(&["prefetch", "--json", "--getbinpkg", "app-misc/foo"]));
+    assert_eq!((&value["complete"], &value["files"][0]["state"]), (&true.into(), &"binary_package".into()));
 }
 
 #[test]

@@ -301,17 +301,9 @@ fn parallel_fetch_in_the_background_of_a_build() {
 
 #[test]
 fn a_binary_package() {
-    let lab = lab().package("app-misc/foo-1", &[]);
-    let built = lab.emerge(&["--buildpkgonly", "app-misc/foo"]);
-    assert!(built.success(), "{built}");
-    let package = fs::read(lab.pkgdir().join("app-misc/foo/foo-1-1.gpkg.tar")).unwrap();
     let host = Mirror::start();
-    host.on("/binpkgs/Packages.gz").status(404).always();
-    host.on("/binpkgs/Packages").serve(fs::read(lab.pkgdir().join("Packages")).unwrap()).always();
+    let (lab, package) = with_binary_package(lab(), &host);
     host.on("/binpkgs/app-misc/foo/foo-1-1.gpkg.tar").serve(&package);
-    fs::remove_dir_all(lab.pkgdir()).unwrap();
-
-    let lab = lab.make_conf(&format!("PORTAGE_BINHOST=\"{}\"", host.url("/binpkgs")));
     let run = lab.emerge(&["--getbinpkgonly", "--oneshot", "app-misc/foo"]);
     assert!(run.success(), "{run}");
     assert_eq!(fs::read(lab.pkgdir().join("app-misc/foo/foo-1-1.gpkg.tar")).unwrap(), package);
@@ -319,6 +311,21 @@ fn a_binary_package() {
     let calls = lab.calls();
     assert_eq!(calls.len(), 1, "{calls:?}");
     assert!(calls[0].args.iter().any(|arg| arg.ends_with(".gpkg.tar.partial")), "{:?}", calls[0]);
+    // Portage compares it with the binhost's index right after.
+    assert!(run.output.contains(", to be verified by Portage"), "{run}");
+    assert!(!run.output.contains("not verified"), "{run}");
+}
+
+/// A lab with the package app-misc/foo-1, which this binhost has, too, and the binary package.
+pub fn with_binary_package(lab: Lab, host: &Mirror) -> (Lab, Vec<u8>) {
+    let lab = lab.package("app-misc/foo-1", &[]);
+    let built = lab.emerge(&["--buildpkgonly", "app-misc/foo"]);
+    assert!(built.success(), "{built}");
+    let package = fs::read(lab.pkgdir().join("app-misc/foo/foo-1-1.gpkg.tar")).unwrap();
+    host.on("/binpkgs/Packages.gz").status(404).always();
+    host.on("/binpkgs/Packages").serve(fs::read(lab.pkgdir().join("Packages")).unwrap()).always();
+    fs::remove_dir_all(lab.pkgdir()).unwrap();
+    (lab.make_conf(&format!("PORTAGE_BINHOST=\"{}\"", host.url("/binpkgs"))), package)
 }
 
 #[test]

@@ -181,8 +181,7 @@ impl<'a> Builder<'a> {
     pub fn digests(&mut self, words: &str) -> Result<(), Complaint> {
         let more = Digests::parse(words).map_err(|error| error.to_string())?;
         let digests = self.options.distfile.digests.get_or_insert_default();
-        more.iter().for_each(|digest| digests.insert(digest.clone()));
-        more.unknown_algorithms().iter().for_each(|name| digests.insert_unknown(name));
+        digests.extend(&more);
         Ok(())
     }
 

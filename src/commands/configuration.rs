@@ -1,9 +1,11 @@
 //! What Portage is configured with: make.conf, repos.conf, `/etc/portage/mirrors`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
-use super::environment::{read_config, read_text};
+use super::environment::read_config;
+use crate::portage::config_files::config_files;
 use crate::portage::metadata_cache::depcachedir;
 use crate::portage::repos_conf::System;
 use crate::portage::{DistLocks, MakeConf, MirrorGroups, PortageCall, Repositories, distlock};
@@ -24,10 +26,20 @@ impl<'e> Configuration<'e> {
         Self { environment, call, conf }
     }
 
+    /// A variable of the environment, else of the files.
+    fn get(&self, name: &str) -> Option<&str> {
+        self.conf.get_over(name, self.environment.get(name).and_then(OsStr::to_str))
+    }
+
     pub(super) fn distdir(&self) -> Option<PathBuf> {
-        let distdir =
-            self.environment.text("DISTDIR").or_else(|| self.conf.get("DISTDIR").map(str::to_owned));
+        let in_files = || self.conf.get("DISTDIR");
+        let distdir = self.get("DISTDIR").filter(|path| !path.is_empty()).or_else(in_files);
         distdir.filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
+    /// `GENTOO_MIRRORS`, as [`MakeConf::gentoo_mirrors`] has them.
+    pub(super) fn gentoo_mirrors(&self) -> Vec<String> {
+        self.conf.gentoo_mirrors(self.environment.get("GENTOO_MIRRORS").and_then(OsStr::to_str))
     }
 
     /// The locks of a DISTDIR. A process takes them from one such value, see [`DistLocks`].
@@ -43,8 +55,7 @@ impl<'e> Configuration<'e> {
 
     /// `PORTAGE_RO_DISTDIRS`: folders whose files Portage links to.
     pub(super) fn read_only_distdirs(&self) -> Vec<PathBuf> {
-        let variable = self.environment.text("PORTAGE_RO_DISTDIRS");
-        let text = variable.as_deref().or_else(|| self.conf.get("PORTAGE_RO_DISTDIRS")).unwrap_or_default();
+        let text = self.get("PORTAGE_RO_DISTDIRS").unwrap_or_default();
         text.split_whitespace().map(|word| PathBuf::from(word.trim_matches(['"', '\'']))).collect()
     }
 
@@ -57,15 +68,16 @@ impl<'e> Configuration<'e> {
         System { eprefix: &self.call.eprefix, configroot: &self.call.configroot }
     }
 
-    /// The groups of `/etc/portage/mirrors`.
+    /// The groups of `/etc/portage/mirrors`, a file or a folder of them.
     pub(super) fn mirror_groups(&self) -> MirrorGroups {
+        let files = config_files(&self.call.configroot.join("etc/portage/mirrors"), &read_config);
         let mut groups = MirrorGroups::default();
-        groups.read(&read_text(&self.call.configroot.join("etc/portage/mirrors")).unwrap_or_default());
+        files.iter().filter_map(|(_, text)| text.as_ref().ok()).for_each(|text| groups.read(text));
         groups
     }
 
     /// Where Portage keeps the metadata of repositories that bring none.
     pub(super) fn depcachedir(&self) -> PathBuf {
-        depcachedir(self.conf.get("PORTAGE_DEPCACHEDIR"), &self.call.eprefix)
+        depcachedir(self.get("PORTAGE_DEPCACHEDIR"), &self.call.eprefix)
     }
 }

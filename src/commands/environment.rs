@@ -10,8 +10,8 @@ use crate::files;
 use crate::mirror::Store;
 use crate::mirror::location::{FILE_NAME, Folder, Location, SYSTEM_FOLDER};
 use crate::mirror::store::{Wish, locate};
-use crate::portage::PortageCall;
 use crate::portage::config_files::ConfigEntry;
+use crate::portage::{PortageCall, unix_newlines};
 
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -90,9 +90,9 @@ pub fn read_config(path: &Path) -> io::Result<ConfigEntry> {
     }
 }
 
-/// Reads a text file of Portage's. What is not UTF-8 in it is replaced.
+/// Reads a text file of Portage's. What is not UTF-8 in it is replaced, and every line ends with LF.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    Ok(String::from_utf8_lossy(&files::read(path, LARGEST)?).into_owned())
+    Ok(unix_newlines(String::from_utf8_lossy(&files::read(path, LARGEST)?).into_owned()))
 }
 
 /// Reads a text file that the command line names; `-` is stdin.

@@ -114,7 +114,7 @@ impl<'s> Hosts<'s> {
         }
         let DistEntry { name, size, digests } = entry;
         let repository = self.number(repository);
-        (!places.is_empty()).then_some(Item { name, size, digests, places, repository })
+        (!places.is_empty()).then_some(Item { name, size, digests, others: Vec::new(), places, repository })
     }
 
     /// A place of upstream's. A second one of the same file on the same host counts as another host, and comes after.

@@ -9,15 +9,16 @@ use super::environment::read_text;
 use super::manifests::in_shares;
 use crate::portage::{Distfile, Metadata, MetadataCache};
 
-/// The distfiles that come from these URIs, as far as `SRC_URI` of some ebuild has them.
+/// The distfiles that come from these URIs, as far as `SRC_URI` of some ebuild has them. Several may come from one:
+/// upstream calls the newest version by the same name as the one before.
 pub(super) fn names_of(
     configuration: &Configuration<'_>,
     uris: &BTreeSet<String>,
-) -> BTreeMap<String, Distfile> {
+) -> BTreeMap<String, BTreeSet<Distfile>> {
     let lasts: BTreeSet<&str> = uris.iter().filter_map(|uri| last_component(uri)).collect();
     let entries = entries(configuration);
     let shares = in_shares(&entries, |share| {
-        let mut names = BTreeMap::new();
+        let mut names = Vec::new();
         for entry in share {
             let Ok(text) = read_text(entry) else { continue };
             let mut words = text.split_ascii_whitespace();
@@ -28,12 +29,16 @@ pub(super) fn names_of(
             let Some(files) = Metadata::parse(&text).ok().and_then(|metadata| metadata.src_uri().ok()) else {
                 continue;
             };
-            let found = uris.iter().filter_map(|uri| Some((uri.clone(), files.find(uri)?.clone())));
-            names.extend(found);
+            let found = uris.iter().flat_map(|uri| files.find(uri).map(move |name| (uri, name)));
+            names.extend(found.map(|(uri, name)| (uri.clone(), name.clone())));
         }
         names
     });
-    shares.into_iter().flatten().collect()
+    let mut names: BTreeMap<String, BTreeSet<Distfile>> = BTreeMap::new();
+    for (uri, name) in shares.into_iter().flatten() {
+        names.entry(uri).or_default().insert(name);
+    }
+    names
 }
 
 /// The metadata of all ebuilds of all repositories, those of the most important repository last.

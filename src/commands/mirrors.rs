@@ -15,10 +15,10 @@ fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorBase> {
     parse(&given.map(<[String]>::to_vec).or_else(variable).unwrap_or_default())
 }
 
-/// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of make.conf and make.globals.
+/// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of the environment, make.conf or make.globals.
 fn configured(configuration: &Configuration<'_>) -> Vec<MirrorBase> {
     let mut mirrors = configuration.mirror_groups().mirrors(mirror_groups::LOCAL).to_vec();
-    mirrors.extend(configuration.conf.gentoo_mirrors());
+    mirrors.extend(configuration.gentoo_mirrors());
     parse(&mirrors)
 }
 

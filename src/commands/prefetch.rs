@@ -1,5 +1,6 @@
 //! `racefetch prefetch`: everything that emerge would fetch, before it starts.
 
+mod group;
 mod list;
 mod plan;
 mod report;
@@ -9,8 +10,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use group::Group;
 use list::Listing;
-use plan::{Known, Planned, mirrors_of, plan};
+use plan::{Known, OneOf, Planned, mirrors_of, plan};
 use report::{Report, State, is_complete};
 
 use super::aside::{self, Identity};
@@ -29,9 +31,12 @@ use crate::cli::{ExitStatus, PrefetchArgs};
 use crate::http::settings::Redirects;
 use crate::http::{Client, Failure};
 use crate::mirror::Store;
-use crate::portage::{DistEntry, DistLocks, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list};
+use crate::portage::fetch_list::is_binary_package;
+use crate::portage::{
+    DistEntry, DistLocks, Distfile, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list,
+};
 use crate::progress::bytes;
-use crate::transfer::batch::{Clock, Host, HostId, Item, ItemEnd};
+use crate::transfer::batch::{Clock, Host, HostId, Item, ItemEnd, ItemId};
 
 /// Why nothing could be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -119,9 +124,10 @@ pub fn run(
         show.warn(&warning);
     }
     let shelves = Shelves::new(&distdir, &configuration);
-    let (mut reports, missing) = sort_out(planned, &shelves);
-    let size = many::missing(&distdir, missing.iter().map(|known| &known.entry));
-    let typical = size / (missing.len() as u64).max(1);
+    let Sorted { mut reports, missing, several } = sort_out(planned, &shelves);
+    let largest = several.iter().filter_map(|(_, group)| group.largest());
+    let size = many::missing(&distdir, missing.iter().map(|known| &known.entry).chain(largest));
+    let typical = size / ((missing.len() + several.len()) as u64).max(1);
     let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
     let repositories = configuration.repositories();
     let mut items = Vec::new();
@@ -133,9 +139,21 @@ pub fn run(
             None => reports.push(Report { name, size: Some(size), state: State::Missing(nobody(&file)) }),
         }
     }
+    let mut groups = Groups::new();
+    for (one_of, group) in several {
+        let Some(largest) = group.largest().cloned() else { continue };
+        let name = largest.name.clone();
+        match hosts.item(largest, Some(&one_of.file.places(&mirrors)), None) {
+            Some(item) => {
+                items.push(Item { others: group.missing.clone(), ..item });
+                groups.insert(name, group);
+            }
+            None => reports.extend(group.nothing_came(State::Missing(nobody(&one_of.file)))),
+        }
+    }
     let mut elapsed = Duration::ZERO;
     if arguments.dry_run {
-        reports.extend(items.iter().map(|item| wanted_report(item, &hosts.list)));
+        reports.extend(items.iter().map(|item| wanted_report(item, &hosts.list, groups.get(&item.name))));
     } else if !items.is_empty() {
         let free = free_space(&distdir);
         if free <= size {
@@ -157,7 +175,7 @@ pub fn run(
             store: store.as_ref(),
             title: "prefetch".to_owned(),
         };
-        let (came, time) = fetch(&many, &mut hosts, items, &shelves, interrupt, &mut show);
+        let (came, time) = fetch(&many, &mut hosts, (items, &groups), &shelves, interrupt, &mut show);
         elapsed = time;
         reports.extend(came);
     }
@@ -226,19 +244,32 @@ fn look_up(
         files.iter().filter(|file| !file.is_at(mirrors)).flat_map(|file| file.uris.iter().cloned()).collect();
     let renamed = if upstream.is_empty() { BTreeMap::new() } else { names_of(configuration, &upstream) };
     let mut names: BTreeSet<String> = files.iter().flat_map(|file| file.names(mirrors)).collect();
-    names.extend(renamed.values().map(ToString::to_string));
+    names.extend(renamed.values().flatten().map(ToString::to_string));
     let warnings = std::cell::RefCell::new(Vec::new());
     let warn = |warning: &str| warnings.borrow_mut().push(warning.to_owned());
     let index: Option<ManifestIndex> = manifest_index(configuration, &|name| names.contains(name), &warn);
     for warning in warnings.into_inner() {
         show.warn(&warning);
     }
+    // Binary packages need none.
+    let only_packages = || files.iter().flat_map(|file| &file.uris).all(|uri| is_binary_package(uri));
+    let index = index.or_else(|| only_packages().then(ManifestIndex::default));
     Ok(plan(files, mirrors, &index.ok_or(PrefetchError::NoManifests)?, &renamed))
 }
 
 /// What is known without asking anybody, and what is missing.
-fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> (Vec<Report>, Vec<Known>) {
-    let (mut reports, mut missing) = (Vec::new(), Vec::new());
+#[derive(Default)]
+struct Sorted {
+    reports: Vec<Report>,
+    missing: Vec<Known>,
+    several: Vec<(OneOf, Group)>,
+}
+
+/// Groups by the name that stands for them in an [`Item`].
+type Groups = BTreeMap<Distfile, Group>;
+
+fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> Sorted {
+    let Sorted { mut reports, mut missing, mut several } = Sorted::default();
     for planned in planned {
         match planned {
             Planned::Known(known) => {
@@ -249,12 +280,25 @@ fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> (Vec<Report>, Vec<Known
                     missing.push(*known);
                 }
             }
+            Planned::OneOf(one_of) => {
+                let have = |entry: &DistEntry| shelves.have(&entry.name, entry.size, &entry.digests);
+                let group = Group::new(&one_of, have);
+                if group.missing.is_empty() {
+                    reports.extend(group.nothing_came(State::Present));
+                } else {
+                    several.push((*one_of, group));
+                }
+            }
+            Planned::BinaryPackage(uri) => {
+                let name = uri.rsplit('/').next().unwrap_or_default().to_owned();
+                reports.push(Report { name, size: None, state: State::BinaryPackage });
+            }
             Planned::Unknown { name, why } => {
                 reports.push(Report { name, size: None, state: State::Missing(why) });
             }
         }
     }
-    (reports, missing)
+    Sorted { reports, missing, several }
 }
 
 /// Why there is no place for a file.
@@ -265,11 +309,12 @@ fn nobody(file: &ListedFile) -> String {
     format!("{} is left to Portage: only http and https are fetched", file.uris.join(", "))
 }
 
-fn wanted_report(item: &Item, hosts: &[Host]) -> Report {
+fn wanted_report(item: &Item, hosts: &[Host], group: Option<&Group>) -> Report {
     let mut places: Vec<_> = item.places.iter().collect();
     places.sort_by_key(|place| place.tier);
     let names = places.iter().filter_map(|place| Some(hosts.get(place.host.0)?.name.clone())).collect();
-    report(item, State::Wanted(names))
+    let name = group.map_or_else(|| item.name.to_string(), |group| group.names(None));
+    Report { name, ..report(item, State::Wanted(names)) }
 }
 
 fn report(item: &Item, state: State) -> Report {
@@ -278,6 +323,9 @@ fn report(item: &Item, state: State) -> Report {
 
 /// What lies in the place of a file with another size is renamed, as Portage would do it.
 fn make_way(item: &Item, distdir: &Path, locks: &DistLocks, show: &mut Show) {
+    if !item.others.is_empty() {
+        return; // which one is wanted is not known
+    }
     let Ok(found) = Identity::at(&distdir.join(&item.name)) else { return };
     if found.size == item.size {
         return; // somebody has brought it just now
@@ -296,7 +344,7 @@ fn make_way(item: &Item, distdir: &Path, locks: &DistLocks, show: &mut Show) {
 fn fetch(
     many: &Many<'_>,
     hosts: &mut Hosts<'_>,
-    items: Vec<Item>,
+    (items, groups): (Vec<Item>, &Groups),
     shelves: &Shelves,
     interrupt: &Interrupt,
     show: &mut Show,
@@ -307,10 +355,22 @@ fn fetch(
         let (items, end) = many.fetch(hosts, left, show, &|| interrupt.number(), |_, _| None);
         elapsed += end.elapsed;
         left = Vec::new();
-        for (item, end) in items.into_iter().zip(&end.items) {
-            match end_report(&item, end, &hosts.list, shelves) {
-                Some(report) => reports.push(report),
+        for (index, (item, ended)) in items.into_iter().zip(&end.items).enumerate() {
+            let came_as = end.came_as.get(&ItemId(index));
+            match end_state(&item, ended, &hosts.list, shelves) {
                 None => left.push(item),
+                Some(state) => match (groups.get(&item.name), state, came_as) {
+                    (None, state, _) => reports.push(report(&item, state)),
+                    (Some(group), State::Fetched(hosts), Some(name)) => {
+                        reports.extend(group.one_came(name, hosts));
+                    }
+                    (Some(group), state, _) => {
+                        if let (false, State::Missing(why)) = (group.is_short_of(0), &state) {
+                            show.warn(&format!("{} did not come: {why}", group.names(None)));
+                        }
+                        reports.extend(group.nothing_came(state));
+                    }
+                },
             }
         }
         if left.is_empty() || interrupt.number().is_some() {
@@ -324,7 +384,12 @@ fn fetch(
         pause();
         elapsed += PAUSE;
     }
-    reports.extend(left.iter().map(|item| report(item, State::Left)));
+    for item in &left {
+        match groups.get(&item.name) {
+            None => reports.push(report(item, State::Left)),
+            Some(group) => reports.extend(group.nothing_came(State::Left)),
+        }
+    }
     (reports, elapsed)
 }
 
@@ -337,12 +402,17 @@ fn pause() {
 }
 
 /// What became of a file; none when another process is fetching it.
-fn end_report(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> Option<Report> {
+fn end_state(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> Option<State> {
     let name = |host: &HostId| hosts.get(host.0).map(|host| host.name.clone());
-    let state = match end {
+    let have_other = |entry: &DistEntry| shelves.have(&entry.name, entry.size, &entry.digests);
+    let have = || match item.others.as_slice() {
+        [] => shelves.have(&item.name, item.size, &item.digests),
+        others => others.iter().all(have_other),
+    };
+    Some(match end {
         ItemEnd::Fetched { from, .. } => State::Fetched(from.iter().filter_map(name).collect()),
         // Somebody else may have brought it meanwhile.
-        _ if shelves.have(&item.name, item.size, &item.digests) => State::Present,
+        _ if have() => State::Present,
         ItemEnd::Present | ItemEnd::Locked => return None,
         ItemEnd::Failed(tried) if tried.iter().all(|(_, failure)| *failure == Failure::Cancelled) => {
             State::Left
@@ -353,6 +423,5 @@ fn end_report(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> 
         }
         ItemEnd::Disk(error) => State::Missing(error.clone()),
         ItemEnd::Left => State::Left,
-    };
-    Some(report(item, state))
+    })
 }

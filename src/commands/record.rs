@@ -87,7 +87,8 @@ fn outcome_of_many(tally: &Tally) -> Outcome {
 }
 
 fn says_lacks(failure: &Failure) -> bool {
-    failure.is_not_found() || matches!(failure, Failure::WrongSize { .. } | Failure::WrongContent)
+    failure.is_not_found()
+        || matches!(failure, Failure::WrongSize { .. } | Failure::WrongContent | Failure::OtherFile(_))
 }
 
 fn no_ranges(mirror: &MirrorKey, tally: &Tally, now: u64) -> Option<Delta> {
@@ -161,7 +162,9 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
         Failure::Status { code: 429, .. } => FailureKind::TooManyRequests,
         Failure::Status { code: 500..=599, .. } => FailureKind::ServerError,
         Failure::Status { code: 400..=499, .. } => FailureKind::Forbidden,
-        Failure::WrongSize { .. } | Failure::TooLarge { .. } => FailureKind::WrongSize,
+        Failure::WrongSize { .. } | Failure::OtherFile(_) | Failure::TooLarge { .. } => {
+            FailureKind::WrongSize
+        }
         Failure::WrongContent => FailureKind::Corrupt,
         Failure::HtmlPage => FailureKind::Portal,
         Failure::RangeMismatch | Failure::RangeIgnored | Failure::RangeNotSatisfiable { .. } => {

@@ -82,6 +82,9 @@ pub enum Failure {
     // The content.
     #[error("sent wrong bytes")]
     WrongContent,
+    /// The right bytes of another file that is wanted.
+    #[error("the file there is {}", quote(.0))]
+    OtherFile(String),
     #[error("connection closed before the end")]
     Truncated,
     #[error("chunked content is damaged: {}", quote(.0))]
@@ -154,6 +157,7 @@ impl Failure {
             | Self::WrongSize { .. }
             | Self::HtmlPage
             | Self::WrongContent
+            | Self::OtherFile(_)
             | Self::TooLarge { .. }
             | Self::TimeUp(_) => Advice::NextSource,
         }

@@ -2,7 +2,7 @@
 //!
 //! Where Python gives up on the whole file, the rest of it is read here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Options by name, in lower case.
 type Options = BTreeMap<String, String>;
@@ -14,10 +14,20 @@ pub struct ConfigParser {
     sections: BTreeMap<String, Options>,
 }
 
-/// A line that says nothing.
+/// A line that Python's `configparser` refuses, and with it the whole file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {0} is neither `[SECTION]` nor `OPTION = VALUE` in a section")]
-pub struct LineError(pub usize);
+pub enum LineError {
+    #[error("line {0} is neither `[SECTION]` nor `OPTION = VALUE` in a section")]
+    Syntax(usize),
+    #[error(
+        "line {line}: the section {section} comes twice in this file; Portage reads no repos.conf at all then"
+    )]
+    RepeatedSection { line: usize, section: String },
+    #[error(
+        "line {line}: {option} is set twice in the section {section}; Portage reads no repos.conf at all then"
+    )]
+    RepeatedOption { line: usize, section: String, option: String },
+}
 
 /// Why a value has no meaning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +50,9 @@ impl ConfigParser {
     pub fn read(&mut self, text: &str) -> Vec<LineError> {
         let mut errors = Vec::new();
         let mut section: Option<String> = None;
+        // Those of this file: what an earlier file has may come again.
+        let mut sections = BTreeSet::new();
+        let mut options = BTreeSet::new();
         // The option whose value may go on, and how far its line is indented.
         let mut option: Option<String> = None;
         let mut indentation = 0;
@@ -61,16 +74,24 @@ impl ConfigParser {
             option = None;
             if let Some(name) = section_name(content) {
                 self.options(name);
+                if !sections.insert(name.to_owned()) && name != DEFAULT {
+                    options.retain(|(known, _)| known != name);
+                    errors.push(LineError::RepeatedSection { line: number, section: name.to_owned() });
+                }
                 section = Some(name.to_owned());
                 continue;
             }
             match (&section, content.split_once(['=', ':'])) {
                 (Some(section), Some((name, value))) if !name.trim().is_empty() => {
                     let name = name.trim().to_lowercase();
+                    if !options.insert((section.clone(), name.clone())) {
+                        let (section, option) = (section.clone(), name.clone());
+                        errors.push(LineError::RepeatedOption { line: number, section, option });
+                    }
                     self.options(section).insert(name.clone(), value.trim().to_owned());
                     option = Some(name);
                 }
-                _ => errors.push(LineError(number)),
+                _ => errors.push(LineError::Syntax(number)),
             }
         }
         errors
@@ -156,7 +177,12 @@ mod tests {
         let mut parser = ConfigParser::default();
         parser.set_default("EPREFIX", "/p");
         let errors = parser.read(text);
-        (parser, errors.into_iter().map(|LineError(line)| line).collect())
+        let line = |error| match error {
+            LineError::Syntax(line)
+            | LineError::RepeatedSection { line, .. }
+            | LineError::RepeatedOption { line, .. } => line,
+        };
+        (parser, errors.into_iter().map(line).collect())
     }
 
     fn get(parser: &ConfigParser, section: &str, option: &str) -> Option<String> {
@@ -191,6 +217,23 @@ mod tests {
         let (parser, errors) = parse("x = 1\n[a]\nnonsense\n= 2\n[]\ny = 3");
         assert_eq!(errors, [1, 3, 4, 5]);
         assert_eq!(get(&parser, "a", "y").as_deref(), Some("3"));
+    }
+
+    /// Each of these makes Python's `configparser` give up.
+    #[test]
+    fn what_comes_twice_is_named_and_counts() {
+        for (text, lines, x) in [
+            ("[a]\nx=1\n[b]\n[a]\nx=2\n", &[4_usize] as &[usize], "2"),
+            ("[a]\n[b]\n[a]\nx=2\n", &[3], "2"),
+            ("[a]\nx=1\nX: 3\n", &[3], "3"),
+            ("[DEFAULT]\n[a]\nx=1\n[DEFAULT]\ny=2", &[], "1"),
+            ("[a]\nx=1\n[b]\nx=1\n", &[], "1"),
+        ] {
+            let (mut parser, errors) = parse(text);
+            assert_eq!(errors, lines, "{text:?}");
+            assert_eq!(get(&parser, "a", "x").as_deref(), Some(x), "{text:?}");
+            assert!(parser.read("[a]\nx=9\n").is_empty(), "another file may go on with a section");
+        }
     }
 
     #[test]

@@ -140,7 +140,8 @@ impl FromStr for Digest {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Digests {
     known: Vec<Digest>,
-    unknown: Vec<String>,
+    /// Of the other algorithms: their names, and the digests as they were written.
+    unknown: Vec<(String, String)>,
 }
 
 impl Digests {
@@ -151,11 +152,20 @@ impl Digests {
         for word in words.split_whitespace() {
             match word.parse() {
                 Ok(digest) => digests.insert(digest),
-                Err(DigestError::UnknownAlgorithm(name)) => digests.unknown.push(name),
+                Err(DigestError::UnknownAlgorithm(name)) => {
+                    let (_, hex) = word.split_once(':').unwrap_or_default();
+                    digests.insert_unknown(&name, hex);
+                }
                 Err(other) => return Err(other),
             }
         }
         Ok(digests)
+    }
+
+    /// Takes over all that `more` says.
+    pub fn extend(&mut self, more: &Self) {
+        more.known.iter().for_each(|digest| self.insert(digest.clone()));
+        self.unknown.extend(more.unknown.iter().cloned());
     }
 
     /// Adds a digest, in place of an earlier one of the same algorithm.
@@ -165,9 +175,9 @@ impl Digests {
         self.known.sort_by_key(|d| d.algorithm);
     }
 
-    /// Notes the name of an algorithm that this program does not compute.
-    pub fn insert_unknown(&mut self, name: &str) {
-        self.unknown.push(name.to_owned());
+    /// Notes the digest of an algorithm by which this program verifies nothing.
+    pub fn insert_unknown(&mut self, name: &str, hex: &str) {
+        self.unknown.push((name.to_owned(), hex.to_owned()));
     }
 
     /// True when there is nothing that could be compared.
@@ -183,8 +193,20 @@ impl Digests {
         self.known.iter().find(|d| d.algorithm == algorithm)
     }
 
-    pub fn unknown_algorithms(&self) -> &[String] {
-        &self.unknown
+    /// The hexadecimal digits of one digest, by the name of its algorithm in any case, whether this program could
+    /// compute it or not.
+    pub fn hex_by_name(&self, name: &str) -> Option<String> {
+        if let Some(algorithm) = Algorithm::from_name(name) {
+            return self.get(algorithm).map(Digest::hex);
+        }
+        let (_, hex) = self.unknown.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let is_hex = !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex.then(|| hex.clone())
+    }
+
+    /// The names of the algorithms by which this program verifies nothing.
+    pub fn unknown_algorithms(&self) -> impl Iterator<Item = &str> {
+        self.unknown.iter().map(|(name, _)| name.as_str())
     }
 }
 
@@ -210,7 +232,23 @@ mod tests {
     fn names_what_it_cannot_compute() {
         let digests = Digests::parse("sha3_512:00 whirlpool:11").unwrap();
         assert!(digests.is_empty());
-        assert_eq!(digests.unknown_algorithms(), ["sha3_512", "whirlpool"]);
+        assert_eq!(digests.unknown_algorithms().collect::<Vec<_>>(), ["sha3_512", "whirlpool"]);
+    }
+
+    #[test]
+    fn digests_are_found_by_their_names() {
+        let words = format!("sha512:{} sha3_512:0aF1 md5:../x whirlpool:", "AB".repeat(64));
+        let digests = Digests::parse(&words).unwrap();
+        for (name, hex) in [
+            ("SHA512", Some("ab".repeat(64))),
+            ("SHA3_512", Some("0aF1".to_owned())),
+            ("sha3_512", Some("0aF1".to_owned())),
+            ("MD5", None),
+            ("WHIRLPOOL", None),
+            ("BLAKE2B", None),
+        ] {
+            assert_eq!(digests.hex_by_name(name), hex, "{name}");
+        }
     }
 
     #[test]

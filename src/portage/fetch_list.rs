@@ -24,6 +24,12 @@ pub fn parse(text: &str) -> Vec<ListedFile> {
         if line.is_empty() && !file.uris.is_empty() {
             files.push(std::mem::take(&mut file));
         }
+        if is_place(line) && is_binary_package(line) {
+            // Portage ends the line of a binary package at once, and prints no empty line behind it.
+            files.extend(Some(std::mem::take(&mut file)).filter(|file| !file.uris.is_empty()));
+            files.push(ListedFile { uris: vec![line.to_owned()] });
+            continue;
+        }
         let uris = line.split(' ').take_while(|word| is_place(word)).map(str::to_owned);
         for uri in uris.filter(|uri| !uri.ends_with("/layout.conf")) {
             if !file.uris.contains(&uri) {
@@ -35,12 +41,24 @@ pub fn parse(text: &str) -> Vec<ListedFile> {
     files
 }
 
+/// Whether a URI or a path is that of a binary package: Portage takes no others from a binhost.
+pub fn is_binary_package(uri: &str) -> bool {
+    let path = uri::without_query(uri);
+    [".gpkg.tar", ".tbz2", ".xpak"].iter().any(|suffix| path.ends_with(suffix))
+}
+
 /// Whether a line says something else than where a distfile is.
 pub fn is_message(line: &str) -> bool {
     line.split(' ').next().is_none_or(|word| !is_place(word)) && !line.trim().is_empty()
 }
 
 impl ListedFile {
+    /// Adds further URIs of the same distfile.
+    pub fn add(&mut self, uris: Vec<String>) {
+        let new: Vec<_> = uris.into_iter().filter(|uri| !self.uris.contains(uri)).collect();
+        self.uris.extend(new);
+    }
+
     /// The names that the distfile may have, the most likely one first. Mirrors have it under its own name,
     /// upstream often under another.
     pub fn names(&self, mirrors: &[MirrorBase]) -> Vec<String> {
@@ -154,6 +172,34 @@ https://up/c.tar https://up/c.tar
         assert_eq!(uris(""), [[""; 0]; 0]);
         let messages: Vec<_> = MIXED.lines().filter(|line| is_message(line)).collect();
         assert_eq!(messages.len(), MIXED.lines().filter(|line| !line.is_empty()).count() - 4);
+    }
+
+    /// Portage 3.0.83, with a binhost.
+    #[test]
+    fn binary_packages_have_lines_of_their_own() {
+        let text = "\n\nhttp://bin/a/x-1-1.gpkg.tar\nhttp://m/distfiles/0a/y.tar https://up/y.tar \n\n\
+                    http://bin/a/z-1.tbz2\n\nhttp://bin/a/w-1-1.gpkg.tar\nhttps://up/v.tbz2 \n";
+        assert_eq!(
+            uris(text),
+            [
+                vec!["http://bin/a/x-1-1.gpkg.tar"],
+                vec!["http://m/distfiles/0a/y.tar", "https://up/y.tar"],
+                vec!["http://bin/a/z-1.tbz2"],
+                vec!["http://bin/a/w-1-1.gpkg.tar"],
+                vec!["https://up/v.tbz2"],
+            ]
+        );
+        for (uri, is_one) in [
+            ("http://bin/a/x-1-1.gpkg.tar", true),
+            ("/mnt/bin/a/x-1.xpak", true),
+            ("ftp://bin/a/x-1.tbz2", true),
+            ("http://bin/a/x-1-1.gpkg.tar?token=x", true),
+            ("http://m/x.tar", false),
+            ("http://m/gpkg.tar", false),
+            ("http://m/x.tar.bz2", false),
+        ] {
+            assert_eq!(is_binary_package(uri), is_one, "{uri}");
+        }
     }
 
     #[test]

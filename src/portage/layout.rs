@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::digests::{Algorithm, Digest, Digests};
+use super::digests::Digests;
+use super::name_hash::NameHash;
+use super::newlines::unix_newlines;
 
 /// The layouts that a mirror offers, the preferred one first: the section `[structure]` of its `layout.conf`.
 /// It is serialised as Portage caches it, `[["filename-hash","BLAKE2B","8"],["flat"]]`.
@@ -18,9 +20,9 @@ pub enum MirrorLayout {
     /// All files in one folder.
     Flat,
     /// Folders named after the digest of the file's *name*.
-    FilenameHash { algorithm: Algorithm, cutoffs: Cutoffs },
+    FilenameHash { hash: NameHash, cutoffs: Cutoffs },
     /// Folders, and the file itself, named after the digest of the file's content.
-    ContentHash { algorithm: Algorithm, cutoffs: Cutoffs },
+    ContentHash { hash: NameHash, cutoffs: Cutoffs },
 }
 
 /// How many hexadecimal digits of the digest name each folder, the outermost first.
@@ -43,7 +45,7 @@ impl LayoutConf {
     /// Portage falls back to the flat layout without a word (an error page, an empty file), this is an
     /// error.
     pub fn parse(text: &str) -> Result<Self, LayoutError> {
-        let options = read_ini(text)?;
+        let options = read_ini(&unix_newlines(text.to_owned()))?;
         let entry = |index: usize| {
             let key = index.to_string();
             options.iter().find(|option| option.section == "structure" && option.name == key)
@@ -71,12 +73,9 @@ impl MirrorLayout {
     pub fn path(&self, file: &str, digests: &Digests) -> Option<String> {
         match self {
             Self::Flat => Some(file.to_owned()),
-            Self::FilenameHash { algorithm, cutoffs } => {
-                let hex = Digest::of(*algorithm, file.as_bytes()).hex();
-                Some(cutoffs.folders(&hex) + file)
-            }
-            Self::ContentHash { algorithm, cutoffs } => {
-                let hex = digests.get(*algorithm)?.hex();
+            Self::FilenameHash { hash, cutoffs } => Some(cutoffs.folders(&hash.hex(file)) + file),
+            Self::ContentHash { hash, cutoffs } => {
+                let hex = digests.hex_by_name(hash.name())?;
                 Some(cutoffs.folders(&hex) + &hex)
             }
         }
@@ -87,11 +86,13 @@ impl MirrorLayout {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[..] {
             ["flat"] => Some(Self::Flat),
-            ["filename-hash", algorithm, cutoffs] => {
-                Some(Self::FilenameHash { algorithm: exact(algorithm)?, cutoffs: Cutoffs::parse(cutoffs)? })
+            ["filename-hash", hash, cutoffs] => {
+                let hash = NameHash::from_name(hash)?;
+                Some(Self::FilenameHash { hash, cutoffs: Cutoffs::parse(cutoffs)? })
             }
-            ["content-hash", algorithm, cutoffs] => {
-                Some(Self::ContentHash { algorithm: exact(algorithm)?, cutoffs: Cutoffs::parse(cutoffs)? })
+            ["content-hash", hash, cutoffs] => {
+                let hash = NameHash::from_name(hash)?;
+                Some(Self::ContentHash { hash, cutoffs: Cutoffs::parse(cutoffs)? })
             }
             _ => None,
         }
@@ -120,11 +121,6 @@ impl Cutoffs {
         }
         path
     }
-}
-
-/// The algorithm of that name, in capitals as Portage requires it here.
-fn exact(name: &str) -> Option<Algorithm> {
-    Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
 }
 
 struct IniOption {
@@ -188,6 +184,7 @@ fn section_header(content: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::digests::{Algorithm, Digest};
     use super::*;
     use proptest::prelude::*;
 
@@ -216,6 +213,7 @@ mod tests {
         for text in [
             "# a comment\n; another\n\n[structure]\n0 = flat\n1: filename-hash   SHA512\t8:16\n",
             "[structure]\r\n0=flat\r\n1=filename-hash SHA512 8:16\r\n3=flat\r\n",
+            "[structure]\r0=flat\r1=filename-hash SHA512 8:16\r",
             "[other]\n0=x\n[structure] behind\n1=filename-hash\n  SHA512\n  # comment\n\n    8:16\n0=flat",
             "  [structure]\n  0=flat\n  1=filename-hash SHA512 8:16\n[empty]",
         ] {
@@ -269,6 +267,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_hash_of_portages_names_folders() {
+        for hash in NameHash::ALL {
+            let hex = hash.hex("foo-1.tar");
+            let conf = structure(&[&["filename-hash", hash.name(), "8:4"], &["flat"]]);
+            let path = format!("{}/{}/foo-1.tar", &hex[..2], &hex[2..3]);
+            assert_eq!(conf.path("foo-1.tar", &Digests::default()), path, "{}", hash.name());
+        }
+    }
+
+    #[test]
+    fn contents_are_found_by_digests_that_are_not_computed() {
+        let digests = Digests::parse("sha3_512:abcdef whirlpool:0123 md5:x/y").unwrap();
+        for (algorithm, path) in
+            [("SHA3_512", "ab/abcdef"), ("WHIRLPOOL", "01/0123"), ("MD5", "foo"), ("SHA1", "foo")]
+        {
+            let conf = structure(&[&["content-hash", algorithm, "8"]]);
+            assert_eq!(conf.path("foo", &digests), path, "{algorithm}");
+        }
+    }
+
     /// The folders that Python's `hashlib.blake2b` gives, by which Portage and the mirrors' own tools work.
     #[test]
     fn folders_on_the_official_mirrors() {
@@ -288,7 +307,9 @@ mod tests {
             &["filename-hash"],
             &["filename-hash", "BLAKE2B"],
             &["filename-hash", "blake2b", "8"],
-            &["filename-hash", "MD5", "8"],
+            &["filename-hash", "SHA224", "8"],
+            &["filename-hash", "size", "8"],
+            &["content-hash", "sha3_512", "8"],
             &["filename-hash", "BLAKE2B", "7"],
             &["filename-hash", "BLAKE2B", "-8"],
             &["filename-hash", "BLAKE2B", "8:"],

@@ -11,6 +11,8 @@ use super::shell_words::{Lexer, SyntaxError, expand};
 #[derive(Debug, Default)]
 pub struct MakeConf {
     variables: BTreeMap<String, String>,
+    /// What env-update(1) has made of `/etc/env.d`.
+    env_d: BTreeMap<String, String>,
     problems: Vec<ConfigProblem>,
     sourced: usize,
 }
@@ -40,11 +42,12 @@ pub enum ConfigError {
 }
 
 impl MakeConf {
-    /// Reads what Portage reads of a system: make.globals of the Portage that is installed under
-    /// `eprefix`, then `/etc/make.conf` and `/etc/portage/make.conf` under `configroot`
+    /// Reads what Portage reads of a system: the variables of `/etc/env.d`, which the others may use, make.globals of
+    /// the Portage that is installed under `eprefix`, then `/etc/make.conf` and `/etc/portage/make.conf` under `configroot`
     /// (`PORTAGE_CONFIGROOT`). Profiles, which may set variables between the two, are not read.
     pub fn of_system(eprefix: &Path, configroot: &Path, read: &ReadPath<'_>) -> Self {
         let mut conf = Self::default();
+        conf.read_env_d(&eprefix.join("etc/profile.env"), read);
         conf.set("EPREFIX", eprefix);
         conf.set("PORTAGE_CONFIGROOT", configroot);
         for globals in ["usr/share/portage/config/make.globals", "share/portage/config/make.globals"] {
@@ -59,11 +62,19 @@ impl MakeConf {
         self.variables.get(variable).map(String::as_str)
     }
 
-    /// `GENTOO_MIRRORS`: each mirror once, without the slashes at its end. A mirror may be a path of the
-    /// file system, or of a scheme that cannot be fetched from.
-    pub fn gentoo_mirrors(&self) -> Vec<String> {
+    /// What a variable is when the environment has it, too: the environment counts, but for what it has from
+    /// `/etc/env.d`, of which every login shell brings a copy.
+    pub fn get_over<'v>(&'v self, variable: &str, environment: Option<&'v str>) -> Option<&'v str> {
+        let is_copy = |value: &&str| self.env_d.get(variable).is_some_and(|known| known == value);
+        environment.filter(|value| !is_copy(value)).or_else(|| self.get(variable))
+    }
+
+    /// `GENTOO_MIRRORS`, which may be in the environment: each mirror once, without the slashes at its end. A mirror
+    /// may be a path of the file system, or of a scheme that cannot be fetched from.
+    pub fn gentoo_mirrors(&self, environment: Option<&str>) -> Vec<String> {
         let mut mirrors: Vec<String> = Vec::new();
-        for word in self.get("GENTOO_MIRRORS").unwrap_or_default().split_whitespace() {
+        let list = self.get_over("GENTOO_MIRRORS", environment).unwrap_or_default();
+        for word in list.split_whitespace() {
             let mirror = word.trim_end_matches('/');
             if !mirror.is_empty() && !mirrors.iter().any(|known| known == mirror) {
                 mirrors.push(mirror.to_owned());
@@ -79,6 +90,22 @@ impl MakeConf {
 
     fn set(&mut self, variable: &str, path: &Path) {
         self.variables.insert(variable.to_owned(), path.to_string_lossy().into_owned());
+    }
+
+    /// Reads `profile.env`, the sum of `/etc/env.d`. Portage substitutes nothing in it.
+    fn read_env_d(&mut self, path: &Path, read: &ReadPath<'_>) {
+        match read(path) {
+            Ok(ConfigEntry::File(text)) => {
+                let mut lexer = Lexer::new(&text);
+                while let Ok(Some((name, value))) = assignment(&mut lexer) {
+                    self.env_d.insert(name.clone(), value.clone());
+                    self.variables.insert(name, value);
+                }
+            }
+            Ok(ConfigEntry::Folder(_)) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.unreadable(path, error),
+        }
     }
 
     /// Reads make.globals: one file, in which `source` means nothing.
@@ -142,10 +169,7 @@ impl MakeConf {
             let Some(exported) = lexer.next_word()? else { return Ok(Command::End) };
             name = exported;
         }
-        if lexer.next_word()?.as_deref() != Some("=") {
-            return Err(ConfigError::NoAssignment(name));
-        }
-        let Some(word) = lexer.next_word()? else { return Err(ConfigError::NoValue(name)) };
+        let word = assigned(lexer, &name)?;
         if !is_variable_name(&name) {
             return Err(ConfigError::Name(name));
         }
@@ -177,6 +201,25 @@ impl MakeConf {
 enum Command {
     Done,
     End,
+}
+
+/// The word behind `=`.
+fn assigned(lexer: &mut Lexer<'_>, name: &str) -> Result<String, ConfigError> {
+    if lexer.next_word()?.as_deref() != Some("=") {
+        return Err(ConfigError::NoAssignment(name.to_owned()));
+    }
+    lexer.next_word()?.ok_or_else(|| ConfigError::NoValue(name.to_owned()))
+}
+
+/// `NAME=VALUE` or `export NAME=VALUE`, the value as it is written.
+fn assignment(lexer: &mut Lexer<'_>) -> Result<Option<(String, String)>, ConfigError> {
+    let mut name = lexer.next_word()?;
+    if name.as_deref() == Some("export") {
+        name = lexer.next_word()?;
+    }
+    let Some(name) = name else { return Ok(None) };
+    let value = assigned(lexer, &name)?;
+    Ok(Some((name, value)))
 }
 
 /// How many `source` commands are followed in all; more are taken for a loop.
@@ -229,7 +272,31 @@ mod tests {
             ),
         ] {
             let conf = system(files);
-            assert_eq!(conf.gentoo_mirrors(), mirrors, "{files:?}");
+            assert_eq!(conf.gentoo_mirrors(None), mirrors, "{files:?}");
+            assert!(conf.problems().is_empty(), "{:?}", conf.problems());
+        }
+    }
+
+    #[test]
+    fn the_environment_and_env_d() {
+        let globals = (GLOBALS, "GENTOO_MIRRORS=http://globals\n");
+        let env_d = (
+            "/etc/profile.env",
+            "export LAN='http://nas.lan/'\nexport RAW='$LAN'\nexport GENTOO_MIRRORS='http://env.d'\n",
+        );
+        let uses = ("/etc/portage/make.conf", "GENTOO_MIRRORS=\"${LAN} http://x $RAW\"\n");
+        for (files, environment, mirrors) in [
+            (&[globals, env_d] as &[_], None, &["http://globals"] as &[&str]),
+            (&[env_d], None, &["http://env.d"]),
+            (&[globals, env_d, uses], None, &["http://nas.lan", "http://x", "$LAN"]),
+            (&[uses], None, &["http://x"]),
+            (&[globals, uses], Some("http://e/ http://f"), &["http://e", "http://f"]),
+            (&[globals, uses], Some(""), &[]),
+            (&[globals, env_d], Some("http://env.d"), &["http://globals"]),
+            (&[globals, env_d], Some("http://env.d http://e"), &["http://env.d", "http://e"]),
+        ] {
+            let conf = system(files);
+            assert_eq!(conf.gentoo_mirrors(environment), mirrors, "{environment:?} {files:?}");
             assert!(conf.problems().is_empty(), "{:?}", conf.problems());
         }
     }
@@ -242,7 +309,7 @@ mod tests {
             ("/etc/portage/make.conf", "GENTOO_MIRRORS=http://other"),
         ];
         let conf = MakeConf::of_system(Path::new("/p"), Path::new("/c"), &reader(&files));
-        assert_eq!(conf.gentoo_mirrors(), ["http://p", "http://c"]);
+        assert_eq!(conf.gentoo_mirrors(None), ["http://p", "http://c"]);
         assert_eq!(conf.get("DISTDIR"), Some("/p/d"));
     }
 
@@ -323,7 +390,7 @@ mod tests {
         fn no_text_is_too_odd(text in "(source|export|A=|\\$\\{?A\\}?|[\"'\\\\#=\n a]|\\PC){0,30}") {
             let files = [("/etc/portage/make.conf", text.as_str()), ("/etc/portage/a", "A=$A")];
             let conf = system(&files);
-            let _ = (problems(&conf), conf.gentoo_mirrors());
+            let _ = (problems(&conf), conf.gentoo_mirrors(None));
         }
 
         #[test]
@@ -335,7 +402,7 @@ mod tests {
                     once.push(mirror);
                 }
             }
-            prop_assert_eq!(system(&[("/etc/make.conf", &text)]).gentoo_mirrors(), once);
+            prop_assert_eq!(system(&[("/etc/make.conf", &text)]).gentoo_mirrors(None), once);
         }
     }
 }

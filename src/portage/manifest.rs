@@ -68,10 +68,10 @@ fn read(fields: &str) -> Result<DistEntry, DistError> {
         let hex = words.next().ok_or(DistError::Words)?;
         match Algorithm::from_name(algorithm) {
             Some(algorithm) => digests.insert(Digest::from_hex(algorithm, hex)?),
-            None => digests.insert_unknown(algorithm),
+            None => digests.insert_unknown(algorithm, hex),
         }
     }
-    if digests.is_empty() && digests.unknown_algorithms().is_empty() {
+    if digests.is_empty() && digests.unknown_algorithms().next().is_none() {
         return Err(DistError::Words);
     }
     Ok(DistEntry { name, size, digests })
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(entry.size, 123);
         assert_eq!(entry.digests.get(Algorithm::Blake2b).unwrap().hex(), "a1".repeat(64));
         assert_eq!(entry.digests.get(Algorithm::Sha512).unwrap().hex(), "b2".repeat(64));
-        assert!(entry.digests.unknown_algorithms().is_empty());
+        assert!(entry.digests.unknown_algorithms().next().is_none());
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
         let text = format!("DIST foo 5 SHA256 {} WHIRLPOOL 00 SHA3_512 11", "c3".repeat(32));
         let entry = find(&text, &distfile("foo")).unwrap().unwrap();
         assert_eq!(entry.digests.get(Algorithm::Sha256).unwrap().hex(), "c3".repeat(32));
-        assert_eq!(entry.digests.unknown_algorithms(), ["WHIRLPOOL", "SHA3_512"]);
+        assert_eq!(entry.digests.unknown_algorithms().collect::<Vec<_>>(), ["WHIRLPOOL", "SHA3_512"]);
     }
 
     #[test]

@@ -49,12 +49,16 @@ impl MirrorBase {
     }
 
     /// What follows `MIRROR/distfiles/` in a URI, still percent-encoded; `None` when the URI lies elsewhere.
-    /// Whose name and password the URI carries makes no difference.
+    /// Whose name and password the URI carries makes no difference, nor do further slashes behind the mirror:
+    /// Portage joins a mirror of the group `local` as it is written.
     fn strip<'u>(&self, uri: &HttpUri<'u>) -> Option<&'u str> {
         if (self.scheme, self.host.as_str(), self.port) != (uri.scheme, uri.host.as_str(), uri.port) {
             return None;
         }
-        uri::strip_prefix(uri.path, &format!("{}/distfiles/", self.path)).filter(|rest| !rest.is_empty())
+        let below = uri::strip_prefix(uri.path, &self.path)?.trim_start_matches('/');
+        let is_below =
+            uri.path.len() > below.len() && uri.path[..uri.path.len() - below.len()].ends_with('/');
+        uri::strip_prefix(below, "distfiles/").filter(|rest| is_below && !rest.is_empty())
     }
 
     /// Host, port and path, as a URI has them.
@@ -167,6 +171,10 @@ mod tests {
             ("http://a.example/distfiles/deeper/distfiles/x", Some((2, "x"))),
             ("http://a.example/distfiles/deeper/x", Some((0, "deeper/x"))),
             ("http://a.example/%64istfiles/x", Some((0, "x"))),
+            ("http://a.example//distfiles/ab/x", Some((0, "ab/x"))),
+            ("http://a.example///distfiles/layout.conf", Some((0, "layout.conf"))),
+            ("https://b.example/pub/gentoo//distfiles/ab/x", Some((1, "ab/x"))),
+            ("https://b.example/pub/gentoodistfiles/x", None),
             ("https://b.example/pub/gentoo/distfiles/layout.conf", Some((1, "layout.conf"))),
             ("https://c.example:8443/my%20mirror/distfiles/x", Some((3, "x"))),
             ("https://other:pw@c.example:8443/my%20mirror/distfiles/x", Some((3, "x"))),

@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`digests`] and [`distfile`] (what is fetched), [`manifest`] (how large it is, and its
 //! digests), [`call`] (what one invocation says). Then where the file lies: [`uri`] and [`mirror_uri`] (under
-//! which mirror), [`layout`] and [`mirror_cache`] (at which path on it), [`local_network`] and
-//! [`tiers`] (how near that is). Then the configuration: [`config_files`], [`shell_words`], [`make_conf`], [`mirror_groups`],
-//! [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile),
+//! which mirror), [`layout`], [`name_hash`] and [`mirror_cache`] (at which path on it), [`local_network`] and
+//! [`tiers`] (how near that is). Then the configuration: [`newlines`], [`config_files`], [`shell_words`],
+//! [`make_conf`], [`mirror_groups`], [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile),
 //! and [`metadata_cache`], [`eapi`], [`restrict`], [`src_uri`] (where upstream keeps those of a package);
 //! and what emerge lists of them ([`fetch_list`]).
 //! [`distlock`] is the one file here that is not pure.
@@ -26,6 +26,8 @@ pub mod metadata_cache;
 pub mod mirror_cache;
 pub mod mirror_groups;
 pub mod mirror_uri;
+pub mod name_hash;
+pub mod newlines;
 pub mod repos_conf;
 pub mod restrict;
 pub mod shell_words;
@@ -49,6 +51,7 @@ pub use metadata_cache::{Metadata, MetadataCache};
 pub use mirror_cache::{CachedLayout, read_mirror_cache};
 pub use mirror_groups::MirrorGroups;
 pub use mirror_uri::MirrorBase;
+pub use newlines::unix_newlines;
 pub use repos_conf::{Repositories, Repository};
 pub use restrict::Restrict;
 pub use src_uri::{Groups, Place, PlaceKind, Places, SrcUri};

@@ -151,15 +151,18 @@ impl SrcUri {
         Some(Places { before_mirrors: once(before), mirrors, after_mirrors: once(after) })
     }
 
-    /// The distfile that comes from a URI, as Portage asks for it: a member of a group may stand for the group.
-    pub fn find(&self, uri: &str) -> Option<&Distfile> {
-        let leads_to =
-            |source: &Source| match source.uri.strip_prefix("mirror://").map(|rest| rest.split_once('/')) {
-                Some(Some((_, path))) => uri.strip_suffix(path).is_some_and(|base| base.ends_with('/')),
-                Some(None) => false,
-                None => source.uri == uri,
-            };
-        self.0.iter().find(|(_, sources)| sources.iter().any(leads_to)).map(|(name, _)| name)
+    /// The distfiles that come from a URI, as Portage asks for it: a member of a group may stand for the group.
+    pub fn find<'f>(&'f self, uri: &'f str) -> impl Iterator<Item = &'f Distfile> {
+        let leads_to = move |source: &Source| match source
+            .uri
+            .strip_prefix("mirror://")
+            .map(|rest| rest.split_once('/'))
+        {
+            Some(Some((_, path))) => uri.strip_suffix(path).is_some_and(|base| base.ends_with('/')),
+            Some(None) => false,
+            None => source.uri == uri,
+        };
+        self.0.iter().filter(move |(_, sources)| sources.iter().any(leads_to)).map(|(name, _)| name)
     }
 
     fn insert(&mut self, token: &str, name: &str, eapi: Eapi) -> Result<(), SrcUriError> {
@@ -329,16 +332,21 @@ mod tests {
 
     #[test]
     fn a_uri_leads_to_a_name() {
-        let files = parse("http://a/v1.tar -> x-1.tar fetch+http://b/y mirror://gnu/d/z.tar -> z").unwrap();
-        for (uri, name) in [
-            ("http://a/v1.tar", Some("x-1.tar")),
-            ("http://b/y", Some("y")),
-            ("http://g2/pub/d/z.tar", Some("z")),
-            ("http://g2/pubd/z.tar", None),
-            ("http://a/x-1.tar", None),
-            ("mirror://gnu", None),
+        let text = "http://a/v1.tar -> x-1.tar fetch+http://b/y mirror://gnu/d/z.tar -> z \
+                    c? ( http://c/l -> l-1 ) !c? ( http://c/l -> l-2 ) http://c/l";
+        let files = parse(text).unwrap();
+        for (uri, names) in [
+            ("http://a/v1.tar", &["x-1.tar"] as &[_]),
+            ("http://b/y", &["y"]),
+            ("http://g2/pub/d/z.tar", &["z"]),
+            ("http://c/l", &["l", "l-1", "l-2"]),
+            ("http://g2/pubd/z.tar", &[]),
+            ("http://a/x-1.tar", &[]),
+            ("mirror://gnu", &[]),
         ] {
-            assert_eq!(files.find(uri).map(Distfile::as_str), name, "{uri}");
+            let mut found: Vec<&str> = files.find(uri).map(Distfile::as_str).collect();
+            found.sort_unstable();
+            assert_eq!(found, names, "{uri}");
         }
     }
 

@@ -208,7 +208,7 @@ fn garbled_files() {
             Some("make.conf" | "x") => Ok(ConfigEntry::File(text.clone())),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
-        let _ = MakeConf::of_system(Path::new("/"), Path::new("/"), &read).gentoo_mirrors();
+        let _ = MakeConf::of_system(Path::new("/"), Path::new("/"), &read).gentoo_mirrors(None);
         MirrorGroups::default().read(&dice.text(&["local", "\t", " ", "http://", "\n", "#"], 9));
 
         let _ = NetrcFile::parse(

@@ -1,5 +1,6 @@
 //! A transfer without digests: what curl would do.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::commands::settings::limits;
 use crate::commands::show::Show;
 use crate::http::settings::FieldEdit;
 use crate::http::{Exchange, Url};
+use crate::portage::DownloadName;
 use crate::progress::{bytes, duration, printable};
 use crate::transfer::single::{
     Caller, Condition, ErrorStatus, FileOutput, Output, Report, Request, Retry, Stop, run as fetch,
@@ -51,8 +53,18 @@ pub(super) fn run(
     if let Err(failed) = after(options, &report, &output, &ended) {
         ended = failed;
     }
-    let unverified = context.call.is_fetch_phase() || options.distfile.digests.is_some();
-    show.finish(summary(&report, &ended, resumed, unverified).as_deref());
+    let by_portage = context.call.is_fetch_phase() || options.distfile.digests.is_some();
+    let name = output.path().and_then(Path::file_name).and_then(OsStr::to_str).map(DownloadName::parse);
+    let verification = match name {
+        // Its digests are in the index of the binhost, which Portage has.
+        Some(Ok(DownloadName::BinaryPackage(_))) if by_portage => ", to be verified by Portage",
+        Some(Ok(DownloadName::Distfile(_))) if by_portage => ", not verified: it has no digests",
+        Some(Ok(DownloadName::Other(_))) if context.call.is_fetch_phase() => {
+            ", not verified: it has no digests"
+        }
+        _ => "",
+    };
+    show.finish(summary(&report, &ended, resumed, verification).as_deref());
     write_out(options, number, url, &report, &output, &ended, show);
     ended
 }
@@ -192,7 +204,7 @@ fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), 
     }
 }
 
-fn summary(report: &Report, ended: &Ended, resumed: u64, unverified: bool) -> Option<String> {
+fn summary(report: &Report, ended: &Ended, resumed: u64, verification: &str) -> Option<String> {
     if !ended.status.is_success() {
         return None;
     }
@@ -203,8 +215,7 @@ fn summary(report: &Report, ended: &Ended, resumed: u64, unverified: bool) -> Op
             if resumed > 0 { format!(", after {} that were there", bytes(resumed)) } else { String::new() };
         format!("{} in {}{went_on}", bytes(report.received), duration(report.total_time))
     };
-    let verified = if unverified { ", not verified: it has no digests" } else { "" };
-    Some(format!("{what}{verified}"))
+    Some(format!("{what}{verification}"))
 }
 
 fn write_out(

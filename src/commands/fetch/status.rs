@@ -29,7 +29,7 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
             ExitStatus::RangeError
         }
         Failure::WrongSize { .. } | Failure::HtmlPage | Failure::Truncated => ExitStatus::PartialFile,
-        Failure::WrongContent => ExitStatus::ChecksumMismatch,
+        Failure::WrongContent | Failure::OtherFile(_) => ExitStatus::ChecksumMismatch,
         Failure::TooLarge { .. } => ExitStatus::FilesizeExceeded,
         Failure::HeadTooLarge
         | Failure::BadChunks(_)
@@ -66,7 +66,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         Failure::Status { code: 429, .. } => "too many requests: try later",
         Failure::Status { code: 500..=599, .. } => "the server is out of order: try later",
         Failure::HtmlPage => "log in to the network, or see whether the URL is right",
-        Failure::WrongSize { .. } | Failure::WrongContent => {
+        Failure::WrongSize { .. } | Failure::WrongContent | Failure::OtherFile(_) => {
             "the file there is another one: sync the repository, or use another mirror"
         }
         Failure::TooLarge { .. } => "see --max-filesize",

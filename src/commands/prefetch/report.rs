@@ -29,6 +29,8 @@ pub(super) enum State {
     Missing(String),
     /// Its turn did not come before the end.
     Left,
+    /// It is no distfile: Portage fetches and verifies it itself.
+    BinaryPackage,
 }
 
 impl State {
@@ -39,6 +41,7 @@ impl State {
             Self::Wanted(_) => "wanted",
             Self::Missing(_) => "missing",
             Self::Left => "left",
+            Self::BinaryPackage => "binary_package",
         }
     }
 }
@@ -66,7 +69,8 @@ pub(super) fn is_complete(reports: &[Report]) -> bool {
     !reports.iter().any(|report| matches!(report.state, State::Missing(_) | State::Left))
 }
 
-/// A line for each distfile that is missing, and for each that would be fetched; then a summary.
+/// A line for each distfile that is missing, and for each that would be fetched; then a summary, and a line for all
+/// binary packages.
 pub(super) fn write_lines(
     out: &mut dyn Write,
     reports: &[Report],
@@ -76,7 +80,7 @@ pub(super) fn write_lines(
     for Report { name, size, state } in reports {
         let size = size.map(|size| format!(" ({})", progress::bytes(size))).unwrap_or_default();
         let line = match state {
-            State::Present | State::Fetched(_) | State::Left => continue,
+            State::Present | State::Fetched(_) | State::Left | State::BinaryPackage => continue,
             State::Wanted(hosts) => format!("wanted {name}{size} from {}", hosts.join(", ")),
             State::Missing(why) => format!("missing {name}{size}: {why}"),
         };
@@ -85,7 +89,20 @@ pub(super) fn write_lines(
     if quiet {
         return Ok(());
     }
-    writeln!(out, "{}", summary(reports, elapsed))
+    writeln!(out, "{}", summary(reports, elapsed))?;
+    let packages = reports.iter().filter(|report| report.state == State::BinaryPackage);
+    match packages.map(|report| report.name.as_str()).collect::<Vec<_>>().as_slice() {
+        [] => Ok(()),
+        names => writeln!(out, "{}", progress::printable(&left_to_portage(names))),
+    }
+}
+
+fn left_to_portage(names: &[&str]) -> String {
+    let (count, them) = match names.len() {
+        1 => ("1 binary package is".to_owned(), "it"),
+        n => (format!("{n} binary packages are"), "them"),
+    };
+    format!("{count} left to Portage, which fetches and verifies {them}: {}", names.join(", "))
 }
 
 /// `500 distfiles: 20 are there, 478 fetched (1.2 GiB in 2 min 03 s), 2 missing`.
@@ -94,7 +111,7 @@ fn summary(reports: &[Report], elapsed: Duration) -> String {
     let (fetched, wanted) = (of(|s| matches!(s, State::Fetched(_))), of(|s| matches!(s, State::Wanted(_))));
     let (present, missing) = (of(|s| matches!(s, State::Present)), of(|s| matches!(s, State::Missing(_))));
     let left = of(|s| matches!(s, State::Left));
-    let all = reports.len();
+    let all = of(|s| *s != State::BinaryPackage).files;
     let plural = if all == 1 { "" } else { "s" };
     if all > 0 && present.files == all {
         return format!(
@@ -137,7 +154,7 @@ pub(super) fn write_json(
         .iter()
         .map(|report| {
             let (hosts, reason) = match &report.state {
-                State::Present | State::Left => (None, None),
+                State::Present | State::Left | State::BinaryPackage => (None, None),
                 State::Fetched(hosts) | State::Wanted(hosts) => (Some(hosts), None),
                 State::Missing(why) => (None, Some(why)),
             };
@@ -161,6 +178,7 @@ pub(super) fn write_json(
         "wanted": count(|state| matches!(state, State::Wanted(_))),
         "missing": count(|state| matches!(state, State::Missing(_))),
         "left": count(|state| matches!(state, State::Left)),
+        "binary_packages": count(|state| matches!(state, State::BinaryPackage)),
         "files": files,
     });
     writeln!(out, "{value:#}")
@@ -204,6 +222,27 @@ mod tests {
             lines(&[wanted], false),
             "wanted d (1.0 KiB) from m, n\n1 distfile: 1 to fetch (1.0 KiB)\n"
         );
+    }
+
+    #[test]
+    fn binary_packages_are_no_distfiles() {
+        let package = |name: &str| Report { size: None, ..report(name, 0, State::BinaryPackage) };
+        let there = report("a", 5, State::Present);
+        for (reports, said) in [
+            (
+                vec![package("x-1-1.gpkg.tar")],
+                "0 distfiles: nothing to fetch\n\
+                 1 binary package is left to Portage, which fetches and verifies it: x-1-1.gpkg.tar\n",
+            ),
+            (
+                vec![there, package("x.tbz2"), package("y.xpak")],
+                "1 distfile (5 B): all there, nothing to fetch\n\
+                 2 binary packages are left to Portage, which fetches and verifies them: x.tbz2, y.xpak\n",
+            ),
+        ] {
+            assert_eq!(lines(&reports, false), said);
+            assert!(lines(&reports, true).is_empty() && is_complete(&reports));
+        }
     }
 
     #[test]

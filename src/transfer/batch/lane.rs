@@ -1,11 +1,14 @@
 //! One file, whole from one host.
 
+mod any;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{Came, HostId, Item, ItemEnd, ItemId, Shared, is_there, part_of, put_in_place};
-use crate::http::{Agent, Ask, Failure, Question, Url};
+use crate::http::{Agent, Answer, Ask, Failure, Judged, Question, Url};
+use crate::portage::Digests;
 use crate::transfer::engine;
 use crate::transfer::hashing::digests_of;
 use crate::transfer::sink::{Sink, SinkError};
@@ -17,7 +20,8 @@ const BUFFER: usize = 64 * 1024;
 pub(super) fn fetch(shared: &Shared, item: ItemId, host: HostId, agent: Agent) {
     let batch = shared.batch;
     let mut lane = Lane { shared, item, host, wanted: &batch.items[item.0], agent };
-    let came = lane.serve().unwrap_or_else(|miss| miss);
+    let came = if lane.wanted.others.is_empty() { lane.serve() } else { lane.serve_any() };
+    let came = came.unwrap_or_else(|miss| miss);
     batch.client.keep(&batch.hosts[host.0].name, lane.agent);
     shared.end(item, |state, now| {
         if came == Came::Wrong {
@@ -65,9 +69,12 @@ impl Lane<'_> {
             if resumed < wanted.size {
                 self.receive(&url, &mut sink)?;
             }
-            if is_right(&part, &sink, wanted)? {
+            if is_right(&part, &sink, wanted.size, &wanted.digests)? {
                 put_in_place(&part, &place)?;
                 return Ok(Came::Whole);
+            }
+            if let Some(name) = self.hand_over(&url, &part, &sink)? {
+                return Err(Failure::OtherFile(name).into());
             }
             sink.clear()?;
             if resumed == 0 {
@@ -80,28 +87,43 @@ impl Lane<'_> {
 
     /// Brings the rest of a file.
     fn receive(&mut self, url: &Url, sink: &mut Sink) -> Result<(), Came> {
-        let (shared, size, host) = (self.shared, self.wanted.size, self.host.0);
+        let size = self.wanted.size;
         let question =
-            Question { first: sink.prefix(), end: None, size: Some(size), refuse_html: true, lenient: false };
-        let clock = shared.batch.clock;
-        let asked = clock.now();
+            Question { first: sink.prefix(), size: Some(size), refuse_html: true, ..Question::default() };
+        let (judged, mut answer) = self.open(url, &question)?;
+        self.read(&mut answer, judged.first_pos, sink, size)?;
+        if sink.prefix() < size {
+            return Err(Failure::Truncated.into());
+        }
+        answer.content.drain();
+        Ok(())
+    }
+
+    fn open(&mut self, url: &Url, question: &Question) -> Result<(Judged, Answer), Failure> {
+        let (shared, host) = (self.shared, self.host.0);
+        let asked = shared.batch.clock.now();
         shared.lock().tallies[host].requests += 1;
-        let (judged, mut answer) = self.agent.open(url, &question, &Ask::bytes(&question))?;
-        let opened = clock.now();
-        let mut over = sink.prefix() - judged.first_pos;
+        let (judged, answer) = self.agent.open(url, question, &Ask::bytes(question))?;
         let mut state = shared.lock();
         if answer.connect_time.is_some() {
-            let waited = opened.saturating_sub(asked);
+            let waited = shared.batch.clock.now().saturating_sub(asked);
             state.tallies[host].first_byte.get_or_insert(waited);
             state.queue.on_first_byte(self.host, waited);
         }
-        drop(state);
+        Ok((judged, answer))
+    }
+
+    /// Reads content that begins at `first` until the file has `size` bytes, or the content ends.
+    fn read(&mut self, answer: &mut Answer, first: u64, sink: &mut Sink, size: u64) -> Result<(), Came> {
+        let (shared, host, clock) = (self.shared, self.host.0, self.shared.batch.clock);
+        let opened = clock.now();
+        let mut over = sink.prefix() - first;
         let limiter = &shared.batch.limits.limiter;
         let mut buffer = vec![0; BUFFER];
         while sink.prefix() < size {
             let n = answer.content.read(&mut buffer[..limiter.step(BUFFER)])?;
             if n == 0 {
-                return Err(Failure::Truncated.into());
+                break;
             }
             limiter.spend(n);
             let skip = usize::try_from(over).map_or(n, |over| over.min(n));
@@ -115,18 +137,38 @@ impl Lane<'_> {
             tally.wasted += (n - bytes.len()) as u64;
             state.queue.on_received(self.item, bytes.len() as u64, clock.now());
         }
-        answer.content.drain();
         shared.lock().tallies[host].receiving += clock.now().saturating_sub(opened);
         Ok(())
+    }
+
+    /// Upstream may keep the newest of its files under one URL. What is wrong for this file may be another one that is
+    /// wanted from there; it gets its place then. Returns its name.
+    fn hand_over(&self, url: &Url, part: &Path, sink: &Sink) -> Result<Option<String>, SinkError> {
+        let batch = self.shared.batch;
+        let is_from_there = |item: &Item| item.places.iter().any(|place| place.url.as_ref() == Some(url));
+        for (index, other) in batch.items.iter().enumerate() {
+            let place = batch.folder.join(&other.name);
+            if index == self.item.0 || !is_from_there(other) || other.size != sink.prefix() {
+                continue;
+            }
+            // What somebody else is at is left to him.
+            let Ok(Some(_lock)) = (batch.lock)(&other.name) else { continue };
+            if !is_there(&place, other.size) && is_right(part, sink, other.size, &other.digests)? {
+                put_in_place(part, &place)?;
+                self.shared.lock().handed_over.insert(ItemId(index), self.host);
+                return Ok(Some(other.name.to_string()));
+            }
+        }
+        Ok(None)
     }
 }
 
 /// Whether a file that is complete has the digests wanted. That it cannot be read back is nobody's fault.
-fn is_right(part: &Path, sink: &Sink, wanted: &Item) -> Result<bool, SinkError> {
-    let algorithms = wanted.digests.iter().map(|digest| digest.algorithm).collect();
-    let digests = digests_of(&sink.file(), wanted.size, algorithms, &|| false);
+fn is_right(part: &Path, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, SinkError> {
+    let algorithms = wanted.iter().map(|digest| digest.algorithm).collect();
+    let digests = digests_of(&sink.file(), size, algorithms, &|| false);
     let digests = digests.map_err(|error| SinkError::new(part, &error))?.unwrap_or_default();
-    Ok(wanted.digests.iter().all(|digest| digests.contains(digest)))
+    Ok(wanted.iter().all(|digest| digests.contains(digest)))
 }
 
 impl From<Failure> for Came {
@@ -151,14 +193,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let part = folder.path().join("a.__download__");
         let text = format!("DIST a 100 SHA256 {}", "ab".repeat(32));
-        let DistEntry { name, size, digests } =
+        let DistEntry { size, digests, .. } =
             manifest::find(&text, &Distfile::new("a").unwrap()).unwrap().unwrap();
-        let wanted = Item { name, size, digests, places: Vec::new(), repository: 0 };
         let opened = Sink::open(&part, true, "", Some(size), |_| ControlFlow::Break(())).unwrap();
         let ControlFlow::Continue(mut sink) = opened else { panic!("nobody else has it") };
         sink.write(0, &[7; 100]).unwrap();
-        assert!(!is_right(&part, &sink, &wanted).unwrap(), "wrong bytes are the host's fault");
+        assert!(!is_right(&part, &sink, size, &digests).unwrap(), "wrong bytes are the host's fault");
         fs::File::options().write(true).open(&part).unwrap().set_len(50).unwrap();
-        assert!(is_right(&part, &sink, &wanted).is_err(), "somebody here has cut it");
+        assert!(is_right(&part, &sink, size, &digests).is_err(), "somebody here has cut it");
     }
 }

@@ -24,7 +24,7 @@ use super::sink::SinkError;
 use crate::http::{Agent, Canceller, Client, Failure, Url};
 use crate::patience::PULSE;
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
-use crate::portage::{Digests, Distfile};
+use crate::portage::{Digests, DistEntry, Distfile};
 
 /// One file that is wanted.
 #[derive(Clone, Debug)]
@@ -34,6 +34,9 @@ pub struct Item {
     pub size: u64,
     /// Not empty.
     pub digests: Digests,
+    /// Not empty when it is not known which of several files lies at the places, which have a URL each: those that it
+    /// may be, this one among them.
+    pub others: Vec<DistEntry>,
     /// Who may have it.
     pub places: Vec<ItemPlace>,
     /// See [`Wanted::repository`].
@@ -126,6 +129,8 @@ pub type Signalled<'s> = dyn Fn() -> Option<i32> + Sync + 's;
 pub struct BatchEnd {
     /// One for each item.
     pub items: Vec<ItemEnd>,
+    /// Which file it was, of the items that may be one of several.
+    pub came_as: BTreeMap<ItemId, Distfile>,
     /// One for each host.
     pub tallies: Vec<Tally>,
     /// What is known of each host now.
@@ -179,8 +184,14 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
     });
     let mut state = shared.lock();
     let (tallies, plan) = (std::mem::take(&mut state.tallies), Plan::default());
-    let (items, health) = std::mem::replace(&mut state.queue, Queue::new(plan)).into_ends();
-    BatchEnd { items, tallies, health, elapsed: batch.clock.now().saturating_sub(began) }
+    let (mut items, health) = std::mem::replace(&mut state.queue, Queue::new(plan)).into_ends();
+    for (item, host) in &state.handed_over {
+        if items[item.0] == ItemEnd::Present {
+            items[item.0] = ItemEnd::Fetched { from: vec![*host], lacking: Vec::new() };
+        }
+    }
+    let came_as = std::mem::take(&mut state.came_as);
+    BatchEnd { items, came_as, tallies, health, elapsed: batch.clock.now().saturating_sub(began) }
 }
 
 /// What all threads share.
@@ -201,6 +212,10 @@ struct State {
     /// What stops the files that somebody is at.
     stops: BTreeMap<ItemId, Stop>,
     tallies: Vec<Tally>,
+    /// See [`BatchEnd::came_as`].
+    came_as: BTreeMap<ItemId, Distfile>,
+    /// Files that came when another one was asked for, and from whom.
+    handed_over: BTreeMap<ItemId, HostId>,
     threads: usize,
     /// Threads that have nothing to do.
     idle: usize,
@@ -308,6 +323,8 @@ impl State {
             jobs: VecDeque::new(),
             stops: BTreeMap::new(),
             tallies: vec![Tally::default(); batch.hosts.len()],
+            came_as: BTreeMap::new(),
+            handed_over: BTreeMap::new(),
             threads: 0,
             idle: 0,
             notes: Vec::new(),

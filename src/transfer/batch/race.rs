@@ -23,7 +23,7 @@ pub(super) fn race(shared: &Shared, item: ItemId, hosts: &[(HostId, u8)], stop: 
     });
 }
 
-/// There are not enough threads.
+/// It must be fetched from one host at a time: there are not enough threads, or it may be one of several files.
 struct Impossible;
 
 type Failures = Vec<(HostId, Failure)>;
@@ -38,6 +38,9 @@ struct Race<'a> {
 impl Race<'_> {
     fn run(&self) -> Result<(ItemEnd, Failures), Impossible> {
         let (batch, item) = (self.shared.batch, &self.shared.batch.items[self.item.0]);
+        if !item.others.is_empty() {
+            return Err(Impossible); // what it must be is not known before somebody answers
+        }
         let (place, none) = (batch.folder.join(item.name.as_str()), Vec::new());
         let _lock = match (batch.lock)(&item.name) {
             Ok(Some(lock)) => lock,
