@@ -16,6 +16,7 @@ use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
+use super::range::ContentRange;
 use super::response::{Head, Judged, Question, judge};
 use super::settings::Settings;
 use super::tls::tls_config;
@@ -427,12 +428,13 @@ fn unknown_coding(exchange: &Exchange) -> Option<String> {
 }
 
 fn head(exchange: &Exchange) -> Head {
+    let content_length = exchange.field("content-length").and_then(|value| value.trim().parse().ok());
     let validator = exchange.field("etag").filter(|tag| !tag.starts_with("W/"));
     let last_modified = exchange.field("last-modified").map(str::to_owned);
     Head {
         status: exchange.status,
-        content_range: exchange.field("content-range").map(|value| value.parse().ok()),
-        content_length: exchange.field("content-length").and_then(|value| value.trim().parse().ok()),
+        content_range: content_range(exchange, content_length),
+        content_length,
         content_type: exchange.field("content-type").map(str::to_owned),
         retry_after: exchange.field("retry-after").and_then(retry_after),
         content_encoding: exchange.field("content-encoding").map(str::to_owned),
@@ -440,6 +442,13 @@ fn head(exchange: &Exchange) -> Head {
         validator: validator.map(str::to_owned).or_else(|| last_modified.clone()),
         last_modified,
     }
+}
+
+/// All `Content-Range` fields as one; two that contradict each other make an unreadable one.
+fn content_range(exchange: &Exchange, content_length: Option<u64>) -> Option<Option<ContentRange>> {
+    let all = exchange.fields.iter().filter(|(name, _)| name == "content-range");
+    let values: Vec<&str> = all.map(|(_, value)| value.as_str()).collect();
+    (!values.is_empty()).then(|| ContentRange::read(&values.join(","), content_length).ok())
 }
 
 /// The `filename` parameter of `Content-Disposition` (RFC 6266): its last path segment, if it can be a file's name.
