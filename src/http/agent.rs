@@ -402,7 +402,7 @@ fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Fa
 fn request(settings: &Settings, hop: &Hop, ask: &Ask) -> Result<Request<()>, Failure> {
     let fields = fields(settings, hop, ask);
     let request = fields.iter().fold(Request::get(hop.current.to_string()), |r, (n, v)| r.header(n, v));
-    request.body(()).map_err(|error| Failure::Send(error.to_string()))
+    request.body(()).map_err(|error| Failure::Request(error.to_string()))
 }
 
 fn exchange<B>(url: &Url, response: &Response<B>) -> Exchange {
@@ -433,7 +433,8 @@ fn head(exchange: &Exchange) -> Head {
     let last_modified = exchange.field("last-modified").map(str::to_owned);
     Head {
         status: exchange.status,
-        content_range: content_range(exchange, content_length),
+        content_range: all(exchange, "content-range")
+            .map(|value| ContentRange::read(&value, content_length).ok()),
         content_length,
         content_type: exchange.field("content-type").map(str::to_owned),
         retry_after: exchange.field("retry-after").and_then(retry_after),
@@ -444,11 +445,11 @@ fn head(exchange: &Exchange) -> Head {
     }
 }
 
-/// All `Content-Range` fields as one; two that contradict each other make an unreadable one.
-fn content_range(exchange: &Exchange, content_length: Option<u64>) -> Option<Option<ContentRange>> {
-    let all = exchange.fields.iter().filter(|(name, _)| name == "content-range");
-    let values: Vec<&str> = all.map(|(_, value)| value.as_str()).collect();
-    (!values.is_empty()).then(|| ContentRange::read(&values.join(","), content_length).ok())
+/// All fields of that name as one (RFC 9110, section 5.3).
+fn all(exchange: &Exchange, name: &str) -> Option<String> {
+    let fields = exchange.fields.iter().filter(|(n, _)| n == name);
+    let values: Vec<&str> = fields.map(|(_, value)| value.as_str()).collect();
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 /// The `filename` parameter of `Content-Disposition` (RFC 6266): its last path segment, if it can be a file's name.
@@ -492,7 +493,7 @@ fn head_failure(error: Error, log: &WireLog) -> Failure {
             Failure::HeadTooLarge
         }
         Error::Protocol(Proto::HttpParseFail(_) | Proto::UnsupportedVersion) => Failure::NotHttp,
-        Error::Protocol(Proto::OutputOverflow) => Failure::Send("a header field is too long".to_owned()),
+        Error::Protocol(Proto::OutputOverflow) => Failure::Request("a header field is too long".to_owned()),
         Error::Protocol(error) => Failure::BadHead(error.to_string()),
         other => Failure::Send(other.to_string()),
     }

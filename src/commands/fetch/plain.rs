@@ -38,7 +38,6 @@ pub(super) fn run(
     let canceller = agent.canceller();
     context.interrupt.set_hook(move |_| canceller.cancel());
     let interrupt = context.interrupt;
-    let resumed = resumed(&output);
     let caller = Caller {
         signalled: &|| interrupt.number(),
         answered: &|exchanges| match &options.output.dump_header {
@@ -52,7 +51,7 @@ pub(super) fn run(
         ended = failed;
     }
     let unverified = context.call.is_fetch_phase() || options.distfile.digests.is_some();
-    show.finish(summary(&report, &ended, resumed, unverified).as_deref());
+    show.finish(summary(&report, &ended, unverified).as_deref());
     write_out(options, number, url, &report, &output, &ended, show);
     ended
 }
@@ -85,13 +84,6 @@ fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended
     Ok(Output::File(file))
 }
 
-fn resumed(output: &Output) -> u64 {
-    match output {
-        Output::Stdout(offset) => *offset,
-        Output::File(file) => file.offset,
-    }
-}
-
 fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
     Request {
         url: url.clone(),
@@ -105,6 +97,7 @@ fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
         largest: options.limits.max_filesize,
         retry: Retry {
             times: options.retry.count,
+            persistent: options.output.fail != Fail::No,
             delay: options.retry.delay,
             within: options.retry.max_time,
             refused_connections: options.retry.connrefused,
@@ -200,16 +193,18 @@ fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), 
     }
 }
 
-fn summary(report: &Report, ended: &Ended, resumed: u64, unverified: bool) -> Option<String> {
+fn summary(report: &Report, ended: &Ended, unverified: bool) -> Option<String> {
     if !ended.status.is_success() {
         return None;
     }
     let what = if report.nothing_to_do {
         "nothing to do: it is complete, or has not changed".to_owned()
     } else {
-        let went_on =
-            if resumed > 0 { format!(", after {} that were there", bytes(resumed)) } else { String::new() };
-        format!("{} in {}{went_on}", bytes(report.received), duration(report.total_time))
+        let went_on = match report.resumed {
+            0 => String::new(),
+            resumed => format!(", after {} that were there", bytes(resumed)),
+        };
+        format!("{} in {}{went_on}", bytes(report.brought), duration(report.total_time))
     };
     let verified = if unverified { ", not verified: it has no digests" } else { "" };
     Some(format!("{what}{verified}"))
