@@ -71,6 +71,7 @@ const PURE: &[&str] = &[
     "transfer/scheduler",
     "transfer/segments.rs",
     "transfer/simulator/stories.rs",
+    "transfer/single/retry.rs",
     "transfer/trace.rs",
 ];
 

@@ -1,5 +1,6 @@
 //! All tests that run the program from outside, in one binary.
 
+mod binpkg;
 mod configuration;
 mod curl_oracle;
 mod distlock;

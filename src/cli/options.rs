@@ -146,8 +146,8 @@ pub struct SpeedLimit {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryOptions {
-    /// Attempts after the first one.
-    pub count: u32,
+    /// Attempts after the first one. `None`: as many as it takes for what passes by itself, within reason.
+    pub count: Option<u32>,
     /// `None`: 1 s, doubled each time, at most 10 minutes.
     pub delay: Option<Duration>,
     pub max_time: Option<Duration>,

@@ -53,7 +53,7 @@ fn portages_own_lines() {
     assert_eq!(outputs(&options), [("http://m/x", file("/d/x.__download__"))]);
     assert_eq!(options.output.fail, Fail::Fast);
     assert!(options.redirects.follow);
-    assert_eq!(options.retry.count, 3);
+    assert_eq!(options.retry.count, Some(3));
     assert_eq!(options.network.connect_timeout, Some(Duration::from_secs(60)));
     let speed = SpeedLimit { bytes_per_second: 30, time: Duration::from_secs(30) };
     assert_eq!(options.limits.speed, Some(speed));

@@ -167,11 +167,13 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
         }
         Failure::WrongContent => FailureKind::Corrupt,
         Failure::HtmlPage => FailureKind::Portal,
-        Failure::RangeMismatch | Failure::RangeIgnored | Failure::RangeNotSatisfiable { .. } => {
-            FailureKind::Range
-        }
+        Failure::RangeMismatch
+        | Failure::RangeIgnored
+        | Failure::OnlyAPart
+        | Failure::RangeNotSatisfiable { .. } => FailureKind::Range,
         Failure::Stalled(_) | Failure::TooSlow { .. } | Failure::TimeUp(_) => FailureKind::Stall,
-        Failure::NotHttp
+        Failure::Request(_)
+        | Failure::NotHttp
         | Failure::TlsForHttp
         | Failure::BadHead(_)
         | Failure::BadLocation(_)

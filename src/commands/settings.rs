@@ -51,7 +51,7 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
 pub(super) fn limits(options: &FetchOptions) -> Limits {
     Limits {
         parallel: 1,
-        retries: options.retry.count,
+        retries: options.retry.count.unwrap_or(0),
         limiter: Limiter::new(options.limits.rate),
         time: options.limits.max_time,
         largest: options.limits.max_filesize,

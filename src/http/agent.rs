@@ -18,6 +18,7 @@ use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
+use super::range::ContentRange;
 use super::reader::ReadsHeads;
 use super::response::{Head, Judged, Question, judge};
 use super::settings::Settings;
@@ -414,7 +415,7 @@ fn redirected(from: &Url, location: &str, settings: &Settings) -> Result<Url, Fa
 fn request(settings: &Settings, hop: &Hop, ask: &Ask) -> Result<Request<()>, Failure> {
     let fields = fields(settings, hop, ask);
     let request = fields.iter().fold(Request::get(hop.current.to_string()), |r, (n, v)| r.header(n, v));
-    request.body(()).map_err(|error| Failure::Send(error.to_string()))
+    request.body(()).map_err(|error| Failure::Request(error.to_string()))
 }
 
 fn exchange(url: &Url, head: AnswerHead) -> Exchange {
@@ -433,7 +434,8 @@ fn head(exchange: &Exchange, content_length: Option<u64>) -> Head {
     let last_modified = exchange.field("last-modified").map(str::to_owned);
     Head {
         status: exchange.status,
-        content_range: exchange.field("content-range").map(|value| value.parse().ok()),
+        content_range: all(exchange, "content-range")
+            .map(|value| ContentRange::read(&value, content_length).ok()),
         content_length,
         content_type: exchange.field("content-type").map(str::to_owned),
         retry_after: exchange.field("retry-after").and_then(retry_after),
@@ -442,6 +444,13 @@ fn head(exchange: &Exchange, content_length: Option<u64>) -> Head {
         validator: validator.map(str::to_owned).or_else(|| last_modified.clone()),
         last_modified,
     }
+}
+
+/// All fields of that name as one (RFC 9110, section 5.3).
+fn all(exchange: &Exchange, name: &str) -> Option<String> {
+    let fields = exchange.fields.iter().filter(|(n, _)| n == name);
+    let values: Vec<&str> = fields.map(|(_, value)| value.as_str()).collect();
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 /// The `filename` parameter of `Content-Disposition` (RFC 6266): its last path segment, if it can be a file's name.
@@ -477,7 +486,7 @@ fn head_failure(error: Error, log: &WireLog) -> Failure {
         Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Failure::EmptyReply,
         Error::Io(error) => Failure::receive(&error),
         Error::Protocol(ureq_proto::Error::OutputOverflow) => {
-            Failure::Send("a header field is too long".to_owned())
+            Failure::Request("a header field is too long".to_owned())
         }
         other => Failure::Send(other.to_string()),
     }

@@ -40,6 +40,8 @@ pub enum Failure {
     TlsHandshake(String),
 
     // The request and the head of the answer.
+    #[error("the request cannot be made: {0}")]
+    Request(String),
     #[error("sending the request failed: {0}")]
     Send(String),
     #[error("connection closed without an answer")]
@@ -70,6 +72,8 @@ pub enum Failure {
     RangeMismatch,
     #[error("the server does not send ranges")]
     RangeIgnored,
+    #[error("the server sends only a part of the file")]
+    OnlyAPart,
     #[error("HTTP status 416: the file there is shorter")]
     RangeNotSatisfiable { complete_length: Option<u64> },
     #[error("the file there has {got} bytes, not {expected}")]
@@ -118,63 +122,77 @@ pub enum Advice {
     NextSourceForNow,
 }
 
+/// How something that failed may go well when it is asked for again, at the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// The connection broke, in whatever phase: before the answer, in its head or in its content.
+    Broken,
+    /// Something took longer than it may.
+    Late,
+    /// The server says that it cannot for the moment.
+    Busy,
+    /// A name was not resolved.
+    Nameless,
+}
+
 impl Failure {
+    /// The one list of what passes, for every kind of transfer. None: asking again brings the same.
+    pub fn passing(&self) -> Option<Passing> {
+        Some(match self {
+            Self::Send(_)
+            | Self::EmptyReply
+            | Self::Truncated
+            | Self::BadChunks(_)
+            | Self::Reset
+            | Self::Receive(_) => Passing::Broken,
+            Self::ConnectTimeout(_) | Self::Stalled(_) | Self::TooSlow { .. } | Self::TimeUp(_) => {
+                Passing::Late
+            }
+            Self::Status { code: 408 | 429 | 500 | 502 | 503 | 504, .. } => Passing::Busy,
+            Self::Resolve { .. } | Self::ResolveProxy { .. } => Passing::Nameless,
+            _ => return None,
+        })
+    }
+
     pub fn advice(&self) -> Advice {
         match self {
-            Self::Truncated | Self::BadChunks(_) | Self::Reset | Self::Receive(_) => Advice::RetryHere,
+            _ if self.passing() == Some(Passing::Broken) => Advice::RetryHere,
             Self::Status { code: 429 | 503, retry_after: Some(wait) } => Advice::RetryAfter(*wait),
             Self::Resolve { .. }
             | Self::ResolveProxy { .. }
             | Self::Connect { .. }
             | Self::Local(_)
             | Self::ConnectTimeout(_)
-            | Self::Send(_)
-            | Self::EmptyReply
             | Self::Stalled(_)
             | Self::TooSlow { .. }
             | Self::Status { code: 408 | 429 | 500..=599, .. }
             | Self::Cancelled => Advice::NextSourceForNow,
-            Self::ProxyRefused(_)
-            | Self::SocksRefused(_)
-            | Self::Interface(_)
-            | Self::CaFile(_)
-            | Self::ClientCertificate(_)
-            | Self::Certificate(_)
-            | Self::TlsHandshake(_)
-            | Self::NotHttp
-            | Self::TlsForHttp
-            | Self::BadHead(_)
-            | Self::HeadTooLarge
-            | Self::TransferCoding(_)
-            | Self::ContentEncoding(_)
-            | Self::Status { .. }
-            | Self::TooManyRedirects(_)
-            | Self::RedirectRefused(_)
-            | Self::BadLocation(_)
-            | Self::RangeMismatch
-            | Self::RangeIgnored
-            | Self::RangeNotSatisfiable { .. }
-            | Self::WrongSize { .. }
-            | Self::HtmlPage
-            | Self::WrongContent
-            | Self::OtherFile(_)
-            | Self::TooLarge { .. }
-            | Self::TimeUp(_) => Advice::NextSource,
+            _ => Advice::NextSource,
         }
     }
 
-    /// What curl's `--retry` calls transient: a time-out, or one of 408, 429, 500, 502, 503, 504, or a name
-    /// that did not resolve.
-    pub fn is_transient(&self) -> bool {
-        matches!(
+    /// Whether the same request without `Range` may bring an answer. Not what fails before the server has seen the
+    /// request, nor what has nothing to do with it.
+    pub fn may_be_due_to_range(&self) -> bool {
+        !matches!(
             self,
-            Self::ConnectTimeout(_)
-                | Self::Stalled(_)
-                | Self::TooSlow { .. }
-                | Self::TimeUp(_)
-                | Self::Resolve { .. }
+            Self::Resolve { .. }
                 | Self::ResolveProxy { .. }
-                | Self::Status { code: 408 | 429 | 500 | 502 | 503 | 504, .. }
+                | Self::Connect { .. }
+                | Self::ConnectTimeout(_)
+                | Self::Local(_)
+                | Self::ProxyRefused(_)
+                | Self::SocksRefused(_)
+                | Self::Interface(_)
+                | Self::CaFile(_)
+                | Self::ClientCertificate(_)
+                | Self::Certificate(_)
+                | Self::TlsHandshake(_)
+                | Self::Request(_)
+                | Self::TooLarge { .. }
+                | Self::TimeUp(_)
+                | Self::Cancelled
+                | Self::Status { code: 407 | 429, .. }
         )
     }
 

@@ -86,18 +86,31 @@ impl ContentRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadContentRange;
 
-impl FromStr for ContentRange {
-    type Err = BadContentRange;
+impl ContentRange {
+    /// Reads the value of the field in the spellings that servers are known for. `content_length` tells where the range
+    /// ends when the field does not.
+    ///
+    /// `bytes 0-3/8` is what RFC 9110 wants. The unit may be missing, a colon or an equals sign may follow it, blanks
+    /// may stand anywhere between the parts, parameters may follow, and the same value may stand there twice. A value
+    /// that contradicts itself is refused.
+    pub fn read(value: &str, content_length: Option<u64>) -> Result<Self, BadContentRange> {
+        let values = value.split(',').map(|value| value.split(';').next().unwrap_or_default().trim());
+        let mut ranges =
+            values.filter(|value| !value.is_empty()).map(|value| Self::read_one(value, content_length));
+        let first = ranges.next().ok_or(BadContentRange)??;
+        if ranges.all(|range| range == Ok(first)) { Ok(first) } else { Err(BadContentRange) }
+    }
 
-    fn from_str(value: &str) -> Result<Self, BadContentRange> {
-        let value = value.trim();
-        let (unit, rest) = value.split_once(' ').ok_or(BadContentRange)?;
-        if !unit.eq_ignore_ascii_case("bytes") {
+    fn read_one(value: &str, content_length: Option<u64>) -> Result<Self, BadContentRange> {
+        let (unit, rest) = value.split_at(value.find(|c: char| !c.is_alphabetic()).unwrap_or(value.len()));
+        if !unit.is_empty() && !unit.eq_ignore_ascii_case("bytes") {
             return Err(BadContentRange);
         }
-        let (range, complete) = rest.trim().split_once('/').ok_or(BadContentRange)?;
+        let rest = rest.trim_start_matches([' ', '\t', ':', '=']);
+        let (range, complete) = rest.split_once('/').unwrap_or((rest, ""));
+        let (range, complete) = (range.trim(), complete.trim());
         let complete_length = match complete {
-            "*" => None,
+            "" | "*" => None,
             digits => Some(number(digits)?),
         };
         if range == "*" {
@@ -105,12 +118,28 @@ impl FromStr for ContentRange {
             return Ok(Self::Unsatisfied { complete_length });
         }
         let (first, last) = range.split_once('-').ok_or(BadContentRange)?;
-        let (first_pos, last_pos) = (number(first)?, number(last)?);
+        let first_pos = number(first.trim_end())?;
+        let last_pos = match last.trim_start() {
+            "" => {
+                let end = complete_length
+                    .or_else(|| content_length.and_then(|length| first_pos.checked_add(length)));
+                end.and_then(|end| end.checked_sub(1)).ok_or(BadContentRange)?
+            }
+            digits => number(digits)?,
+        };
         let beyond = complete_length.is_some_and(|length| last_pos >= length);
         if first_pos > last_pos || beyond || last_pos == u64::MAX {
             return Err(BadContentRange);
         }
         Ok(Self::Satisfied { first_pos, last_pos, complete_length })
+    }
+}
+
+impl FromStr for ContentRange {
+    type Err = BadContentRange;
+
+    fn from_str(value: &str) -> Result<Self, BadContentRange> {
+        Self::read(value, None)
     }
 }
 
@@ -152,7 +181,7 @@ mod tests {
             ("bytes 5-4/9", Err(BadContentRange)),
             ("bytes */*", Err(BadContentRange)),
             ("bytes +1-2/3", Err(BadContentRange)),
-            ("bytes 1-2", Err(BadContentRange)),
+            ("bytes", Err(BadContentRange)),
             ("lines 1-2/3", Err(BadContentRange)),
             ("bytes 0-18446744073709551615/*", Err(BadContentRange)),
             ("bytes 0-99999999999999999999/*", Err(BadContentRange)),
@@ -161,10 +190,61 @@ mod tests {
         }
     }
 
+    #[test]
+    fn reads_other_spellings_too() {
+        let satisfied = |first_pos, last_pos, complete_length| {
+            Ok(ContentRange::Satisfied { first_pos, last_pos, complete_length })
+        };
+        let part = satisfied(4, 7, Some(8));
+        let unknown = satisfied(4, 7, None);
+        let refused = Err(BadContentRange);
+        for (value, want) in [
+            ("bytes 4-7/8;", part),
+            ("bytes 4-7/8; charset=x", part),
+            ("bytes 4-7/8,", part),
+            ("bytes=4-7/8", part),
+            ("bytes: 4-7/8", part),
+            ("bytes:4-7/8", part),
+            ("BYTES 4-7/8", part),
+            ("4-7/8", part),
+            ("  bytes\t 4 - 7 / 8 ", part),
+            ("bytes 0004-0007/0008", part),
+            ("bytes 4-/8", part),
+            ("bytes 4-7/8, bytes=4-7/8", part),
+            ("bytes 4-7", unknown),
+            ("bytes 4-7/", unknown),
+            ("bytes 4-7/ *", unknown),
+            ("bytes 4-", unknown),
+            ("bytes=*/8", Ok(ContentRange::Unsatisfied { complete_length: 8 })),
+            ("*/8;", Ok(ContentRange::Unsatisfied { complete_length: 8 })),
+            ("", refused),
+            (";", refused),
+            ("*", refused),
+            ("bytes 4-7/8, bytes 0-3/8", refused),
+            ("bytes 4-7/8/9", refused),
+            ("bytes 4--7/8", refused),
+            ("bytes -7/8", refused),
+            ("bytes 4-8/8", refused),
+            ("bytes 9-/8", refused),
+            ("bytes 4 7/8", refused),
+            ("bytes 4-7x/8", refused),
+            ("none 4-7/8", refused),
+        ] {
+            assert_eq!(ContentRange::read(value, Some(4)), want, "{value}");
+        }
+        for length in [None, Some(0), Some(u64::MAX)] {
+            assert_eq!(ContentRange::read("bytes 4-", length), refused, "{length:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn never_panics(value in ".*") {
-            let _ = value.parse::<ContentRange>();
+        fn never_panics(value in "(bytes)?[ =:]?[0-9*]*-?[0-9]*/?.*", length in any::<u64>()) {
+            if let Ok(ContentRange::Satisfied { first_pos, last_pos, complete_length }) =
+                ContentRange::read(&value, Some(length))
+            {
+                prop_assert!(first_pos <= last_pos && complete_length.is_none_or(|end| last_pos < end));
+            }
         }
 
         #[test]

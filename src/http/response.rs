@@ -173,6 +173,12 @@ mod tests {
             ("other size", ask(0, None, Some(9)), ok(Some(8), tar), wrong_size(9, 8)),
             ("part", ask(4, None, Some(9)), range("bytes 4-8/9", 5), judged(4, Some(5), Some(9))),
             ("shorter", ask(4, Some(8), None), range("bytes 4-5/9", 2), judged(4, Some(2), Some(9))),
+            (
+                "another spelling",
+                ask(4, None, Some(9)),
+                range("bytes=4-8/9;", 5),
+                judged(4, Some(5), Some(9)),
+            ),
             ("elsewhere", ask(4, None, None), range("bytes 3-8/9", 6), Err(Failure::RangeMismatch)),
             ("too far", ask(4, Some(6), None), range("bytes 4-8/9", 5), Err(Failure::RangeMismatch)),
             ("unreadable", ask(4, None, None), range("bytes x", 5), Err(Failure::RangeMismatch)),

@@ -214,9 +214,15 @@ fn without_digests_two_origins_are_never_mixed() {
     let (a, b) = (content(1, SIZE), content(2, SIZE));
     let mirrors = [saying(Rule::serve(&a).reset_after(PART as u64)), serving(&b.into())];
     let distdir = Distdir::new();
-    let ended = distdir.call().mirrors(&bases(&mirrors)).fetch(&mirrors[0].url(PATH));
+    let call = distdir.call().mirrors(&bases(&mirrors)).args(["--retry", "0"]);
+    let ended = call.fetch(&mirrors[0].url(PATH));
     assert!(!ended.success(), "{ended}");
     distdir.assert_prefix(&a, &ended);
+    assert_eq!(mirrors[1].requests().len(), 0);
+    // By itself it goes on at the same place.
+    let ended = distdir.call().resume().mirrors(&bases(&mirrors)).fetch(&mirrors[0].url(PATH));
+    ended.assert_success();
+    distdir.assert_holds(&a, &ended);
     assert_eq!(mirrors[1].requests().len(), 0);
 }
 

@@ -42,9 +42,9 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: value("retry", "num"),
         help: Common("repeat a transfer that failed for the moment"),
-        effect: Sets(|b, a| set(&mut b.options.retry.count, a.read(values::count))),
+        effect: Sets(|b, a| set_some(&mut b.options.retry.count, a.read(values::count))),
         #[cfg(test)]
-        example: Example::Sets("--retry 3", |o| o.retry.count == 3),
+        example: Example::Sets("--retry 3", |o| o.retry.count == Some(3)),
     },
     Entry {
         spelling: switch("retry-all-errors"),

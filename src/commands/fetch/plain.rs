@@ -40,7 +40,6 @@ pub(super) fn run(
     let canceller = agent.canceller();
     context.interrupt.set_hook(move |_| canceller.cancel());
     let interrupt = context.interrupt;
-    let resumed = resumed(&output);
     let caller = Caller {
         signalled: &|| interrupt.number(),
         answered: &|exchanges| match &options.output.dump_header {
@@ -64,7 +63,7 @@ pub(super) fn run(
         }
         _ => "",
     };
-    show.finish(summary(&report, &ended, resumed, verification).as_deref());
+    show.finish(summary(&report, &ended, verification).as_deref());
     write_out(options, number, url, &report, &output, &ended, show);
     ended
 }
@@ -97,13 +96,6 @@ fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended
     Ok(Output::File(file))
 }
 
-fn resumed(output: &Output) -> u64 {
-    match output {
-        Output::Stdout(offset) => *offset,
-        Output::File(file) => file.offset,
-    }
-}
-
 fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
     Request {
         url: url.clone(),
@@ -117,6 +109,7 @@ fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
         largest: options.limits.max_filesize,
         retry: Retry {
             times: options.retry.count,
+            persistent: options.output.fail != Fail::No,
             delay: options.retry.delay,
             within: options.retry.max_time,
             refused_connections: options.retry.connrefused,
@@ -204,16 +197,18 @@ fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), 
     }
 }
 
-fn summary(report: &Report, ended: &Ended, resumed: u64, verification: &str) -> Option<String> {
+fn summary(report: &Report, ended: &Ended, verification: &str) -> Option<String> {
     if !ended.status.is_success() {
         return None;
     }
     let what = if report.nothing_to_do {
         "nothing to do: it is complete, or has not changed".to_owned()
     } else {
-        let went_on =
-            if resumed > 0 { format!(", after {} that were there", bytes(resumed)) } else { String::new() };
-        format!("{} in {}{went_on}", bytes(report.received), duration(report.total_time))
+        let went_on = match report.resumed {
+            0 => String::new(),
+            resumed => format!(", after {} that were there", bytes(resumed)),
+        };
+        format!("{} in {}{went_on}", bytes(report.brought), duration(report.total_time))
     };
     Some(format!("{what}{verification}"))
 }

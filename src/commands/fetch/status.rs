@@ -15,7 +15,7 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
         Failure::ClientCertificate(_) => ExitStatus::SslCertproblem,
         Failure::Certificate(_) => ExitStatus::PeerFailedVerification,
         Failure::TlsHandshake(_) => ExitStatus::SslConnectError,
-        Failure::Send(_) => ExitStatus::SendError,
+        Failure::Request(_) | Failure::Send(_) => ExitStatus::SendError,
         Failure::EmptyReply => ExitStatus::GotNothing,
         Failure::NotHttp | Failure::TlsForHttp | Failure::RedirectRefused(_) => {
             ExitStatus::UnsupportedProtocol
@@ -28,7 +28,9 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
         Failure::RangeMismatch | Failure::RangeIgnored | Failure::RangeNotSatisfiable { .. } => {
             ExitStatus::RangeError
         }
-        Failure::WrongSize { .. } | Failure::HtmlPage | Failure::Truncated => ExitStatus::PartialFile,
+        Failure::WrongSize { .. } | Failure::HtmlPage | Failure::OnlyAPart | Failure::Truncated => {
+            ExitStatus::PartialFile
+        }
         Failure::WrongContent | Failure::OtherFile(_) => ExitStatus::ChecksumMismatch,
         Failure::TooLarge { .. } => ExitStatus::FilesizeExceeded,
         Failure::HeadTooLarge
@@ -76,6 +78,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         Failure::Local(_) => "this is no mirror's fault: see `ulimit -a`, and what else runs here",
         Failure::Connect { .. } | Failure::ConnectTimeout(_) => "check the network connection and the port",
         Failure::Truncated
+        | Failure::OnlyAPart
         | Failure::Reset
         | Failure::Stalled(_)
         | Failure::Receive(_)
@@ -85,6 +88,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         Failure::TimeUp(_) => "see --max-time; run it again with -C -",
         Failure::TooSlow { .. } => "see --speed-limit; run it again with -C -",
         Failure::TlsHandshake(_)
+        | Failure::Request(_)
         | Failure::Send(_)
         | Failure::EmptyReply
         | Failure::NotHttp

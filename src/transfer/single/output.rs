@@ -25,11 +25,15 @@ pub struct FileOutput {
     /// Instead of 0666 less the umask.
     pub mode: Option<u32>,
     file: Option<File>,
+    /// What lies in the file up to here was there when the content began anew: it stays as long as the same comes.
+    held: u64,
+    /// It has the name that the server gave it.
+    renamed: bool,
 }
 
 impl FileOutput {
     pub fn new(path: PathBuf, offset: u64) -> Self {
-        Self { path, offset, create_folders: false, mode: None, file: None }
+        Self { path, offset, create_folders: false, mode: None, file: None, held: 0, renamed: false }
     }
 }
 
@@ -39,6 +43,14 @@ impl Output {
         match self {
             Self::Stdout(offset) => *offset,
             Self::File(file) => file.offset,
+        }
+    }
+
+    /// How far it is filled, whatever of that is being compared.
+    pub(super) fn furthest(&self) -> u64 {
+        match self {
+            Self::Stdout(offset) => *offset,
+            Self::File(file) => file.offset.max(file.held),
         }
     }
 
@@ -62,8 +74,14 @@ impl Output {
         }
         let file = open_output(&output.path, output.offset > 0)?;
         let failed = |e: io::Error| SinkError::new(&output.path, &e);
-        let regular = file.metadata().map_err(failed)?.is_file();
-        if regular {
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_file() {
+            if output.held > 0 && metadata.len() < output.offset {
+                return Err(SinkError {
+                    path: output.path.clone(),
+                    reason: "was removed meanwhile".to_owned(),
+                });
+            }
             file.set_len(output.offset).map_err(failed)?;
             io::Seek::seek(&mut &file, io::SeekFrom::Start(output.offset)).map_err(failed)?;
         }
@@ -76,6 +94,14 @@ impl Output {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        let same = self.same(bytes);
+        if let (Self::File(output), true) = (&mut *self, same > 0) {
+            output.offset += same as u64;
+        }
+        let bytes = &bytes[same..];
+        if bytes.is_empty() {
+            return Ok(());
+        }
         self.begin()?;
         match self {
             Self::Stdout(offset) => {
@@ -83,12 +109,26 @@ impl Output {
                 io::stdout().lock().write_all(bytes).map_err(|e| SinkError::new(Path::new("stdout"), &e))
             }
             Self::File(output) => {
+                output.held = 0;
                 let Some(file) = &mut output.file else { return Ok(()) };
                 file.write_all(bytes).map_err(|e| SinkError::new(&output.path, &e))?;
                 output.offset += bytes.len() as u64;
                 Ok(())
             }
         }
+    }
+
+    /// How many of these bytes, from the first one on, lie at the position already.
+    fn same(&self, bytes: &[u8]) -> usize {
+        let Self::File(output) = self else { return 0 };
+        let most = output.held.saturating_sub(output.offset).min(bytes.len() as u64);
+        let Ok(most @ 1..) = usize::try_from(most) else { return 0 };
+        let mut there = vec![0; most];
+        let read = output.open_for_reading().and_then(|file| file.read_exact_at(&mut there, output.offset));
+        if read.is_err() {
+            return 0;
+        }
+        there.iter().zip(bytes).take_while(|(there, new)| there == new).count()
     }
 
     /// Whether these bytes lie there already, `back` bytes before the position. Nobody can tell of what went to stdout.
@@ -100,7 +140,7 @@ impl Output {
             return Ok(false);
         };
         let mut there = vec![0; bytes.len()];
-        let read = File::open(&output.path).and_then(|file| file.read_exact_at(&mut there, first));
+        let read = output.open_for_reading().and_then(|file| file.read_exact_at(&mut there, first));
         read.map_err(|error| SinkError::new(&output.path, &error))?;
         Ok(there == bytes)
     }
@@ -116,21 +156,43 @@ impl Output {
         Ok(())
     }
 
-    /// Begins anew, if that is possible: what went to stdout cannot be taken back.
-    pub(super) fn restart(&mut self) -> Result<(), Failure> {
+    /// Whether it can begin anew: what went to stdout or into a pipe cannot be taken back.
+    pub(super) fn can_restart(&self) -> bool {
         match self {
-            Self::Stdout(_) => Err(Failure::RangeIgnored),
-            Self::File(output) => {
-                output.offset = 0;
-                output.file = None;
-                Ok(())
+            Self::Stdout(_) => false,
+            Self::File(FileOutput { offset: 0, .. } | FileOutput { file: None, .. }) => true,
+            Self::File(FileOutput { file: Some(file), .. }) => {
+                file.metadata().is_ok_and(|file| file.is_file())
             }
+        }
+    }
+
+    /// Begins anew. What lies in the file stays until something else comes in its place.
+    pub(super) fn restart(&mut self) -> Result<(), Failure> {
+        if !self.can_restart() {
+            return Err(Failure::RangeIgnored);
+        }
+        if let Self::File(output) = self {
+            output.held = output.held.max(output.offset);
+            output.offset = 0;
+            output.file = None;
+        }
+        Ok(())
+    }
+
+    /// The content did not come to its end: what it would have been compared with is still there.
+    pub(super) fn keep(&mut self) {
+        if let Self::File(output) = self {
+            output.offset = output.offset.max(output.held);
         }
     }
 
     /// Takes the name that the server gives.
     pub(super) fn rename(&mut self, name: &str) -> Result<(), SinkError> {
         let Self::File(output) = self else { return Ok(()) };
+        if std::mem::replace(&mut output.renamed, true) {
+            return Ok(());
+        }
         let path = output.path.with_file_name(name);
         if path.symlink_metadata().is_ok() {
             let error =
@@ -147,6 +209,16 @@ impl Output {
             Self::Stdout(_) => None,
             Self::File(output) => output.file.as_ref(),
         }
+    }
+}
+
+impl FileOutput {
+    /// Not what is no regular file: a pipe would wait for somebody who writes.
+    fn open_for_reading(&self) -> io::Result<File> {
+        if !std::fs::metadata(&self.path)?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        File::open(&self.path)
     }
 }
 
