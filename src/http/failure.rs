@@ -206,13 +206,6 @@ impl Failure {
         matches!(self, Self::Status { code: 429, .. }) || matches!(self.advice(), Advice::RetryAfter(_))
     }
 
-    /// Whether a request for a range may have failed because it was one: not every server, and not everything between
-    /// here and there, lets them through.
-    pub fn may_be_about_ranges(&self) -> bool {
-        let broke = matches!(self, Self::EmptyReply | Self::Truncated | Self::BadChunks(_) | Self::Reset);
-        broke || self.refuses_ranges()
-    }
-
     /// Whether it is an answer that refuses a range, if one was asked for.
     pub fn refuses_ranges(&self) -> bool {
         match self {

@@ -196,7 +196,7 @@ fn two_calls_for_one_file_at_once() {
         distdir.assert_holds(&right, &second);
         if resumes[1] {
             let ratio = sent(&mirrors) as f64 / right.len() as f64;
-            assert!(ratio <= 1.1, "{story}: {ratio} times the file");
+            assert!(ratio <= 1.25, "{story}: {ratio} times the file");
         }
     }
 }

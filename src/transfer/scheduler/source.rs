@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Expectation, Time};
-use crate::http::failure::Advice;
+use crate::http::failure::{Advice, Passing};
 use crate::http::{ByteRange, Failure};
 use crate::patience::{LONGEST_REST, LOST, OVERDUE};
 use crate::transfer::meter::Meter;
@@ -171,7 +171,9 @@ impl Source {
     /// Whether it failed in a way that another way of asking may mend.
     pub fn may_be_asked_plainly(&self, failure: &Failure) -> bool {
         let is_out = matches!(self.state, State::Out) && !self.left_out;
-        is_out && !self.plain && (self.ranged && failure.may_be_about_ranges() || failure.is_odd())
+        // Who was silent would take as long again.
+        let about_range = || failure.may_be_due_to_range() && failure.passing() != Some(Passing::Late);
+        is_out && !self.plain && (self.ranged && about_range() || failure.is_odd())
     }
 
     /// From now on it is asked in the plainest way.
