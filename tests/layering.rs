@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "http/answer_head.rs",
     "http/ask.rs",
     "http/chunks.rs",
+    "http/date.rs",
     "http/deadlines.rs",
     "http/failure.rs",
     "http/fields.rs",

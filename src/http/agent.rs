@@ -16,6 +16,7 @@ use super::Failure;
 use super::answer_head::{AnswerHead, Framing};
 use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
+use super::date;
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
 use super::reader::ReadsHeads;
@@ -461,7 +462,7 @@ fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = httpdate::parse_http_date(value.trim()).ok()?;
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date::parse(value)?).unwrap_or(0));
     Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
 

@@ -1,7 +1,7 @@
 //! One HTTP request and the judgement of its answer. Knows nothing of mirrors.
 //!
 //! Pure: [`settings`] (made once), [`url`], [`range`], [`failure`], [`response`], `answer_head`, `ask`, `chunks`,
-//! `deadlines`, `fields`, `proxy_handshake` (over any stream). With I/O: [`agent`] (one request after another to one
+//! [`date`], `deadlines`, `fields`, `proxy_handshake` (over any stream). With I/O: [`agent`] (one request after another to one
 //! source), `connector` and `wire` (sockets, proxies), `reader` (what comes over them). Only `agent`, `connector`,
 //! `reader`, `tls` and `wire` name the HTTP library.
 
@@ -10,6 +10,7 @@ mod answer_head;
 mod ask;
 mod chunks;
 mod connector;
+pub mod date;
 mod deadlines;
 pub mod failure;
 mod fields;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::engine::{Limits, Observer, Snapshot, Stage};
 use super::meter::Meter;
 use super::sink::SinkError;
-use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head, Url};
+use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head, Url, date};
 use crate::patience::{FIRST_PAUSE, LONGEST_PAUSE, PULSE};
 pub use output::{FileOutput, Output};
 
@@ -69,10 +69,11 @@ impl Condition {
 
     /// Whether content with that `Last-Modified` is wanted.
     fn met(self, last_modified: Option<&str>) -> bool {
-        let Some(modified) = last_modified.and_then(|text| httpdate::parse_http_date(text).ok()) else {
+        // As curl: a date that cannot be read is none, and neither is the first second of 1970.
+        let Some(modified) = last_modified.and_then(date::parse).filter(|seconds| *seconds != 0) else {
             return true;
         };
-        let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let modified = Duration::from_secs(u64::try_from(modified).unwrap_or(0));
         if self.newer { modified > self.date } else { modified <= self.date }
     }
 }
@@ -266,7 +267,10 @@ impl Attempt<'_> {
             return self.no_further_part(known.next, &answer.head).map(|()| false);
         }
         let unmet = self.request.condition.is_some_and(|c| !c.met(answer.head.last_modified.as_deref()));
-        if status == 304 || status == 412 && self.request.condition.is_some() || status < 300 && unmet {
+        // 204 says that there is no content, not that a partial file is wrong.
+        let no_content = status == 204 && offset > 0;
+        let refused = status == 304 || status == 412 && self.request.condition.is_some();
+        if refused || no_content || status < 300 && unmet {
             self.report.nothing_to_do = true;
             return Ok(false);
         }

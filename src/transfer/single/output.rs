@@ -20,8 +20,8 @@ pub struct FileOutput {
     pub path: PathBuf,
     /// Keep what is there, and write from this offset on.
     pub offset: u64,
-    /// Missing folders above it are made.
-    pub create_folders: bool,
+    /// How many bytes before the offset are not in the file: with `-C OFFSET` and no file, all of them.
+    pub without: u64,
     /// Instead of 0666 less the umask.
     pub mode: Option<u32>,
     file: Option<File>,
@@ -29,7 +29,7 @@ pub struct FileOutput {
 
 impl FileOutput {
     pub fn new(path: PathBuf, offset: u64) -> Self {
-        Self { path, offset, create_folders: false, mode: None, file: None }
+        Self { path, offset, without: 0, mode: None, file: None }
     }
 }
 
@@ -55,17 +55,13 @@ impl Output {
         if output.file.is_some() {
             return Ok(());
         }
-        if output.create_folders
-            && let Some(folder) = output.path.parent()
-        {
-            create_folders(folder)?;
-        }
-        let file = open_output(&output.path, output.offset > 0)?;
+        let end = output.offset - output.without;
+        let file = open_output(&output.path, end > 0)?;
         let failed = |e: io::Error| SinkError::new(&output.path, &e);
         let regular = file.metadata().map_err(failed)?.is_file();
         if regular {
-            file.set_len(output.offset).map_err(failed)?;
-            io::Seek::seek(&mut &file, io::SeekFrom::Start(output.offset)).map_err(failed)?;
+            file.set_len(end).map_err(failed)?;
+            io::Seek::seek(&mut &file, io::SeekFrom::Start(end)).map_err(failed)?;
         }
         if let Some(mode) = output.mode {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
@@ -96,9 +92,8 @@ impl Output {
         if bytes.is_empty() {
             return Ok(true);
         }
-        let (Self::File(output), Some(first)) = (self, self.position().checked_sub(back)) else {
-            return Ok(false);
-        };
+        let Self::File(output) = self else { return Ok(false) };
+        let Some(first) = output.offset.checked_sub(output.without + back) else { return Ok(false) };
         let mut there = vec![0; bytes.len()];
         let read = File::open(&output.path).and_then(|file| file.read_exact_at(&mut there, first));
         read.map_err(|error| SinkError::new(&output.path, &error))?;
@@ -121,7 +116,7 @@ impl Output {
         match self {
             Self::Stdout(_) => Err(Failure::RangeIgnored),
             Self::File(output) => {
-                output.offset = 0;
+                (output.offset, output.without) = (0, 0);
                 output.file = None;
                 Ok(())
             }
@@ -148,11 +143,4 @@ impl Output {
             Self::File(output) => output.file.as_ref(),
         }
     }
-}
-
-/// Like curl's, folders that are made are 0750.
-fn create_folders(folder: &Path) -> Result<(), SinkError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
-    made.map_err(|e| SinkError::new(folder, &e))
 }
