@@ -45,6 +45,7 @@ const PURE: &[&str] = &[
     "http/range.rs",
     "http/response.rs",
     "http/settings.rs",
+    "http/tls_failure.rs",
     "http/url.rs",
     "mirror/arbitrary.rs",
     "mirror/cool_down.rs",
