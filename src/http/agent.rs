@@ -447,13 +447,34 @@ fn head(exchange: &Exchange, content_length: Option<u64>) -> Head {
 
 /// The `filename` parameter of `Content-Disposition` (RFC 6266): its last path segment, if it can be a file's name.
 fn file_name(disposition: &str) -> Option<String> {
-    let parameter = disposition.split(';').map(str::trim).find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("filename").then(|| value.trim().trim_matches('"').to_owned())
-    })?;
-    let name = parameter.rsplit(['/', '\\']).next().unwrap_or_default();
+    let mut rest = disposition;
+    let value = loop {
+        rest = rest.trim_start_matches([' ', '\t', ';']);
+        let end = rest.find(['=', ';'])?;
+        let (name, after) = rest.split_at(end);
+        let Some(after) = after.strip_prefix('=') else {
+            rest = after;
+            continue;
+        };
+        let (value, further) = parameter_value(after.trim_start());
+        if name.trim().eq_ignore_ascii_case("filename") {
+            break value;
+        }
+        rest = further;
+    };
+    let name = value.rsplit(['/', '\\']).next().unwrap_or_default();
     let usable = !matches!(name, "" | "." | "..") && !name.chars().any(char::is_control);
     usable.then(|| name.to_owned())
+}
+
+/// A value that may be in quotes, of either kind, and what follows it.
+fn parameter_value(text: &str) -> (&str, &str) {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let quoted = quote.and_then(|quote| text[1..].split_once(quote));
+    quoted.unwrap_or_else(|| {
+        let (value, further) = text.split_once(';').unwrap_or((text, ""));
+        (value.trim().trim_start_matches(['"', '\'']), further)
+    })
 }
 
 /// RFC 9110, section 10.2.3: seconds or a date.
@@ -495,6 +516,14 @@ mod tests {
             ("attachment; FileName=a.tar; size=1", Some("a.tar")),
             ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
             ("attachment; filename=\"..\"", None),
+            ("attachment; filename=\"a;b.tar\"; size=2", Some("a;b.tar")),
+            ("attachment; filename='a b.tar'", Some("a b.tar")),
+            ("attachment; name=\"filename=x\"; filename = a.tar", Some("a.tar")),
+            ("attachment; filename=\"a.tar", Some("a.tar")),
+            ("filename=a.tar", Some("a.tar")),
+            ("attachment; filename", None),
+            ("attachment; filename=", None),
+            ("attachment; xfilename=a.tar", None),
             ("attachment", None),
         ] {
             assert_eq!(file_name(disposition).as_deref(), name, "{disposition}");

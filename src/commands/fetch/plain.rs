@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::distfile::create_folders;
 use super::{Context, status};
-use crate::cli::ExitStatus;
 use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
+use crate::cli::{ExitStatus, options as cli};
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::settings::limits;
 use crate::commands::show::Show;
@@ -37,7 +37,7 @@ pub(super) fn run(
         Ok(output) => output,
         Err(ended) => return ended,
     };
-    let request = request(options, url, show);
+    let request = request(options, number, url, show);
     show.begin(output.path().unwrap_or(Path::new("-")), vec![url.authority()]);
     let mut agent = context.client.agent();
     let canceller = agent.canceller();
@@ -98,7 +98,8 @@ fn resumed(output: &Output) -> u64 {
     }
 }
 
-fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
+fn request(options: &FetchOptions, number: usize, url: &Url, show: &mut Show) -> Request {
+    let has_remote_name = options.transfers.get(number).is_some_and(|t| t.output == cli::Output::RemoteName);
     Request {
         url: url.clone(),
         range: options.request.range.map(|range| range.to_string()).or_else(|| range_field(options)),
@@ -116,7 +117,7 @@ fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
             refused_connections: options.retry.connrefused,
             all_errors: options.retry.all_errors,
         },
-        named_by_server: options.output.remote_header_name,
+        named_by_server: options.output.remote_header_name && has_remote_name,
         refuse_encoded: options.request.compressed,
     }
 }

@@ -329,7 +329,10 @@ impl Attempt<'_> {
         let failure = Failure::Status { code: answer.head.status, retry_after: answer.head.retry_after };
         // A page that explains an error never goes behind the bytes of a file; nor is one saved that is
         // followed by another attempt.
-        let again = pause(&self.request.retry, self.report.attempts, &Stop::Http(failure.clone())).is_some();
+        // Without -f only those are an error that curl calls transient.
+        let is_error = self.request.error_status != ErrorStatus::Save || failure.is_transient();
+        let again = is_error
+            && pause(&self.request.retry, self.report.attempts, &Stop::Http(failure.clone())).is_some();
         if self.request.error_status == ErrorStatus::Fail || offset > 0 || again {
             return Err(failure.into());
         }
@@ -374,7 +377,9 @@ impl Attempt<'_> {
                 if skip > 0 && head.content_length != Some(range.len()) {
                     return Err(Failure::RangeMismatch.into());
                 }
-                let Some(until) = wanted_end(ranged, complete_length) else { return Ok(Lies::default()) };
+                // Of other bytes than `-r` asks for there is no rest.
+                let until = wanted_end(ranged, complete_length).filter(|until| *until > first);
+                let Some(until) = until else { return Ok(Lies::default()) };
                 Ok(Lies { skip, first: Some(first), end: Some(range.end.min(until)), until: Some(until) })
             }
             Extent::Unplaced if wanted.is_some_and(|first| first > 0) => Err(Failure::RangeMismatch.into()),
