@@ -19,3 +19,4 @@ mod redirects;
 mod secrets;
 mod signals;
 mod surroundings;
+mod tls;

@@ -5,8 +5,14 @@ use crate::http::settings::FieldEdit;
 /// Why a line is not an edit. The line itself is not shown: it may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    #[error("this does not look like a header field; write 'Name: value', 'Name:' or 'Name;'")]
-    NoName,
+    /// curl sends nothing for it, and says nothing.
+    #[error("ignored: this is no header field; write 'Name: value', 'Name:' or 'Name;'")]
+    Ignored,
+    #[error("this name cannot be sent; write 'Name: value', 'Name:' or 'Name;'")]
+    Name,
+    /// A server would wait for what never comes.
+    #[error("a request of racefetch has no content, and no length but 0")]
+    Length,
     #[error("the value of {0} holds a control character")]
     Control(String),
 }
@@ -15,20 +21,26 @@ pub enum HeaderError {
 /// with an empty value.
 pub fn field_edit(line: &str) -> Result<FieldEdit, HeaderError> {
     let line = line.trim_end_matches(['\r', '\n']);
-    let end = line.find([':', ';']).ok_or(HeaderError::NoName)?;
+    let end = line.find(':').or_else(|| line.find(';')).ok_or(HeaderError::Ignored)?;
     let (name, rest) = line.split_at(end);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(HeaderError::NoName);
-    }
     let value = rest[1..].trim_matches([' ', '\t']);
+    let is_empty_form = rest.starts_with(';');
+    if name.is_empty() || is_empty_form && rest != ";" {
+        return Err(HeaderError::Ignored);
+    }
+    if !name.bytes().all(is_token) {
+        return Err(HeaderError::Name);
+    }
     if value.chars().any(|c| c.is_control() && c != '\t') {
         return Err(HeaderError::Control(name.to_owned()));
     }
-    match (rest.starts_with(':'), value.is_empty()) {
-        (true, true) => Ok(FieldEdit::Remove(name.to_owned())),
-        (true, false) | (false, true) => Ok(FieldEdit::Set(name.to_owned(), value.to_owned())),
-        (false, false) => Err(HeaderError::NoName),
+    if name.eq_ignore_ascii_case("content-length") && !matches!(value, "" | "0") {
+        return Err(HeaderError::Length);
     }
+    if value.is_empty() && !is_empty_form {
+        return Ok(FieldEdit::Remove(name.to_owned()));
+    }
+    Ok(FieldEdit::Set(name.to_owned(), value.to_owned()))
 }
 
 /// A character of a field name (RFC 9110, 5.6.2).
@@ -51,8 +63,17 @@ mod tests {
 
     #[test]
     fn refuses_what_would_break_the_request() {
-        for line in ["", "Accept", ": v", "A b: c", "X; y", "X: a\r\nY: b", "X\r\nY: b", "X: \0"] {
-            assert!(field_edit(line).is_err(), "{line:?}");
+        for line in
+            ["A b: c", "X/Y: z", " X: y", "X;y: z", "X: a\r\nY: b", "X\r\nY: b", "X: \0", "Content-Length: 5"]
+        {
+            assert!(!matches!(field_edit(line), Ok(_) | Err(HeaderError::Ignored)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn ignores_what_curl_ignores() {
+        for line in ["", " ", "Accept", "Accept ", ":", ": v", "X; y", "X;y", "X;  ", "; y"] {
+            assert_eq!(field_edit(line), Err(HeaderError::Ignored), "{line:?}");
         }
     }
 }

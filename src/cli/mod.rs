@@ -9,7 +9,6 @@
 mod argument;
 mod builder;
 mod config_file;
-mod date;
 mod error;
 pub mod exit;
 pub mod headers;

@@ -39,14 +39,20 @@ impl NetrcFile {
     }
 
     /// The credentials for a host, of a certain user when `login` is given (from the URL). The first
-    /// entry that fits wins; `default` fits every host. The host is compared without case.
+    /// entry that fits wins; `default` fits every host of which nothing else is said. The host is compared without
+    /// case.
     pub fn credentials(&self, host: &str, login: Option<&str>) -> Option<Credentials> {
-        let fits = |entry: &&Entry| {
-            let machine = entry.machine.as_ref().is_none_or(|machine| machine.eq_ignore_ascii_case(host));
-            let user = login.is_none() || entry.login.is_none() || entry.login.as_deref() == login;
-            machine && user && (entry.login.is_some() || entry.password.is_some())
-        };
-        let entry = self.entries.iter().find(fits)?;
+        let says = |entry: &&Entry| entry.login.is_some() || entry.password.is_some();
+        let is_host =
+            |entry: &&Entry| entry.machine.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(host));
+        let is_user =
+            |entry: &&Entry| login.is_none() || entry.login.is_none() || entry.login.as_deref() == login;
+        let mut of_host = self.entries.iter().filter(says).filter(is_host).peekable();
+        let entry = if of_host.peek().is_some() {
+            of_host.find(is_user)
+        } else {
+            self.entries.iter().filter(says).find(|entry| entry.machine.is_none() && is_user(entry))
+        }?;
         let user = login.map(str::to_owned).or_else(|| entry.login.clone()).unwrap_or_default();
         Some(Credentials { user, password: entry.password.clone().unwrap_or_default() })
     }
@@ -187,6 +193,8 @@ mod tests {
     fn finds_credentials_of_one_user() {
         assert_eq!(found("three.example", Some("b")), Some(pair("b", "2#3")));
         assert_eq!(found("three.example", Some("c")), None);
+        assert_eq!(found("three.example", Some("anonymous")), None);
+        assert_eq!(found("other.example", Some("anonymous")), Some(pair("anonymous", "guest")));
         let only_password = NetrcFile::parse("machine h password p").unwrap();
         assert_eq!(only_password.credentials("h", Some("u")).unwrap().password, "p");
     }

@@ -199,7 +199,9 @@ fn headers_cookies_and_credentials() {
     assert_eq!(options.request.credentials.unwrap().user, "joe");
     assert_eq!(fetch("-e http://r;auto h").request.referer.as_deref(), Some("http://r"));
     assert!(fetch("-e ;auto h").redirects.auto_referer);
-    for line in ["-b jar h", "-H nonsense h", "-A \u{1} h", "-b a=\r h", "-u joe h"] {
+    let ignored = fetch("-H nonsense -H A:b h");
+    assert_eq!((ignored.request.fields.len(), ignored.warnings.len()), (1, 1));
+    for line in ["-b jar h", "-H X/Y:z h", "-A \u{1} h", "-b a=\r h", "-u joe h"] {
         assert_eq!(error(line).status, ExitStatus::FailedInit, "{line}");
     }
 }

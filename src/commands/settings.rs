@@ -20,6 +20,7 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
     let defaults = Settings::default();
     let request = &options.request;
     let netrc = read_netrc(&request.netrc, environment)?;
+    let is_optional = matches!(request.netrc, Netrc::Optional(_));
     let login = request.credentials.as_ref().map(|c| c.user.clone());
     let proxies = (options.proxy.clone(), proxy_variables(environment));
     Ok(Settings {
@@ -28,7 +29,15 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
         fields: request.fields.clone(),
         referer: request.referer.clone(),
         user: request.credentials.clone(),
-        netrc: Arc::new(move |url: &Url| netrc.as_ref()?.credentials(url.host(), login.as_deref())),
+        netrc: Arc::new(move |url: &Url| {
+            let netrc = netrc.as_ref()?;
+            match &url.credentials {
+                // As in curl, -n takes the password from the file even where the URL has one.
+                Some(given) if is_optional && !given.password.is_empty() => None,
+                Some(given) => netrc.credentials(url.host(), Some(&given.user)),
+                None => netrc.credentials(url.host(), login.as_deref()),
+            }
+        }),
         bearer: request.bearer.clone(),
         proxy: Arc::new(move |url: &Url| proxy_for(&proxies.0, &proxies.1, url).ok().flatten()),
         redirects: options.redirects.clone(),

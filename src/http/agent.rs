@@ -16,6 +16,7 @@ use super::Failure;
 use super::answer_head::{AnswerHead, Framing};
 use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
+use super::date;
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
 use super::range::ContentRange;
@@ -455,13 +456,34 @@ fn all(exchange: &Exchange, name: &str) -> Option<String> {
 
 /// The `filename` parameter of `Content-Disposition` (RFC 6266): its last path segment, if it can be a file's name.
 fn file_name(disposition: &str) -> Option<String> {
-    let parameter = disposition.split(';').map(str::trim).find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("filename").then(|| value.trim().trim_matches('"').to_owned())
-    })?;
-    let name = parameter.rsplit(['/', '\\']).next().unwrap_or_default();
+    let mut rest = disposition;
+    let value = loop {
+        rest = rest.trim_start_matches([' ', '\t', ';']);
+        let end = rest.find(['=', ';'])?;
+        let (name, after) = rest.split_at(end);
+        let Some(after) = after.strip_prefix('=') else {
+            rest = after;
+            continue;
+        };
+        let (value, further) = parameter_value(after.trim_start());
+        if name.trim().eq_ignore_ascii_case("filename") {
+            break value;
+        }
+        rest = further;
+    };
+    let name = value.rsplit(['/', '\\']).next().unwrap_or_default();
     let usable = !matches!(name, "" | "." | "..") && !name.chars().any(char::is_control);
     usable.then(|| name.to_owned())
+}
+
+/// A value that may be in quotes, of either kind, and what follows it.
+fn parameter_value(text: &str) -> (&str, &str) {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let quoted = quote.and_then(|quote| text[1..].split_once(quote));
+    quoted.unwrap_or_else(|| {
+        let (value, further) = text.split_once(';').unwrap_or((text, ""));
+        (value.trim().trim_start_matches(['"', '\'']), further)
+    })
 }
 
 /// RFC 9110, section 10.2.3: seconds or a date.
@@ -470,7 +492,7 @@ fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = httpdate::parse_http_date(value.trim()).ok()?;
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date::parse(value)?).unwrap_or(0));
     Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
@@ -503,6 +525,14 @@ mod tests {
             ("attachment; FileName=a.tar; size=1", Some("a.tar")),
             ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
             ("attachment; filename=\"..\"", None),
+            ("attachment; filename=\"a;b.tar\"; size=2", Some("a;b.tar")),
+            ("attachment; filename='a b.tar'", Some("a b.tar")),
+            ("attachment; name=\"filename=x\"; filename = a.tar", Some("a.tar")),
+            ("attachment; filename=\"a.tar", Some("a.tar")),
+            ("filename=a.tar", Some("a.tar")),
+            ("attachment; filename", None),
+            ("attachment; filename=", None),
+            ("attachment; xfilename=a.tar", None),
             ("attachment", None),
         ] {
             assert_eq!(file_name(disposition).as_deref(), name, "{disposition}");

@@ -21,7 +21,7 @@ use super::proxy_handshake::{self, HandshakeError, Target};
 use super::settings::{AddressFamily, Interface, Proxy, ProxyKind, ResolveEntry, Settings};
 use super::url::Scheme;
 use super::wire::{Wire, WireLog};
-use super::{Failure, Url};
+use super::{Failure, HandshakeFault, Url, tls_failure};
 use crate::patience::{ATTEMPT_DELAY, CANCEL_CHECK};
 
 /// Opens sockets. What goes wrong is noted in the log: the library's errors carry too little.
@@ -288,7 +288,7 @@ impl Connector<Wire> for SharedTls {
     fn connect(&self, details: &ConnectionDetails, wire: Option<Wire>) -> Result<Option<Self::Out>, Error> {
         let secured = self.shared.connect(details, wire).inspect_err(|error| {
             if let Some(failure) = tls_failure(error) {
-                self.log.fail(failure);
+                self.log.fail_instead(failure);
             }
         })?;
         self.log.enter(Phase::Head);
@@ -303,29 +303,19 @@ fn tls_failure(error: &Error) -> Option<Failure> {
         Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
         _ => None,
     };
-    match (rustls_error, error) {
-        (Some(rustls::Error::InvalidCertificate(reason)), _) => {
-            Some(Failure::Certificate(certificate_reason(reason)))
-        }
-        (Some(other), _) => Some(Failure::TlsHandshake(other.to_string())),
-        (None, Error::Timeout(_)) => None,
-        (None, Error::Io(error)) => Some(Failure::TlsHandshake(super::failure::plain(error))),
-        (None, other) => Some(Failure::TlsHandshake(other.to_string())),
-    }
-}
-
-/// The reasons that a user meets, in words; the others as the TLS library says them.
-fn certificate_reason(reason: &rustls::CertificateError) -> String {
-    use rustls::CertificateError as C;
-    match reason {
-        C::Expired | C::ExpiredContext { .. } => "it has expired (is the clock right?)".to_owned(),
-        C::NotValidYet | C::NotValidYetContext { .. } => {
-            "it is not valid yet (is the clock right?)".to_owned()
-        }
-        C::UnknownIssuer => "its issuer is unknown".to_owned(),
-        C::NotValidForName | C::NotValidForNameContext { .. } => "it is for another name".to_owned(),
-        other => other.to_string(),
-    }
+    Some(match (rustls_error.map(tls_failure::fault), error) {
+        (Some(Ok(fault)), _) => Failure::Certificate(fault),
+        (Some(Err(fault)), _) => Failure::TlsHandshake(fault),
+        (None, Error::Timeout(_)) => return None,
+        (None, Error::Io(error)) => Failure::TlsHandshake(HandshakeFault::Broken(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the connection was closed in the middle".to_owned(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                "the connection was reset in the middle".to_owned()
+            }
+            _ => super::failure::plain(error),
+        })),
+        (None, other) => Failure::TlsHandshake(HandshakeFault::Other(other.to_string())),
+    })
 }
 
 /// Why no connection came about. What this process or system lacks (files, memory, ports) is no other side's doing.

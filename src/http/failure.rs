@@ -1,5 +1,6 @@
 //! Why a request did not bring what was asked for, named by what can be done about it.
 
+use super::{CertificateFault, HandshakeFault};
 use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
@@ -34,10 +35,10 @@ pub enum Failure {
     CaFile(String),
     #[error("the client certificate cannot be used: {}", quote(.0))]
     ClientCertificate(String),
-    #[error("certificate not accepted: {}", quote(.0))]
-    Certificate(String),
-    #[error("TLS handshake failed: {}", quote(.0))]
-    TlsHandshake(String),
+    #[error("the server's certificate is not accepted: {}", quote(&.0.to_string()))]
+    Certificate(CertificateFault),
+    #[error("TLS handshake failed: {}", quote(&.0.to_string()))]
+    TlsHandshake(HandshakeFault),
 
     // The request and the head of the answer.
     #[error("the request cannot be made: {0}")]
@@ -233,6 +234,7 @@ impl Failure {
                 | Self::Connect { .. }
                 | Self::ConnectTimeout(_)
                 | Self::Send(_)
+                | Self::TlsHandshake(HandshakeFault::Broken(_))
                 | Self::Reset
                 | Self::Receive(_)
                 | Self::Stalled(_)
@@ -315,8 +317,9 @@ mod tests {
                 Failure::Interface(text.clone()),
                 Failure::CaFile(text.clone()),
                 Failure::ClientCertificate(text.clone()),
-                Failure::Certificate(text.clone()),
-                Failure::TlsHandshake(text.clone()),
+                Failure::Certificate(CertificateFault::Other(text.clone())),
+                Failure::Certificate(CertificateFault::WrongName(vec![text.clone()])),
+                Failure::TlsHandshake(HandshakeFault::Other(text.clone())),
                 Failure::BadHead(text.clone()),
                 Failure::TransferCoding(text.clone()),
                 Failure::ContentEncoding(text.clone()),

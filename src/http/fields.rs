@@ -98,11 +98,15 @@ fn authorization(settings: &Settings, hop: &Hop, is_home: bool) -> Option<String
     if let Some(token) = settings.bearer.as_ref().filter(|_| is_home) {
         return Some(format!("Bearer {token}"));
     }
-    let given = settings.user.as_ref().filter(|_| is_home).or_else(|| hop.credentials(settings));
-    match given {
-        Some(credentials) => Some(basic(credentials)),
-        None => (settings.netrc)(hop.current).as_ref().map(basic),
+    if let Some(credentials) = settings.user.as_ref().filter(|_| is_home) {
+        return Some(basic(credentials));
     }
+    let Some(given) = hop.credentials(settings) else {
+        return (settings.netrc)(hop.current).as_ref().map(basic);
+    };
+    let mut asked = hop.current.clone();
+    asked.credentials = Some(given.clone());
+    Some(basic((settings.netrc)(&asked).as_ref().unwrap_or(given)))
 }
 
 #[cfg(test)]

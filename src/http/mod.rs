@@ -1,7 +1,8 @@
 //! One HTTP request and the judgement of its answer. Knows nothing of mirrors.
 //!
 //! Pure: [`settings`] (made once), [`url`], [`range`], [`failure`], [`response`], `answer_head`, `ask`, `chunks`,
-//! `deadlines`, `fields`, `proxy_handshake` (over any stream). With I/O: [`agent`] (one request after another to one
+//! [`date`], `deadlines`, `fields`, `proxy_handshake` (over any stream),
+//! `tls_failure`. With I/O: [`agent`] (one request after another to one
 //! source), `connector` and `wire` (sockets, proxies), `reader` (what comes over them). Only `agent`, `connector`,
 //! `reader`, `tls` and `wire` name the HTTP library.
 
@@ -10,6 +11,7 @@ mod answer_head;
 mod ask;
 mod chunks;
 mod connector;
+pub mod date;
 mod deadlines;
 pub mod failure;
 mod fields;
@@ -19,6 +21,7 @@ mod reader;
 pub mod response;
 pub mod settings;
 mod tls;
+mod tls_failure;
 pub mod url;
 mod wire;
 
@@ -28,4 +31,5 @@ pub use failure::Failure;
 pub use range::{ByteRange, ContentRange};
 pub use response::{Extent, Head, Judged, Question};
 pub use settings::{Credentials, Proxy, ProxyKind, Settings};
+pub use tls_failure::{CertificateFault, HandshakeFault};
 pub use url::Url;

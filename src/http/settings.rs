@@ -148,7 +148,8 @@ pub struct Settings {
     /// `-u`, sent home only. As in curl, it is preferred to the user in a URL.
     pub user: Option<Credentials>,
     /// What `.netrc` says of a host. It files passwords under hosts, not under ports: as in curl, they are sent to
-    /// any port of that host, and those under `default` to every host that has no entry.
+    /// any port of that host, and those under `default` to every host that has no entry. A user in the URL is the one
+    /// that is asked for.
     pub netrc: PerUrl<Credentials>,
     /// `--oauth2-bearer`, sent home only.
     pub bearer: Option<String>,

@@ -7,9 +7,9 @@ use rustls::SupportedCipherSuite;
 use rustls::crypto::{CryptoProvider, ring};
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 
-use super::Failure;
 use super::failure::plain;
 use super::settings::{Tls, TlsVersion};
+use super::{Failure, HandshakeFault};
 
 /// Reads the files that the settings name. Without any, the system's CA store is used; `SSL_CERT_FILE` and
 /// `SSL_CERT_DIR` are honoured.
@@ -43,7 +43,7 @@ fn provider(tls: &Tls) -> Result<CryptoProvider, Failure> {
         SupportedCipherSuite::Tls13(_) => allowed(TlsVersion::Tls13),
     });
     if provider.cipher_suites.is_empty() {
-        return Err(Failure::TlsHandshake("no version of TLS is allowed".to_owned()));
+        return Err(Failure::TlsHandshake(HandshakeFault::Other("no version of TLS is allowed".to_owned())));
     }
     Ok(provider)
 }

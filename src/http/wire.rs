@@ -77,6 +77,11 @@ impl WireLog {
         self.lock().failure.get_or_insert(failure);
     }
 
+    /// What the failure of the socket means to those who use it.
+    pub(super) fn fail_instead(&self, failure: Failure) {
+        self.lock().failure = Some(failure);
+    }
+
     pub(super) fn failure(&self) -> Option<Failure> {
         self.lock().failure.clone()
     }

@@ -20,6 +20,8 @@ pub enum ServerKind {
     Unanswering,
     Mute,
     Babbling,
+    Saying(Vec<u8>),
+    Resetting,
 }
 
 impl ServerKind {
@@ -31,6 +33,8 @@ impl ServerKind {
             ["https"] => Self::Https(Certificate::Valid),
             ["https", "wrong-name"] => Self::Https(Certificate::WrongName),
             ["https", "expired"] => Self::Https(Certificate::Expired),
+            ["https", "not-yet-valid"] => Self::Https(Certificate::NotYetValid),
+            ["https", "self-signed-ca"] => Self::Https(Certificate::SelfSignedCa),
             ["https", "self-signed"] => Self::Https(Certificate::SelfSigned),
             ["https", "asking-for-clients"] => Self::Https(Certificate::ValidAskingForClients),
             ["proxy"] => Self::Proxy(Manners::Open),
@@ -43,6 +47,8 @@ impl ServerKind {
             ["unanswering"] => Self::Unanswering,
             ["mute"] => Self::Mute,
             ["babbling"] => Self::Babbling,
+            ["saying", text] => Self::Saying(bytes(text)),
+            ["resetting"] => Self::Resetting,
             _ => return Err(format!("`{}` is no kind of server", words.join(" "))),
         })
     }

@@ -68,6 +68,8 @@ impl Running {
             ServerKind::Unanswering => Self::Port(Port::unanswering()),
             ServerKind::Mute => Self::Port(Port::mute()),
             ServerKind::Babbling => Self::Port(Port::babbling()),
+            ServerKind::Saying(bytes) => Self::Port(Port::saying(bytes)),
+            ServerKind::Resetting => Self::Port(Port::resetting()),
         }
     }
 

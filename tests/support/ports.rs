@@ -1,6 +1,6 @@
 //! Ports at which there is no mirror: refused, mute, overfull, talking nonsense.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 
@@ -52,10 +52,23 @@ impl Port {
 
     /// Answers with bytes that are neither HTTP nor TLS, and closes.
     pub fn babbling() -> Self {
-        Self::served(Server::start(LOCALHOST, |mut socket, _, _| {
-            let _ = socket.write_all(b"220 this is not the server you are looking for\r\n");
+        Self::saying(b"220 this is not the server you are looking for\r\n".to_vec())
+    }
+
+    /// Answers with these bytes, and closes.
+    pub fn saying(bytes: Vec<u8>) -> Self {
+        Self::served(Server::start(LOCALHOST, move |mut socket, _, _| {
+            let _ = socket.write_all(&bytes);
             socket.finish_sending();
             socket.wait_for_close();
+        }))
+    }
+
+    /// Resets the connection when something comes.
+    pub fn resetting() -> Self {
+        Self::served(Server::start(LOCALHOST, |mut socket, _, _| {
+            let _ = socket.read(&mut [0]);
+            socket.reset_on_close();
         }))
     }
 

@@ -19,8 +19,12 @@ pub enum Certificate {
     WrongName,
     /// Of the test CA, ended in 2020.
     Expired,
+    /// Of the test CA, not valid before 2090.
+    NotYetValid,
     /// Of nobody.
     SelfSigned,
+    /// Of nobody, and a CA's own.
+    SelfSignedCa,
     /// As `Valid`, and the client must show a certificate of the test CA.
     ValidAskingForClients,
 }
@@ -70,10 +74,12 @@ impl TestCa {
         match certificate {
             Certificate::WrongName => names = parameters("server", &["elsewhere.example"]),
             Certificate::Expired => names.not_after = date_time_ymd(2020, 1, 1),
+            Certificate::NotYetValid => names.not_before = date_time_ymd(2090, 1, 1),
+            Certificate::SelfSignedCa => names.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
             _ => {}
         }
         let shown = match certificate {
-            Certificate::SelfSigned => names.self_signed(&key),
+            Certificate::SelfSigned | Certificate::SelfSignedCa => names.self_signed(&key),
             _ => names.signed_by(&key, &self.0),
         }
         .expect("the parameters can be signed");

@@ -5,6 +5,7 @@ use super::Effect::{Sets, Turns};
 use super::Example;
 use super::Help::{Common, Full};
 use super::{Entry, set, set_some, switch, value};
+use crate::cli::UsageError;
 use crate::cli::argument::Argument;
 use crate::cli::builder::{self, Builder};
 use crate::cli::exit::ExitStatus;
@@ -13,7 +14,7 @@ use crate::cli::headers::{HeaderError, field_edit};
 use crate::cli::options::Netrc;
 use crate::cli::options::{ConditionKind, ConditionTime, Resume, TimeCondition};
 use crate::cli::values::{self, Complaint};
-use crate::cli::{UsageError, date};
+use crate::http::date;
 use crate::http::range::RangeSpec;
 #[cfg(test)]
 use crate::http::settings::FieldEdit;
@@ -223,18 +224,24 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
 ];
 
-/// `-H`: a field, or a file of fields.
+/// `-H`: a field, or a file of fields. What curl ignores is ignored with a warning.
 fn headers(builder: &mut Builder<'_>, argument: Argument<'_>) -> Result<(), UsageError> {
-    let wrong = |error: HeaderError| argument.wrong(error);
-    let Some(file) = argument.named_file() else {
-        builder.options.request.fields.push(field_edit(argument.text()?).map_err(wrong)?);
-        return Ok(());
+    let add = |builder: &mut Builder<'_>, line: &str| match field_edit(line) {
+        Ok(edit) => {
+            builder.options.request.fields.push(edit);
+            Ok(())
+        }
+        Err(error @ HeaderError::Ignored) => {
+            builder.warn(argument.wrong(error).to_string());
+            Ok(())
+        }
+        Err(error) => Err(argument.wrong(error)),
     };
+    let Some(file) = argument.named_file() else { return add(builder, argument.text()?) };
     let list = builder.read(argument, file)?;
-    for line in list.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
-        builder.options.request.fields.push(field_edit(line).map_err(wrong)?);
-    }
-    Ok(())
+    list.lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .try_for_each(|line| add(builder, line))
 }
 
 fn cookie(text: &str) -> Result<String, Complaint> {

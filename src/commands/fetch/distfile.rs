@@ -150,7 +150,8 @@ fn write(to: &Sink, option: &str, text: &str, show: &mut Show) {
     }
 }
 
-fn create_folders(context: &Context, path: &Path) -> Result<(), Ended> {
+/// `--create-dirs`. Like curl's, folders that are made are 0750.
+pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended> {
     use std::os::unix::fs::DirBuilderExt;
     let Some(folder) = path.parent().filter(|_| context.options.output.create_dirs) else { return Ok(()) };
     let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);

@@ -5,15 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::distfile::create_folders;
 use super::{Context, status};
-use crate::cli::ExitStatus;
 use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
+use crate::cli::{ExitStatus, options as cli};
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::settings::limits;
 use crate::commands::show::Show;
 use crate::http::settings::FieldEdit;
-use crate::http::{Exchange, Url};
+use crate::http::{Exchange, Url, date};
 use crate::portage::DownloadName;
 use crate::progress::{bytes, duration, printable};
 use crate::transfer::single::{
@@ -30,11 +31,15 @@ pub(super) fn run(
     show: &mut Show,
 ) -> Ended {
     let options = context.options;
-    let mut output = match output(options, path) {
+    // As in curl, a file in the place of a folder is only in the way once there is content.
+    let blocked = |path: &Path| path.ancestors().skip(1).any(Path::is_file);
+    let folders = path.as_deref().filter(|path| !blocked(path));
+    let folders = folders.map_or(Ok(()), |path| create_folders(context, path));
+    let mut output = match folders.and_then(|()| output(options, path)) {
         Ok(output) => output,
         Err(ended) => return ended,
     };
-    let request = request(options, url, show);
+    let request = request(options, number, url, show);
     show.begin(output.path().unwrap_or(Path::new("-")), vec![url.authority()]);
     let mut agent = context.client.agent();
     let canceller = agent.canceller();
@@ -91,12 +96,14 @@ fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended
             format!("{}: has {} bytes, cannot go on at {offset} (-C)", path.display(), metadata.len());
         return Err(Ended::failed(ExitStatus::RangeError, error));
     }
+    let is_missing = fs::symlink_metadata(&path).is_err();
     let mut file = FileOutput::new(path, offset);
-    file.create_folders = options.output.create_dirs;
+    file.without = if is_missing { offset } else { 0 };
     Ok(Output::File(file))
 }
 
-fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
+fn request(options: &FetchOptions, number: usize, url: &Url, show: &mut Show) -> Request {
+    let has_remote_name = options.transfers.get(number).is_some_and(|t| t.output == cli::Output::RemoteName);
     Request {
         url: url.clone(),
         range: options.request.range.map(|range| range.to_string()).or_else(|| range_field(options)),
@@ -115,7 +122,7 @@ fn request(options: &FetchOptions, url: &Url, show: &mut Show) -> Request {
             refused_connections: options.retry.connrefused,
             all_errors: options.retry.all_errors,
         },
-        named_by_server: options.output.remote_header_name,
+        named_by_server: options.output.remote_header_name && has_remote_name,
         refuse_encoded: options.request.compressed,
     }
 }
@@ -171,8 +178,9 @@ fn after(options: &FetchOptions, report: &Report, output: &Output, ended: &Ended
         return Ok(());
     }
     if let (true, Some(file)) = (options.output.remote_time, output.file()) {
-        let modified = report.last_modified.as_deref().and_then(|text| httpdate::parse_http_date(text).ok());
-        if let Some(modified) = modified {
+        let seconds = report.last_modified.as_deref().and_then(date::parse);
+        if let Some(seconds) = seconds.and_then(|seconds| u64::try_from(seconds).ok()) {
+            let modified = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
             let path = output.path().unwrap_or(Path::new(""));
             file.set_modified(modified).map_err(|error| disk(path, &error))?;
         }

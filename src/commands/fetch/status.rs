@@ -1,7 +1,7 @@
 //! Failures as exit statuses, and as advice: one exhaustive `match` each.
 
 use crate::cli::ExitStatus;
-use crate::http::Failure;
+use crate::http::{CertificateFault, Failure, HandshakeFault};
 
 /// curl's status in the same situation.
 pub(super) fn of(failure: &Failure) -> ExitStatus {
@@ -55,8 +55,23 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         Failure::Interface(_) => "check --interface",
         Failure::CaFile(_) => "check --cacert, --capath",
         Failure::ClientCertificate(_) => "check --cert, --key",
-        Failure::Certificate(_) => {
-            "check the clock and app-misc/ca-certificates; do not switch verification off"
+        Failure::Certificate(CertificateFault::Expired(_)) => {
+            "if the clock is right, the server is not looked after: use another one"
+        }
+        Failure::Certificate(CertificateFault::NotYetValid(_)) => "check the clock (date, ntpdate)",
+        Failure::Certificate(CertificateFault::WrongName(_)) => {
+            "check the host's name, or use another server"
+        }
+        Failure::Certificate(CertificateFault::UnknownIssuer | CertificateFault::OfACa) => {
+            "update app-misc/ca-certificates, or name a CA that you trust with --cacert"
+        }
+        Failure::Certificate(_) => "do not switch verification off: use another server",
+        Failure::TlsHandshake(HandshakeFault::NotTls) => "use http://, or check the port",
+        Failure::TlsHandshake(HandshakeFault::NothingInCommon) => {
+            "it may be too old (TLS 1.2 is needed), or want a client certificate (--cert); use another one"
+        }
+        Failure::TlsHandshake(HandshakeFault::Broken(_)) => {
+            "try again; something on the way may not let TLS pass"
         }
         Failure::Status { code: 401 | 403, .. } => {
             "the server wants other credentials, or blocks this address"

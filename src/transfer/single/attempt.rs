@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::retry::Tries;
 use super::{Caller, Condition, ErrorStatus, Output, Report, Request, Stop};
+use crate::http::failure::Passing;
 use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head};
 use crate::transfer::engine::{Limits, Observer, Snapshot, Stage};
 use crate::transfer::meter::Meter;
@@ -191,7 +192,10 @@ impl Attempt<'_> {
             return self.no_further_part(known.next, &answer.head).map(|()| false);
         }
         let unmet = self.request.condition.is_some_and(|c| !c.met(answer.head.last_modified.as_deref()));
-        if status == 304 || status == 412 && self.request.condition.is_some() || status < 300 && unmet {
+        // 204 says that there is no content, not that a partial file is wrong.
+        let no_content = status == 204 && offset > 0;
+        let refused = status == 304 || status == 412 && self.request.condition.is_some();
+        if refused || no_content || status < 300 && unmet {
             self.report.nothing_to_do = true;
             return Ok(false);
         }
@@ -277,7 +281,10 @@ impl Attempt<'_> {
         let failure = Failure::Status { code: answer.head.status, retry_after: answer.head.retry_after };
         // A page that explains an error never goes behind the bytes of a file; nor is one saved that is
         // followed by another attempt.
-        let again = self.pause(&failure).is_some();
+        // Without -f only those are an error that curl calls transient.
+        let is_error =
+            self.request.error_status != ErrorStatus::Save || failure.passing() == Some(Passing::Busy);
+        let again = is_error && self.pause(&failure).is_some();
         if self.request.error_status == ErrorStatus::Fail || offset > 0 || again {
             return Err(failure.into());
         }
@@ -325,7 +332,9 @@ impl Attempt<'_> {
                 if contradicts && (skip > 0 || known.asked == Asked::Rest) {
                     return Err(Failure::RangeMismatch.into());
                 }
-                let Some(until) = wanted_end(ranged, complete_length) else { return Ok(Lies::default()) };
+                // Of other bytes than `-r` asks for there is no rest.
+                let until = wanted_end(ranged, complete_length).filter(|until| *until > first);
+                let Some(until) = until else { return Ok(Lies::default()) };
                 Ok(Lies { skip, first: Some(first), end: Some(range.end.min(until)), until: Some(until) })
             }
             Extent::Unplaced if wanted.is_some_and(|first| first > 0) => Err(Failure::RangeMismatch.into()),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Limits, Observer};
 use super::sink::SinkError;
-use crate::http::{Agent, Failure, Url};
+use crate::http::{Agent, Failure, Url, date};
 use crate::patience::PULSE;
 use attempt::{Attempt, Known};
 pub use output::{FileOutput, Output};
@@ -58,10 +58,11 @@ impl Condition {
 
     /// Whether content with that `Last-Modified` is wanted.
     fn met(self, last_modified: Option<&str>) -> bool {
-        let Some(modified) = last_modified.and_then(|text| httpdate::parse_http_date(text).ok()) else {
+        // As curl: a date that cannot be read is none, and neither is the first second of 1970.
+        let Some(modified) = last_modified.and_then(date::parse).filter(|seconds| *seconds != 0) else {
             return true;
         };
-        let modified = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let modified = Duration::from_secs(u64::try_from(modified).unwrap_or(0));
         if self.newer { modified > self.date } else { modified <= self.date }
     }
 }

@@ -20,8 +20,8 @@ pub struct FileOutput {
     pub path: PathBuf,
     /// Keep what is there, and write from this offset on.
     pub offset: u64,
-    /// Missing folders above it are made.
-    pub create_folders: bool,
+    /// How many bytes before the offset are not in the file: with `-C OFFSET` and no file, all of them.
+    pub without: u64,
     /// Instead of 0666 less the umask.
     pub mode: Option<u32>,
     file: Option<File>,
@@ -33,7 +33,7 @@ pub struct FileOutput {
 
 impl FileOutput {
     pub fn new(path: PathBuf, offset: u64) -> Self {
-        Self { path, offset, create_folders: false, mode: None, file: None, held: 0, renamed: false }
+        Self { path, offset, without: 0, mode: None, file: None, held: 0, renamed: false }
     }
 }
 
@@ -67,23 +67,19 @@ impl Output {
         if output.file.is_some() {
             return Ok(());
         }
-        if output.create_folders
-            && let Some(folder) = output.path.parent()
-        {
-            create_folders(folder)?;
-        }
-        let file = open_output(&output.path, output.offset > 0)?;
+        let end = output.offset - output.without;
+        let file = open_output(&output.path, end > 0)?;
         let failed = |e: io::Error| SinkError::new(&output.path, &e);
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_file() {
-            if output.held > 0 && metadata.len() < output.offset {
+            if output.held > 0 && metadata.len() < end {
                 return Err(SinkError {
                     path: output.path.clone(),
                     reason: "was removed meanwhile".to_owned(),
                 });
             }
-            file.set_len(output.offset).map_err(failed)?;
-            io::Seek::seek(&mut &file, io::SeekFrom::Start(output.offset)).map_err(failed)?;
+            file.set_len(end).map_err(failed)?;
+            io::Seek::seek(&mut &file, io::SeekFrom::Start(end)).map_err(failed)?;
         }
         if let Some(mode) = output.mode {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
@@ -136,9 +132,8 @@ impl Output {
         if bytes.is_empty() {
             return Ok(true);
         }
-        let (Self::File(output), Some(first)) = (self, self.position().checked_sub(back)) else {
-            return Ok(false);
-        };
+        let Self::File(output) = self else { return Ok(false) };
+        let Some(first) = output.offset.checked_sub(output.without + back) else { return Ok(false) };
         let mut there = vec![0; bytes.len()];
         let read = output.open_for_reading().and_then(|file| file.read_exact_at(&mut there, first));
         read.map_err(|error| SinkError::new(&output.path, &error))?;
@@ -173,8 +168,9 @@ impl Output {
             return Err(Failure::RangeIgnored);
         }
         if let Self::File(output) = self {
-            output.held = output.held.max(output.offset);
-            output.offset = 0;
+            // With bytes missing before it, what lies there is not the beginning.
+            output.held = if output.without > 0 { 0 } else { output.held.max(output.offset) };
+            (output.offset, output.without) = (0, 0);
             output.file = None;
         }
         Ok(())
@@ -220,11 +216,4 @@ impl FileOutput {
         }
         File::open(&self.path)
     }
-}
-
-/// Like curl's, folders that are made are 0750.
-fn create_folders(folder: &Path) -> Result<(), SinkError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
-    made.map_err(|e| SinkError::new(folder, &e))
 }

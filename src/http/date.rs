@@ -1,4 +1,4 @@
-//! Dates as `-z` takes them: what `curl_getdate`(3) reads, and ISO 8601.
+//! Dates as `-z` takes them and as servers write them: what `curl_getdate`(3) reads, and ISO 8601.
 
 /// Seconds since 1970, UTC. `None` when the text is not a date. Without a time of day it is midnight,
 /// without a zone UTC.
@@ -111,12 +111,21 @@ impl Date {
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-/// RFC 5322, 4.3, and the words for UTC.
-const ZONES: [(&str, i64); 12] = [
+/// RFC 5322, 4.3, the words for UTC, and those of Europe.
+const ZONES: [(&str, i64); 21] = [
     ("gmt", 0),
     ("utc", 0),
     ("ut", 0),
     ("z", 0),
+    ("wet", 0),
+    ("west", 1),
+    ("bst", 1),
+    ("cet", 1),
+    ("met", 1),
+    ("cest", 2),
+    ("mest", 2),
+    ("eet", 2),
+    ("eest", 3),
     ("est", -5),
     ("edt", -4),
     ("cst", -6),
