@@ -193,7 +193,7 @@ impl Attempt<'_> {
         }
         let unmet = self.request.condition.is_some_and(|c| !c.met(answer.head.last_modified.as_deref()));
         // 204 says that there is no content, not that a partial file is wrong.
-        let no_content = status == 204 && offset > 0;
+        let no_content = status == 204 && offset > 0 && !for_rest;
         let refused = status == 304 || status == 412 && self.request.condition.is_some();
         if refused || no_content || status < 300 && unmet {
             self.report.nothing_to_do = true;
