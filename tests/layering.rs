@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "commands/prefetch/report.rs",
     "commands/turn.rs",
     "http/ask.rs",
+    "http/cookies.rs",
     "http/deadlines.rs",
     "http/failure.rs",
     "http/fields.rs",

@@ -198,7 +198,12 @@ fn headers_cookies_and_credentials() {
     assert_eq!(options.request.credentials.unwrap().user, "joe");
     assert_eq!(fetch("-e http://r;auto h").request.referer.as_deref(), Some("http://r"));
     assert!(fetch("-e ;auto h").redirects.auto_referer);
-    for line in ["-b jar h", "-H nonsense h", "-A \u{1} h", "-b a=\r h", "-u joe h"] {
+    let cookies =
+        fetch_with(&["-b", "one", "-b", "", "-b", "two", "-j", "-c", "-", "h"], NO_FILES).request.cookies;
+    assert_eq!(cookies.files, [Path::new("one"), Path::new("two")]);
+    assert_eq!((cookies.shared, cookies.junk_session, cookies.jar), (true, true, Some(Sink::Stdout)));
+    assert_eq!(fetch("-b a=1 h").request.cookies, CookieOptions::default());
+    for line in ["-H nonsense h", "-A \u{1} h", "-b a=\r h", "-u joe h"] {
         assert_eq!(error(line).status, ExitStatus::FailedInit, "{line}");
     }
 }

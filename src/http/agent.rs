@@ -14,6 +14,7 @@ use ureq::unversioned::transport::{Connector, RustlsConnector};
 use super::Failure;
 use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
+use super::cookies::Jar;
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
 use super::range::ContentRange;
@@ -44,6 +45,8 @@ pub struct Client {
 struct Shared {
     settings: Arc<Settings>,
     tls: Arc<OnceLock<Result<SharedConfig, Failure>>>,
+    /// The cookies that all agents share.
+    jar: Option<Arc<Mutex<Jar>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +57,8 @@ struct SharedConfig {
 
 impl Client {
     pub fn new(settings: Settings) -> Self {
-        let shared = Shared { settings: Arc::new(settings), tls: Arc::default() };
+        let jar = settings.cookies.clone().map(|jar| Arc::new(Mutex::new(jar)));
+        let shared = Shared { settings: Arc::new(settings), tls: Arc::default(), jar };
         Self { shared, kept: Arc::default() }
     }
 
@@ -62,9 +66,16 @@ impl Client {
         &self.shared.settings
     }
 
+    /// The text of a file that holds the cookies that all agents share.
+    pub fn cookie_text(&self) -> Option<String> {
+        let jar = self.shared.jar.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(jar.text(unix_time()))
+    }
+
     pub fn agent(&self) -> Agent {
         Agent {
             shared: self.shared.clone(),
+            jar: self.shared.jar.clone().unwrap_or_default(),
             log: Arc::default(),
             plain: None,
             secure: None,
@@ -166,6 +177,7 @@ impl Canceller {
 #[derive(Debug)]
 pub struct Agent {
     shared: Shared,
+    jar: Arc<Mutex<Jar>>,
     log: Arc<WireLog>,
     plain: Option<ureq::Agent>,
     secure: Option<ureq::Agent>,
@@ -205,9 +217,13 @@ impl Agent {
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut current = url.clone();
         loop {
-            let hop = Hop { first: url, current: &current, before: exchanges.last().map(|e| &e.url) };
+            let cookies =
+                self.jar.lock().unwrap_or_else(PoisonError::into_inner).field(&current, unix_time());
+            let before = exchanges.last().map(|e| &e.url);
+            let hop = Hop { first: url, current: &current, before, cookies };
             let response = self.exchange(&hop, ask)?;
             let exchange = exchange(&current, &response);
+            self.keep_cookies(&exchange);
             let location = exchange.field("location").map(str::to_owned);
             exchanges.push(exchange);
             let redirect =
@@ -240,6 +256,14 @@ impl Agent {
                 return Err(Failure::TooManyRedirects(most));
             }
             current = redirected(&current, &location, &settings)?;
+        }
+    }
+
+    fn keep_cookies(&self, exchange: &Exchange) {
+        let mut set = exchange.fields.iter().filter(|(name, _)| name == "set-cookie").peekable();
+        if set.peek().is_some() {
+            let mut jar = self.jar.lock().unwrap_or_else(PoisonError::into_inner);
+            set.for_each(|(_, value)| jar.take(&exchange.url, value, unix_time()));
         }
     }
 
@@ -471,6 +495,12 @@ fn retry_after(value: &str) -> Option<Duration> {
     }
     let at = httpdate::parse_http_date(value.trim()).ok()?;
     Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// In seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "cookies end at a time of the wall clock")]
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What an error before the end of the head means.
