@@ -142,7 +142,8 @@ pub(super) fn kind(failure: &Failure) -> FailureKind {
         Failure::CaFile(_)
         | Failure::ClientCertificate(_)
         | Failure::Certificate(_)
-        | Failure::TlsHandshake(_) => FailureKind::Tls,
+        | Failure::TlsHandshake(_)
+        | Failure::HandshakeCut => FailureKind::Tls,
         Failure::Send(_)
         | Failure::EmptyReply
         | Failure::Reset

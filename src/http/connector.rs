@@ -309,6 +309,9 @@ fn tls_failure(error: &Error) -> Option<Failure> {
         }
         (Some(other), _) => Some(Failure::TlsHandshake(other.to_string())),
         (None, Error::Timeout(_)) => None,
+        (None, Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Some(Failure::HandshakeCut)
+        }
         (None, Error::Io(error)) => Some(Failure::TlsHandshake(super::failure::plain(error))),
         (None, other) => Some(Failure::TlsHandshake(other.to_string())),
     }

@@ -38,6 +38,8 @@ pub enum Failure {
     Certificate(String),
     #[error("TLS handshake failed: {}", quote(.0))]
     TlsHandshake(String),
+    #[error("connection closed in the TLS handshake")]
+    HandshakeCut,
 
     // The request and the head of the answer.
     #[error("the request cannot be made: {0}")]
@@ -134,7 +136,8 @@ impl Failure {
     /// The one list of what passes, for every kind of transfer. None: asking again brings the same.
     pub fn passing(&self) -> Option<Passing> {
         Some(match self {
-            Self::Send(_)
+            Self::HandshakeCut
+            | Self::Send(_)
             | Self::EmptyReply
             | Self::Truncated
             | Self::BadChunks(_)
@@ -183,6 +186,7 @@ impl Failure {
                 | Self::ClientCertificate(_)
                 | Self::Certificate(_)
                 | Self::TlsHandshake(_)
+                | Self::HandshakeCut
                 | Self::Request(_)
                 | Self::TooLarge { .. }
                 | Self::TimeUp(_)

@@ -14,7 +14,7 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
         Failure::CaFile(_) => ExitStatus::SslCacertBadfile,
         Failure::ClientCertificate(_) => ExitStatus::SslCertproblem,
         Failure::Certificate(_) => ExitStatus::PeerFailedVerification,
-        Failure::TlsHandshake(_) => ExitStatus::SslConnectError,
+        Failure::TlsHandshake(_) | Failure::HandshakeCut => ExitStatus::SslConnectError,
         Failure::Request(_) | Failure::Send(_) => ExitStatus::SendError,
         Failure::EmptyReply => ExitStatus::GotNothing,
         Failure::NotHttp | Failure::RedirectRefused(_) => ExitStatus::UnsupportedProtocol,
@@ -85,6 +85,7 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         Failure::TimeUp(_) => "see --max-time; run it again with -C -",
         Failure::TooSlow { .. } => "see --speed-limit; run it again with -C -",
         Failure::TlsHandshake(_)
+        | Failure::HandshakeCut
         | Failure::Request(_)
         | Failure::Send(_)
         | Failure::EmptyReply
