@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "http/answer_head.rs",
     "http/ask.rs",
     "http/chunks.rs",
+    "http/cookies.rs",
     "http/date.rs",
     "http/deadlines.rs",
     "http/failure.rs",

@@ -59,6 +59,7 @@ pub struct RequestOptions {
     /// `--oauth2-bearer`: the token alone.
     pub bearer: Option<String>,
     pub netrc: Netrc,
+    pub cookies: CookieOptions,
     pub range: Option<RangeSpec>,
     pub resume: Resume,
     pub condition: Option<TimeCondition>,
@@ -71,6 +72,19 @@ pub struct RequestOptions {
     pub default_scheme: Option<Scheme>,
     /// Schemes that a URL of the command line may have.
     pub schemes: SchemeSet,
+}
+
+/// `-b FILE`, `-c` and `-j`. A cookie that is given itself (`-b NAME=VALUE`) is one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CookieOptions {
+    /// All transfers of the call share what servers set.
+    pub shared: bool,
+    /// What is there to begin with; one that cannot be read is none.
+    pub files: Vec<PathBuf>,
+    /// Those that end with a session are left out of what is there to begin with.
+    pub junk_session: bool,
+    /// Where they are written to in the end.
+    pub jar: Option<Sink>,
 }
 
 /// Whether a netrc file is asked for credentials. Without a path it is `~/.netrc`.

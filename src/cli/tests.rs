@@ -201,7 +201,12 @@ fn headers_cookies_and_credentials() {
     assert!(fetch("-e ;auto h").redirects.auto_referer);
     let ignored = fetch("-H nonsense -H A:b h");
     assert_eq!((ignored.request.fields.len(), ignored.warnings.len()), (1, 1));
-    for line in ["-b jar h", "-H X/Y:z h", "-A \u{1} h", "-b a=\r h", "-u joe h"] {
+    let cookies =
+        fetch_with(&["-b", "one", "-b", "", "-b", "two", "-j", "-c", "-", "h"], NO_FILES).request.cookies;
+    assert_eq!(cookies.files, [Path::new("one"), Path::new("two")]);
+    assert_eq!((cookies.shared, cookies.junk_session, cookies.jar), (true, true, Some(Sink::Stdout)));
+    assert_eq!(fetch("-b a=1 h").request.cookies, CookieOptions::default());
+    for line in ["-H X/Y:z h", "-A \u{1} h", "-b a=\r h", "-u joe h"] {
         assert_eq!(error(line).status, ExitStatus::FailedInit, "{line}");
     }
 }

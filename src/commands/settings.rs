@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ended::Ended;
+use super::environment::{read_argument_file, unix_now};
 use crate::cli::ExitStatus;
 use crate::cli::netrc::NetrcFile;
-use crate::cli::options::{FetchOptions, Netrc};
+use crate::cli::options::{CookieOptions, FetchOptions, Netrc};
 use crate::cli::proxy::{self, ProxyError, ProxyOptions};
 use crate::commands::Environment;
+use crate::http::Jar;
 use crate::http::settings::{Proxy, Settings, Tls};
 use crate::http::url::{Scheme, Url, UrlError};
 use crate::transfer::engine::Limits;
@@ -39,6 +41,7 @@ pub(super) fn build(options: &FetchOptions, environment: &Environment) -> Result
             }
         }),
         bearer: request.bearer.clone(),
+        cookies: request.cookies.shared.then(|| read_cookies(&request.cookies)),
         proxy: Arc::new(move |url: &Url| proxy_for(&proxies.0, &proxies.1, url).ok().flatten()),
         redirects: options.redirects.clone(),
         family: options.network.family,
@@ -113,6 +116,18 @@ fn read_netrc(netrc: &Netrc, environment: &Environment) -> Result<Option<NetrcFi
         Err(_) if !required => Ok(None),
         Err(error) => Err(failed(format!("cannot read {} (-n): {error}", path.display()))),
     }
+}
+
+/// What the files of cookies hold. As in curl, one that cannot be read holds none.
+fn read_cookies(options: &CookieOptions) -> Jar {
+    let mut jar = Jar::default();
+    for path in &options.files {
+        jar.read(&read_argument_file(path).unwrap_or_default(), unix_now());
+    }
+    if options.junk_session {
+        jar.drop_session();
+    }
+    jar
 }
 
 /// The variables that speak of proxies, as name and value.

@@ -16,6 +16,7 @@ use super::Failure;
 use super::answer_head::{AnswerHead, Framing};
 use super::ask::Ask;
 use super::connector::{Dial, NoResolver, SharedTls};
+use super::cookies::Jar;
 use super::date;
 use super::deadlines::{Deadlines, Phase};
 use super::fields::{Hop, fields};
@@ -48,6 +49,8 @@ pub struct Client {
 struct Shared {
     settings: Arc<Settings>,
     tls: Arc<OnceLock<Result<SharedConfig, Failure>>>,
+    /// The cookies that all agents share.
+    jar: Option<Arc<Mutex<Jar>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +61,8 @@ struct SharedConfig {
 
 impl Client {
     pub fn new(settings: Settings) -> Self {
-        let shared = Shared { settings: Arc::new(settings), tls: Arc::default() };
+        let jar = settings.cookies.clone().map(|jar| Arc::new(Mutex::new(jar)));
+        let shared = Shared { settings: Arc::new(settings), tls: Arc::default(), jar };
         Self { shared, kept: Arc::default() }
     }
 
@@ -66,9 +70,16 @@ impl Client {
         &self.shared.settings
     }
 
+    /// The text of a file that holds the cookies that all agents share.
+    pub fn cookie_text(&self) -> Option<String> {
+        let jar = self.shared.jar.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(jar.text(unix_time()))
+    }
+
     pub fn agent(&self) -> Agent {
         Agent {
             shared: self.shared.clone(),
+            jar: self.shared.jar.clone().unwrap_or_default(),
             log: Arc::default(),
             plain: None,
             secure: None,
@@ -170,6 +181,7 @@ impl Canceller {
 #[derive(Debug)]
 pub struct Agent {
     shared: Shared,
+    jar: Arc<Mutex<Jar>>,
     log: Arc<WireLog>,
     plain: Option<ureq::Agent>,
     secure: Option<ureq::Agent>,
@@ -209,14 +221,19 @@ impl Agent {
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut current = url.clone();
         loop {
-            let hop = Hop { first: url, current: &current, before: exchanges.last().map(|e| &e.url) };
+            let cookies =
+                self.jar.lock().unwrap_or_else(PoisonError::into_inner).field(&current, unix_time());
+            let before = exchanges.last().map(|e| &e.url);
+            let hop = Hop { first: url, current: &current, before, cookies };
             let (answer, body) = self.exchange(&hop, ask)?;
             let redirect = location(&answer).filter(|_| settings.redirects.follow);
             let length = match answer.framing {
                 Framing::Length(length) => Some(length),
                 Framing::Nothing | Framing::Chunked | Framing::UntilClose => None,
             };
-            exchanges.push(exchange(&current, answer));
+            let exchange = exchange(&current, answer);
+            self.keep_cookies(&exchange);
+            exchanges.push(exchange);
             let content = Content {
                 length,
                 reader: body.into_reader(),
@@ -241,6 +258,14 @@ impl Agent {
                 return Err(Failure::TooManyRedirects(most));
             }
             current = redirected(&current, &location, &settings)?;
+        }
+    }
+
+    fn keep_cookies(&self, exchange: &Exchange) {
+        let mut set = exchange.fields.iter().filter(|(name, _)| name == "set-cookie").peekable();
+        if set.peek().is_some() {
+            let mut jar = self.jar.lock().unwrap_or_else(PoisonError::into_inner);
+            set.for_each(|(_, value)| jar.take(&exchange.url, value, unix_time()));
         }
     }
 
@@ -494,6 +519,12 @@ fn retry_after(value: &str) -> Option<Duration> {
     }
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date::parse(value)?).unwrap_or(0));
     Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// In seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "cookies end at a time of the wall clock")]
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What an error before the end of the head means.

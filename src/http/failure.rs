@@ -140,7 +140,8 @@ impl Failure {
     /// The one list of what passes, for every kind of transfer. None: asking again brings the same.
     pub fn passing(&self) -> Option<Passing> {
         Some(match self {
-            Self::Send(_)
+            Self::TlsHandshake(HandshakeFault::Broken(_))
+            | Self::Send(_)
             | Self::EmptyReply
             | Self::Truncated
             | Self::BadChunks(_)

@@ -15,6 +15,8 @@ pub(super) struct Hop<'a> {
     pub(super) current: &'a Url,
     /// The URL that led here.
     pub(super) before: Option<&'a Url>,
+    /// The value of the `Cookie` field, as servers have set it.
+    pub(super) cookies: Option<String>,
 }
 
 impl Hop<'_> {
@@ -75,8 +77,21 @@ pub(super) fn fields(settings: &Settings, hop: &Hop, ask: &Ask) -> Vec<(String, 
         }
         add("proxy-connection", "Keep-Alive".to_owned());
     }
+    if let Some(cookies) = &hop.cookies {
+        add("cookie", cookies.clone());
+    }
     edit(&mut fields, &settings.fields, is_home);
+    if let Some(cookies) = &hop.cookies {
+        join(&mut fields, cookies);
+    }
     fields
+}
+
+/// The user's cookies stand behind those that servers have set, in one field (RFC 6265, section 5.4).
+fn join(fields: &mut [(String, String)], cookies: &str) {
+    if let Some((_, value)) = fields.iter_mut().find(|(name, value)| name == "cookie" && value != cookies) {
+        *value = format!("{cookies}; {value}");
+    }
 }
 
 /// The user's own fields replace or remove ours.
@@ -128,11 +143,37 @@ mod tests {
         };
         settings.redirects.trusted = trusted;
         let (first, current) = (url(first), url(current));
-        let hop = Hop { first: &first, current: &current, before: None };
+        let hop = Hop { first: &first, current: &current, before: None, cookies: None };
         let fields = fields(&settings, &hop, &Ask::default());
         let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
         names.retain(|name| ["authorization", "cookie", "host", "x-other"].contains(name));
         names.join(" ")
+    }
+
+    #[test]
+    fn cookies_of_servers_and_of_the_user_share_a_field() {
+        let user = |edit: FieldEdit| Settings {
+            home: vec![url("http://h.test/")],
+            fields: vec![edit],
+            ..Settings::default()
+        };
+        let set = || user(FieldEdit::Set("Cookie".to_owned(), "u=1".to_owned()));
+        let home = "http://h.test/x";
+        for (settings, current, server, want) in [
+            (set(), home, Some("s=2"), &["s=2; u=1"][..]),
+            (set(), home, None, &["u=1"]),
+            (set(), "http://away.test/", Some("s=2"), &["s=2"]),
+            (user(FieldEdit::Remove("cookie".to_owned())), home, Some("s=2"), &[]),
+            (Settings::default(), home, Some("s=2"), &["s=2"]),
+        ] {
+            let (first, current) = (url(home), url(current));
+            let cookies = server.map(str::to_owned);
+            let hop = Hop { first: &first, current: &current, before: None, cookies };
+            let fields = fields(&settings, &hop, &Ask::default());
+            let sent: Vec<&str> =
+                fields.iter().filter(|(name, _)| name == "cookie").map(|(_, value)| value.as_str()).collect();
+            assert_eq!(sent, want, "{current} {server:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One HTTP request and the judgement of its answer. Knows nothing of mirrors.
 //!
 //! Pure: [`settings`] (made once), [`url`], [`range`], [`failure`], [`response`], `answer_head`, `ask`, `chunks`,
-//! [`date`], `deadlines`, `fields`, `proxy_handshake` (over any stream),
+//! `cookies`, [`date`], `deadlines`, `fields`, `proxy_handshake` (over any stream),
 //! `tls_failure`. With I/O: [`agent`] (one request after another to one
 //! source), `connector` and `wire` (sockets, proxies), `reader` (what comes over them). Only `agent`, `connector`,
 //! `reader`, `tls` and `wire` name the HTTP library.
@@ -11,6 +11,7 @@ mod answer_head;
 mod ask;
 mod chunks;
 mod connector;
+mod cookies;
 pub mod date;
 mod deadlines;
 pub mod failure;
@@ -27,6 +28,7 @@ mod wire;
 
 pub use agent::{Agent, Answer, Canceller, Client, Content, Exchange};
 pub use ask::Ask;
+pub use cookies::Jar;
 pub use failure::Failure;
 pub use range::{ByteRange, ContentRange};
 pub use response::{Extent, Head, Judged, Question};

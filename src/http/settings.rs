@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cookies::Jar;
 use super::url::{SchemeSet, Url};
 use crate::patience;
 
@@ -153,6 +154,9 @@ pub struct Settings {
     pub netrc: PerUrl<Credentials>,
     /// `--oauth2-bearer`, sent home only.
     pub bearer: Option<String>,
+    /// The cookies that there are to begin with; all transfers then share what is set (`-b FILE`, `-c`). None: each
+    /// transfer begins without, and keeps its own.
+    pub cookies: Option<Jar>,
     pub proxy: PerUrl<Proxy>,
     pub redirects: Redirects,
     pub family: AddressFamily,
@@ -183,6 +187,7 @@ impl Default for Settings {
             user: None,
             netrc: Arc::new(|_| None),
             bearer: None,
+            cookies: None,
             proxy: Arc::new(|_| None),
             redirects: Redirects { follow: true, most: Some(10), ..Redirects::default() },
             family: AddressFamily::Any,

@@ -1,5 +1,6 @@
 //! What must not be seen by anybody: in messages, in the state, in files left behind.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -129,6 +130,35 @@ fn what_a_server_repeats_is_not_shown() {
     let ran = place.racefetch().args(["-L", "-o", "x", &peer.url("/x")]).run();
     assert_eq!(ran.code, 1, "{ran:?}");
     assert_silent(&ran, "refused");
+}
+
+/// Cookies are as good as passwords to some servers. With digests and without, they bring the file, and nothing else.
+#[test]
+fn a_cookie_gets_past_a_redirect_and_is_not_shown() {
+    let bytes = content(1, 300_000);
+    let (gate, other) = (Mirror::start(), Mirror::start());
+    other.on("*").status(404).always();
+    let place = Place::new();
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirrors = format!("http://{}/none", other.address());
+    let plain = ["-f", "-L", "-o", "y"].map(OsString::from).to_vec();
+    for arguments in [plain, file.arguments()] {
+        gate.on("/distfiles/x-1.tar")
+            .redirect(302, "/distfiles/x-1.tar")
+            .field("Set-Cookie", "session=s3cr3t; Path=/");
+        let served = gate.on("/distfiles/x-1.tar").serve(&bytes).at_most(20);
+        let before = gate.requests().len();
+        let run = place.racefetch().args(arguments).args(["-v", "--mirrors", &mirrors]);
+        let ran = run.arg(gate.url("/distfiles/x-1.tar")).run();
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_silent(&ran, "a cookie");
+        let requests = gate.requests().split_off(before);
+        let told = requests.iter().filter(|request| request.field("Cookie") == Some("session=s3cr3t"));
+        assert!(told.count() > 0, "{requests:#?}");
+        served.at_most(0);
+    }
+    assert!(other.requests().iter().all(|request| request.field("Cookie").is_none()));
+    no_file_holds_it(place.path());
 }
 
 fn assert_silent(ran: &Ran, story: &str) {

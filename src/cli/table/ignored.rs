@@ -142,7 +142,6 @@ pub static IGNORED: &[Group] = &[
             switch("post303"),
             valued("create-file-mode"),
             valued("upload-flags"),
-            switch("junk-session-cookies").short('j'),
             switch("doh-cert-status"),
             switch("doh-insecure"),
             valued("delegation"),

@@ -66,10 +66,6 @@ pub static REFUSED: &[Group] = &[
         ],
     },
     Group {
-        reason: "cookies are not kept; -b 'name=value' sends one",
-        spellings: &[valued("cookie-jar").short('c')],
-    },
-    Group {
         reason: "which hosts want https is not remembered between calls; write https://",
         spellings: &[valued("hsts")],
     },

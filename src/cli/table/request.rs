@@ -10,9 +10,9 @@ use crate::cli::argument::Argument;
 use crate::cli::builder::{self, Builder};
 use crate::cli::exit::ExitStatus;
 use crate::cli::headers::{HeaderError, field_edit};
-#[cfg(test)]
-use crate::cli::options::Netrc;
 use crate::cli::options::{ConditionKind, ConditionTime, Resume, TimeCondition};
+#[cfg(test)]
+use crate::cli::options::{Netrc, Sink};
 use crate::cli::values::{self, Complaint};
 use crate::http::date;
 use crate::http::range::RangeSpec;
@@ -39,14 +39,23 @@ pub(super) static ENTRIES: &[Entry] = &[
         example: Example::Sets("-C -", |o| o.request.resume == Resume::Existing),
     },
     Entry {
-        spelling: value("cookie", "name=value").short('b'),
-        help: Full("send a cookie"),
-        effect: Sets(|b, a| {
-            b.cookies.push(a.read(cookie)?);
-            Ok(())
-        }),
+        spelling: value("cookie", "data|file").short('b'),
+        help: Full("send a cookie, name=value, or those of a file"),
+        effect: Sets(cookie),
         #[cfg(test)]
         example: Example::Sets("-b a=1", |o| o.request.fields == [edit("Cookie: a=1")]),
+    },
+    Entry {
+        spelling: value("cookie-jar", "file").short('c'),
+        help: Full("write the cookies to a file at the end; - is stdout"),
+        effect: Sets(|b, a| {
+            b.options.request.cookies.shared = true;
+            set_some(&mut b.options.request.cookies.jar, a.sink())
+        }),
+        #[cfg(test)]
+        example: Example::Sets("-c f", |o| {
+            o.request.cookies.shared && o.request.cookies.jar == Some(Sink::File("f".into()))
+        }),
     },
     Entry {
         spelling: switch("follow"),
@@ -61,6 +70,13 @@ pub(super) static ENTRIES: &[Entry] = &[
         effect: Sets(headers),
         #[cfg(test)]
         example: Example::Sets("-H Accept:", |o| o.request.fields == [edit("Accept:")]),
+    },
+    Entry {
+        spelling: switch("junk-session-cookies").short('j'),
+        help: Full("leave out cookies of files that end with a session"),
+        effect: Turns(|o| &mut o.request.cookies.junk_session),
+        #[cfg(test)]
+        example: Example::Sets("-j", |o| o.request.cookies.junk_session),
     },
     Entry {
         spelling: switch("location").short('L'),
@@ -244,14 +260,16 @@ fn headers(builder: &mut Builder<'_>, argument: Argument<'_>) -> Result<(), Usag
         .try_for_each(|line| add(builder, line))
 }
 
-fn cookie(text: &str) -> Result<String, Complaint> {
-    if !text.contains('=') {
-        return Err("files of cookies are not read; write NAME=VALUE".to_owned());
+/// `-b`: cookies, or a file of cookies. An empty name stands for no file, and for cookies that all transfers share.
+fn cookie(builder: &mut Builder<'_>, argument: Argument<'_>) -> Result<(), UsageError> {
+    if argument.value.as_bytes().contains(&b'=') {
+        builder.cookies.push(argument.field_value()?);
+        return Ok(());
     }
-    if text.contains(char::is_control) {
-        return Err("the value holds a control character".to_owned());
-    }
-    Ok(text.to_owned())
+    let cookies = &mut builder.options.request.cookies;
+    cookies.shared = true;
+    cookies.files.extend((!argument.value.is_empty()).then(|| PathBuf::from(argument.value)));
+    Ok(())
 }
 
 fn method(text: &str) -> Result<(), Complaint> {

@@ -12,6 +12,7 @@ mod status;
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::configuration::Configuration;
@@ -20,12 +21,13 @@ use super::environment::read_text;
 use super::show::Show;
 use super::upstream::Upstream;
 use super::{CommandError, Environment, Interrupt, settings};
-use crate::cli::options::{FetchOptions, Output, remote_name};
+use crate::cli::options::{FetchOptions, Output, Sink, remote_name};
 use crate::cli::{ExitStatus, options};
 use crate::http::Client;
 use crate::http::url::{Url, UrlError};
 use crate::portage::uri;
 use crate::portage::{Digests, DistEntry, Distfile, DownloadName, PortageCall, manifest};
+use crate::transfer::sink::{SinkError, open_output};
 
 /// Everything that the transfers of one call share.
 struct Context<'a> {
@@ -82,7 +84,22 @@ pub fn run(
             break;
         }
     }
+    if let Some(sink) = &options.request.cookies.jar
+        && let Err(error) = write_cookies(sink, &context.client)
+    {
+        show.warn(&format!("cookies are not written (-c): {error}"));
+    }
     Ok(status)
+}
+
+/// Writes the cookies that there are in the end (`-c`).
+fn write_cookies(sink: &Sink, client: &Client) -> Result<(), SinkError> {
+    let text = client.cookie_text().unwrap_or_default();
+    let (path, written) = match sink {
+        Sink::Stdout => (Path::new("stdout"), std::io::stdout().write_all(text.as_bytes())),
+        Sink::File(path) => (path.as_path(), open_output(path, false)?.write_all(text.as_bytes())),
+    };
+    written.map_err(|error| SinkError::new(path, &error))
 }
 
 impl<'a> Context<'a> {

@@ -266,6 +266,7 @@ fn verbose(exchanges: &[Exchange]) -> String {
         let _ = writeln!(text, "> GET {}", exchange.url); // a String takes anything
         let _ = writeln!(text, "< {} {}", exchange.version, exchange.status);
         for (name, value) in &exchange.fields {
+            let value = if name == "set-cookie" { "…" } else { value };
             let _ = writeln!(text, "< {}", printable(&format!("{name}: {value}")));
         }
         text

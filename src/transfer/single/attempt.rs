@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::retry::Tries;
 use super::{Caller, Condition, ErrorStatus, Output, Report, Request, Stop};
 use crate::http::failure::Passing;
-use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head};
+use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head, Url};
 use crate::transfer::engine::{Limits, Observer, Snapshot, Stage};
 use crate::transfer::meter::Meter;
 
@@ -23,6 +23,8 @@ const MOST_RANGES_IN_VAIN: u32 = 2;
 pub(super) struct Known {
     /// For `If-Range`.
     validator: Option<String>,
+    /// Who has sent the content last.
+    from: Option<Url>,
     /// The size of the file, in bytes.
     size: Option<u64>,
     /// Position in the file of the next byte that is wanted, when an answer has told where its content lies.
@@ -213,7 +215,7 @@ impl Attempt<'_> {
             self.report.nothing_to_do = true;
             return Ok(false);
         }
-        if for_rest && is_of_another_file(known, &ask, &answer.head) {
+        if for_rest && is_of_another_file(known, &ask, &answer) {
             return Err(Failure::RangeMismatch.into());
         }
         let lies = self.place(known, offset, &answer.head)?;
@@ -227,6 +229,7 @@ impl Attempt<'_> {
             _ => {}
         }
         known.validator.clone_from(&answer.head.validator);
+        known.from = Some(answer.url().clone());
         known.size = match answer.head.extent() {
             Extent::Whole => answer.head.content_length,
             Extent::Part { complete_length, .. } => complete_length.or(known.size),
@@ -446,12 +449,17 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether what is sent of a file is not of the one that was begun, although the server did not say so with a 200.
-fn is_of_another_file(known: &Known, ask: &Ask, head: &Head) -> bool {
-    let Extent::Part { complete_length, .. } = head.extent() else { return false };
-    let differs = |known: Option<&str>, told: Option<&str>| known.zip(told).is_some_and(|(k, t)| k != t);
+/// Whether what is sent of a file is not of the one that was begun, although the server did not say so with a 200. What
+/// comes from another server than the beginning (a redirect may lead elsewhere now) must prove that it is.
+fn is_of_another_file(known: &Known, ask: &Ask, answer: &Answer) -> bool {
+    let Extent::Part { complete_length, .. } = answer.head.extent() else { return false };
     let other_size = known.size.zip(complete_length).is_some_and(|(known, told)| known != told);
-    other_size || differs(ask.if_range.as_deref(), head.validator.as_deref())
+    let same_server = known.from.as_ref().is_none_or(|from| from.same_origin(answer.url()));
+    let other_validator = match (&ask.if_range, &answer.head.validator) {
+        (Some(known), Some(told)) => known != told,
+        _ => !same_server,
+    };
+    other_size || other_validator
 }
 
 /// Where what is wanted of a file ends, when `range` was asked for; `u64::MAX` where that is not known. None when the

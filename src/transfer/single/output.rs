@@ -217,3 +217,73 @@ impl FileOutput {
         File::open(&self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with a content that was begun, and what lies there after these pieces came from the beginning.
+    fn after(held: &[u8], pieces: &[&[u8]]) -> (Output, PathBuf, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, held).unwrap();
+        let mut output = Output::File(FileOutput::new(path.clone(), held.len() as u64));
+        output.restart().unwrap();
+        for piece in pieces {
+            output.write(piece).unwrap();
+        }
+        (output, path, folder)
+    }
+
+    #[test]
+    fn what_is_there_stays_as_long_as_the_same_comes() {
+        for (held, pieces, there, position, kept) in [
+            ("abcd", &["ab"][..], "abcd", 2, 4),
+            ("abcd", &["ab", "cd"], "abcd", 4, 4),
+            ("abcd", &["abcdef"], "abcdef", 6, 6),
+            ("abcd", &["abc", "def"], "abcdef", 6, 6),
+            ("abcd", &["abX"], "abX", 3, 3),
+            ("abcd", &["X"], "X", 1, 1),
+            ("abcd", &[], "abcd", 0, 4),
+        ] {
+            let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+            let (mut output, path, _folder) = after(held.as_bytes(), &pieces);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), there, "{held} {pieces:?}");
+            assert_eq!((output.position(), output.furthest()), (position, kept), "{held} {pieces:?}");
+            output.keep();
+            assert_eq!(output.position(), kept, "{held} {pieces:?}");
+        }
+    }
+
+    #[test]
+    fn at_its_end_the_content_is_all_that_lies_there() {
+        for (pieces, there) in
+            [(&[b"ab".as_slice()][..], "ab"), (&[b"ab", b"cdef"], "abcdef"), (&[b"x"], "x")]
+        {
+            let (mut output, path, _folder) = after(b"abcd", pieces);
+            output.begin().unwrap();
+            assert_eq!(std::fs::read_to_string(path).unwrap(), there);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_removed_meanwhile_gets_no_hole() {
+        let (mut output, path, _folder) = after(b"abcd", &[b"ab"]);
+        std::fs::remove_file(path).unwrap();
+        assert!(output.write(b"cd").is_err());
+    }
+
+    #[test]
+    fn a_pipe_cannot_begin_anew_once_something_went_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let reader = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut output = Output::File(FileOutput::new(path, 0));
+        assert!(output.can_restart());
+        output.write(b"ab").unwrap();
+        assert_eq!(output.restart(), Err(Failure::RangeIgnored));
+        assert_eq!(Output::Stdout(0).restart(), Err(Failure::RangeIgnored));
+        drop(reader);
+    }
+}
