@@ -41,7 +41,8 @@ pub const OUTPUT_LOCK: Duration = Duration::from_secs(60);
 pub const PIPE_READER: Duration = Duration::from_secs(5);
 
 /// The pause before the second attempt (`--retry`); it doubles with each further one, up to [`LONGEST_PAUSE`]. Both are
-/// curl's.
+/// curl's. Attempts that are made without `--retry` have the same pauses; only after a broken connection, the first one
+/// is left out.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause between two attempts. A server that asks for a longer one (`Retry-After`) is not waited for.
@@ -65,7 +66,8 @@ pub const LOST: Duration = Duration::from_secs(1);
 /// up for it.
 pub const OVERDUE: Duration = Duration::from_millis(300);
 
-/// The longest pause that a source may ask for (`Retry-After`); who wants more is left out, and others are asked.
+/// The longest pause that a source may ask for (`Retry-After`); who wants more is left out, and others are asked. The
+/// only source of a file without digests is not waited for longer either, unless `--retry` says so.
 pub const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// A wait that takes so much longer than it was to take shows that the process was stopped meanwhile: a suspended

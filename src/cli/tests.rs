@@ -282,7 +282,6 @@ fn what_makes_no_sense_is_refused_by_name() {
         "--disallow-username-in-url",
         "--digest",
         "--aws-sigv4 a:b",
-        "-c jar",
         "--hsts f",
         "--dns-servers 1.1.1.1",
         "--doh-url https://d",

@@ -119,7 +119,7 @@ fn texts_of_a_server_give_no_orders() {
         let peer = Peer::saying(answer.as_str());
         let place = Place::new();
         let file = Distfile { name: "x-1.tar", content: b"x" };
-        let (url, plain) = (peer.url("/x"), ["-f", "-L", "-o", "x"]);
+        let (url, plain) = (peer.url("/x"), ["-f", "-L", "--retry", "0", "-o", "x"]);
         let run = match *way {
             "message" => place.racefetch().args(plain).arg(&url),
             "verbose" => place.racefetch().args(plain).args(["-v", "--compressed", &url]),
