@@ -205,7 +205,10 @@ impl Agent {
         let mut current = url.clone();
         loop {
             let hop = Hop { first: url, current: &current, before: exchanges.last().map(|e| &e.url) };
-            let response = self.exchange(&hop, ask)?;
+            let response = self.exchange(&hop, ask).map_err(|failure| match exchanges.len() {
+                0 => failure,
+                _ => failure.after_redirect_to(&current.authority()),
+            })?;
             let exchange = exchange(&current, &response);
             let location = exchange.field("location").map(str::to_owned);
             exchanges.push(exchange);

@@ -7,6 +7,7 @@
 //!    "first_byte_us": {"mean": 41300, "weight": 9800000, "at": 1800000000}, …}},
 //!  "repositories": {"gentoo": {"hits": 31000000, "misses": 250000, "at": 1800000000}},
 //!  "notes": {"lacks": {"https://mirror.example/gentoo": {"a-1.tar.xz/0123456789abcdef": 1800003600}},
+//!            "answers": {"https://mirror.example/gentoo": {"a-1.tar.xz/0123456789abcdef": "HTTP status 404"}},
 //!            "wrong_everywhere": {}}}
 //! ```
 //!
@@ -257,7 +258,8 @@ mod tests {
         for number in 0..NOTES_MAX as u64 + 10 {
             let mirror = MirrorKey::new(&format!("http://m{number}.example/{}", "\"".repeat(2000)));
             let file = FileKey::new(&long[..255], Some(&format!("{number:016}")));
-            state.apply(&Delta::Lacks { mirror: mirror.clone(), file, until: NOW + 60 });
+            let answer = "HTTP status 404".to_owned();
+            state.apply(&Delta::Lacks { mirror: mirror.clone(), file, until: NOW + 60, answer });
             let text = long.repeat(5)[..LAYOUT_MAX].to_owned();
             state.apply(&Delta::Layout { mirror, at: NOW, text });
             state.apply(&Delta::Repository { name: format!("{number}{}", &long[..250]), at: NOW, hit: true });

@@ -49,7 +49,10 @@ pub(super) fn run(
         },
     };
     let (report, result) = fetch(&mut agent, &request, &mut output, &limits(options), show, &caller);
-    let mut ended = ended(url, &request, &report, result);
+    // What went to stdout cannot be gone on with, nor what is removed.
+    let is_file = output.path().is_some() && !options.output.remove_on_error;
+    let kept = is_file && (report.received > 0 || resumed > 0);
+    let mut ended = ended(url, &request, &report, result, kept);
     if let Err(failed) = after(options, &report, &output, &ended) {
         ended = failed;
     }
@@ -150,7 +153,7 @@ fn date(condition: &TimeCondition, show: &mut Show) -> Option<Condition> {
     Some(Condition { newer, date: Duration::from_secs(seconds) })
 }
 
-fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>) -> Ended {
+fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>, kept: bool) -> Ended {
     match result {
         Ok(()) => Ended::ok(),
         Err(Stop::Disk(error)) => Ended::failed(ExitStatus::WriteError, error),
@@ -160,7 +163,8 @@ fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>
                 0 | 1 => String::new(),
                 n => format!(" ({n} attempts)"),
             };
-            let advice = status::advice(&failure).map(|advice| format!("; {advice}")).unwrap_or_default();
+            let advice =
+                status::advice(&failure, kept).map(|advice| format!("; {advice}")).unwrap_or_default();
             let asked = report.exchanges.last().map_or(&request.url, |exchange| &exchange.url);
             Ended::failed(status::of(&failure), format!("{asked}: {failure}{tries}{advice}"))
         }

@@ -172,7 +172,7 @@ pub fn run(
 /// How long to wait before the next attempt; none when there is none.
 fn pause(retry: &Retry, attempts: u32, stop: &Stop) -> Option<Duration> {
     let Stop::Http(failure) = stop else { return None };
-    let refused = matches!(failure, Failure::Connect { .. });
+    let refused = matches!(failure.cause(), Failure::Connect { .. });
     let again = failure.is_transient() || retry.all_errors || refused && retry.refused_connections;
     if attempts > retry.times || !again || *failure == Failure::Cancelled {
         return None;
