@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::driver::{Distdir, Ended, NAME, manifest_line};
 use super::mirrors::{PATH, base, bases, failures, saying, serving};
@@ -71,6 +72,20 @@ fn what_was_answered_before_counts_beside_who_cannot_be_reached() {
         let other = format!("{}: ", port.address());
         let advice = "the file is not there: another mirror or upstream may have it";
         assert_says(&second, title, &[&remembered, &other, advice], &["check the network"]);
+    }
+}
+
+#[test]
+fn who_has_answered_tells_more_than_who_cannot_be_reached() {
+    let right = content(1, 5000);
+    let port = Port::refusing();
+    for first in [0, 1] {
+        let mirror = saying(Rule::status(404));
+        let dead = format!("http://{}", port.address());
+        let mut mirrors = [base(&mirror), dead];
+        mirrors.rotate_left(first);
+        let ended = Distdir::new().call().target(&right).mirrors(&mirrors).fetch(&mirror.url(PATH));
+        assert_says(&ended, "404 and refused", &["the file is not there"], &["check the network"]);
     }
 }
 
@@ -225,6 +240,35 @@ fn a_failure_leaves_no_empty_file_and_touches_no_old_one() {
     let ended = distdir.call().target(&right).fetch(&mirror.url(PATH));
     ended.assert_success();
     distdir.assert_holds(&right, &ended);
+}
+
+/// As a person at a terminal runs it: the exit code, and what is on the terminal then.
+fn at_a_terminal(program: &str, arguments: &[&str]) -> (Option<i32>, Vec<u8>) {
+    let run = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut command = Command::new("python3");
+    command.args(["-c", run, program]).args(arguments).env_remove("http_proxy").env("TERM", "dumb");
+    let run = command.stdin(Stdio::null()).output().expect("python3 is there for Portage, too");
+    (run.status.code(), run.stdout)
+}
+
+#[test]
+fn binary_content_is_kept_from_a_terminal_as_by_curl() {
+    for (title, bytes, options, code) in [
+        ("binary", &b"\x1f\x8b\0\x01"[..], &[] as &[&str], 23),
+        ("binary behind some text", b"a line\nand \0", &[], 23),
+        ("binary, and asked for", b"a\0b", &["-o", "-"], 0),
+        ("text", b"a line\n", &[], 0),
+    ] {
+        let mirror = Mirror::start();
+        mirror.on("/f").serve(bytes).always();
+        let url = mirror.url("/f");
+        let arguments = [&["-sS"][..], options, &[url.as_str()]].concat();
+        for program in ["curl", env!("CARGO_BIN_EXE_racefetch")] {
+            let (ended, shown) = at_a_terminal(program, &arguments);
+            assert_eq!(ended, Some(code), "{title}: {program}: {}", String::from_utf8_lossy(&shown));
+            assert_eq!(shown.contains(&0), code == 0 && bytes.contains(&0), "{title}: {program}");
+        }
+    }
 }
 
 #[test]

@@ -263,9 +263,10 @@ fn end(
                 .filter_map(|(name, tally)| Some((name.clone(), tally.last_failure()?.clone())))
                 .collect();
             let first = answers.first().map(|(_, failure)| failure);
-            // Who has said that the file is not there tells more than who cannot be reached now.
+            // Who has answered tells more than who cannot be reached.
+            let telling = answers.iter().map(|(_, failure)| failure).find(|failure| failure.is_an_answer());
             let (status, advice) = if said_before.is_empty() {
-                let advice = first.and_then(|failure| status::advice(failure, kept));
+                let advice = telling.or(first).and_then(|failure| status::advice(failure, kept));
                 (first.map_or(ExitStatus::CouldntConnect, status::of), advice)
             } else {
                 (ExitStatus::HttpReturnedError, Some(LACKING_ADVICE))

@@ -2,12 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Context, status};
 use crate::cli::ExitStatus;
-use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
+use crate::cli::options::{
+    self as cli, ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition,
+};
 use crate::cli::write_out::Outcome;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::settings::limits;
@@ -17,7 +20,8 @@ use crate::http::{Exchange, Url};
 use crate::portage::DownloadName;
 use crate::progress::{bytes, duration, printable};
 use crate::transfer::single::{
-    Caller, Condition, ErrorStatus, FileOutput, Output, Report, Request, Retry, Stop, run as fetch,
+    Caller, Condition, ErrorStatus, FileOutput, LOOKED_AT, Output, Report, Request, Retry, Stdout, Stop,
+    run as fetch,
 };
 use crate::transfer::sink::SinkError;
 
@@ -30,7 +34,9 @@ pub(super) fn run(
     show: &mut Show,
 ) -> Ended {
     let options = context.options;
-    let mut output = match output(options, path) {
+    let is_named =
+        options.transfers.get(number).is_some_and(|transfer| transfer.output != cli::Output::Stdout);
+    let mut output = match output(options, path, is_named) {
         Ok(output) => output,
         Err(ended) => return ended,
     };
@@ -72,12 +78,15 @@ pub(super) fn run(
     ended
 }
 
-fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended> {
+/// `is_named` when the output was named on the command line, be it as stdout.
+fn output(options: &FetchOptions, path: Option<PathBuf>, is_named: bool) -> Result<Output, Ended> {
     let Some(path) = path else {
-        return Ok(Output::Stdout(match options.request.resume {
+        let position = match options.request.resume {
             Resume::From(offset) => offset,
             Resume::No | Resume::Existing => 0,
-        }));
+        };
+        let text = if is_named || !std::io::stdout().is_terminal() { 0 } else { LOOKED_AT };
+        return Ok(Output::Stdout(Stdout { position, text }));
     };
     let offset = match options.request.resume {
         Resume::No => 0,
@@ -102,7 +111,7 @@ fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended
 
 fn resumed(output: &Output) -> u64 {
     match output {
-        Output::Stdout(offset) => *offset,
+        Output::Stdout(stdout) => stdout.position,
         Output::File(file) => file.offset,
     }
 }

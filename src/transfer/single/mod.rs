@@ -9,7 +9,7 @@ use super::meter::Meter;
 use super::sink::SinkError;
 use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head, Url};
 use crate::patience::{FIRST_PAUSE, LONGEST_PAUSE, PULSE};
-pub use output::{FileOutput, Output};
+pub use output::{FileOutput, LOOKED_AT, Output, Stdout};
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 128 * 1024;
