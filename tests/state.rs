@@ -90,7 +90,7 @@ fn a_file_that_ends_anywhere_never_fails_a_load() {
 #[test]
 fn a_file_of_another_kind_is_set_aside_and_a_new_one_begun() {
     let deep = "[".repeat(1 << 20);
-    let garbage = vec![b'x'; (16 << 20) + 1];
+    let garbage = vec![b'x'; (32 << 20) + 1];
     for content in [
         b"<!DOCTYPE html><html></html>".as_slice(),
         b"[1, 2, 3]",

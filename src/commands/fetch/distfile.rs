@@ -14,7 +14,7 @@ use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::answers::joined;
 use crate::commands::aside::INFIX;
 use crate::commands::ended::{Ended, signal_status};
-use crate::commands::environment::unix_now;
+use crate::commands::environment::{read_text, unix_now};
 use crate::commands::hosts::{expectation, remembered};
 use crate::commands::layouts::LearnedLayout;
 use crate::commands::mirrors::{file_key, tiers};
@@ -25,6 +25,7 @@ use crate::commands::turn::{Kind, Turns};
 use crate::http::{Failure, Url};
 use crate::mirror::{self, Delta, State, Store, rank};
 use crate::portage::tiers::LOCAL_TIER;
+use crate::portage::{DistEntry, Distfile, manifest};
 use crate::progress::{bytes, duration};
 use crate::timeline;
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
@@ -113,7 +114,13 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     }
     let is_resumable = context.options.request.resume != Resume::No && length(path) > 0;
     let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);
-    let (ended, line) = end(target, &names, &transferred, said_before, kept);
+    let (mut ended, line) = end(target, &names, &transferred, said_before, kept);
+    if matches!(transferred.outcome, engine::Outcome::Mismatch { .. })
+        && let Some(other) = hand_over(context, path, target, folder)
+    {
+        let error = format!("{name}: what came is {other}, and is kept as that; {OTHER_ADVICE}");
+        ended = Ended::failed(ExitStatus::ChecksumMismatch, error);
+    }
     show.finish(line.as_deref());
     if let Some(trace) = transferred.trace {
         let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
@@ -181,6 +188,28 @@ fn salvage(context: &Context, path: &Path, target: &Target) -> Option<PathBuf> {
     None
 }
 
+/// Upstream may call each new version by the name of the one before: what came may be another distfile of the Manifest.
+/// It gets its place then, where Portage finds it; that one's name is returned.
+fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
+    let text = read_text(&context.call.manifest()?).ok()?;
+    let size = length(path);
+    let is_over = || context.interrupt.number().is_some();
+    let may_be = |entry: &DistEntry| {
+        entry.size == size && entry.name != target.name && !entry.digests.is_empty() && size > 0
+    };
+    let entries = manifest::entries(&text).filter_map(Result::ok).filter(may_be);
+    let locks = context.configuration().locks(folder);
+    for entry in entries {
+        let place = folder.join(&entry.name);
+        let Ok(Some(_lock)) = locks.try_lock(&entry.name) else { continue };
+        let is_free = fs::symlink_metadata(&place).is_err();
+        if is_free && is_right(path, &entry.digests, size, &is_over) && fs::rename(path, &place).is_ok() {
+            return Some(entry.name);
+        }
+    }
+    None
+}
+
 /// Bytes of FILE; 0 when there is none.
 fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
@@ -234,6 +263,9 @@ fn sources(
     }
     (sources, keys, names)
 }
+
+const OTHER_ADVICE: &str =
+    "upstream has another version under that URL: sync the repository, or wait for the mirrors";
 
 const LACKING_ADVICE: &str = "the file is not there: another mirror or upstream may have it";
 
