@@ -5,6 +5,7 @@
 //! evidence: bytes on disk, requests and bytes that a mirror saw, the exit status, a line on stderr, the
 //! state.
 
+mod answers;
 mod blame;
 mod driver;
 mod endings;

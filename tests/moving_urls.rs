@@ -151,6 +151,26 @@ fn what_was_begun_is_gone_on_with() {
     }
 }
 
+/// The same for Portage's own call: it asks for one version, and what comes is another one of the same size.
+#[test]
+fn a_fetch_keeps_what_is_another_distfile_of_the_manifest() {
+    let debs = [deb(1, 20_000), deb(2, 20_000)];
+    for wanted in [1, 2] {
+        let (upstream, mirror) = (Mirror::start(), Mirror::start());
+        let has = 3 - wanted;
+        upstream.on(LATEST).serve(&debs[has - 1].content).always();
+        let lab = versions(lab_with(&[&mirror]), &upstream.url(LATEST), &debs);
+        let run = lab.emerge(&["--fetchonly", &format!("=app-misc/foo-{wanted}")]);
+        assert!(!run.success(), "{run}");
+        assert!(run.output.contains(&format!("what came is foo-{has}.deb")), "{run}");
+        assert_eq!(there(&lab, &debs), [has], "{run}");
+        assert_eq!(lab.distfiles().len(), 1, "{:?}\n{run}", lab.distfiles());
+        let calls = lab.calls().len();
+        let emerge = lab.emerge(&["--fetchonly", &format!("=app-misc/foo-{has}")]);
+        assert!(emerge.success() && lab.calls().len() == calls, "{emerge}");
+    }
+}
+
 /// Two packages, the mirrors of which lack the files: upstream's one URL is the last place of both.
 #[test]
 fn what_is_wrong_for_one_file_is_tried_for_the_others() {

@@ -13,6 +13,7 @@ use crate::real_portage::{downloads, layout_path, with_binary_package};
 use crate::support::content::content;
 use crate::support::lab::{Dist, Emerged, Lab, Layout};
 use crate::support::mirror::{Mirror, Rule};
+use crate::support::ports::Port;
 
 const LAYOUT: Layout = Layout::FilenameHash;
 
@@ -168,6 +169,53 @@ fn what_cannot_be_had_is_named_and_the_rest_is_fetched() {
     assert!(run.output.contains("), 1 missing"), "{run}");
     assert_there(&lab, &foo[1..], &run);
     assert!(lab.distfile("foo-0.tar").is_none());
+}
+
+#[test]
+fn a_second_run_says_what_the_mirrors_have_answered() {
+    let foo = dists("foo", 2);
+    let mirrors = [hosting(&foo[1..]), hosting(&foo[1..])];
+    for mirror in &mirrors {
+        mirror.on(&path(&foo[0])).status(404).at_most(1);
+    }
+    let lab = package(lab_with(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
+    for (number, when) in [(1, ""), (2, " (a moment ago)"), (3, " (a moment ago)")] {
+        // Upstream refuses connections, so that it is asked again.
+        let run = lab.racefetch(&["prefetch", "app-misc/foo"]);
+        assert_eq!(run.status.code(), Some(1), "{run}");
+        for mirror in &mirrors {
+            let said = format!("{}: HTTP status 404{when}", mirror.address());
+            assert!(run.output.contains(&said), "run {number}: {said}: {run}");
+        }
+        assert!(!run.output.contains("within the last"), "{run}");
+    }
+}
+
+#[test]
+fn a_dead_proxy_is_named_once() {
+    let foo = dists("foo", 3);
+    let mirrors = [hosting([]), hosting([])];
+    let lab = package(lab_with(&[&mirrors[0], &mirrors[1]]), "app-misc/foo-1", &foo);
+    let list = lab.racefetch(&["prefetch", "--dry-run", "app-misc/foo"]);
+    assert!(list.success(), "{list}");
+    let port = Port::refusing();
+    let uris: Vec<String> = foo
+        .iter()
+        .map(|dist| format!("{} {}", mirrors[0].url(&path(dist)), mirrors[1].url(&path(dist))))
+        .collect();
+    fs::write(lab.root().join("list"), uris.join(" \n\n") + " \n").unwrap();
+    let run = lab.shell(&format!("http_proxy=http://{} racefetch prefetch - <list", port.address()));
+    assert_eq!(run.status.code(), Some(1), "{run}");
+    let missing: Vec<&str> = run.output.lines().filter(|line| line.starts_with("missing ")).collect();
+    assert_eq!(missing.len(), foo.len(), "{run}");
+    for line in missing {
+        assert_eq!(line.matches(&format!("the proxy {}: ", port.address())).count(), 1, "{run}");
+        assert!(mirrors.iter().all(|mirror| !line.contains(&format!("{}: ", mirror.address()))), "{run}");
+    }
+    let stats = json(&lab.racefetch(&["stats", "--json"]));
+    for (mirror, figures) in stats["mirrors"].as_object().unwrap() {
+        assert!(figures["failures"].as_object().is_none_or(serde_json::Map::is_empty), "{mirror}: {figures}");
+    }
 }
 
 #[test]

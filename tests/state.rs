@@ -66,7 +66,8 @@ fn killed_processes_leave_a_readable_file_with_all_that_was_recorded() {
 #[test]
 fn a_file_that_ends_anywhere_never_fails_a_load() {
     let place = Place::new();
-    let lacks = Delta::Lacks { mirror: key(0), file: FileKey::new("a-1.tar.xz", None), until: NOW + 60 };
+    let (file, answer) = (FileKey::new("a-1.tar.xz", None), "HTTP status 404".to_owned());
+    let lacks = Delta::Lacks { mirror: key(0), file, until: NOW + 60, answer };
     place.store().apply(&[deltas(0), vec![lacks]].concat(), NOW).unwrap();
     let whole = fs::read(place.file()).unwrap();
     let expected = place.load();
@@ -89,7 +90,7 @@ fn a_file_that_ends_anywhere_never_fails_a_load() {
 #[test]
 fn a_file_of_another_kind_is_set_aside_and_a_new_one_begun() {
     let deep = "[".repeat(1 << 20);
-    let garbage = vec![b'x'; (16 << 20) + 1];
+    let garbage = vec![b'x'; (32 << 20) + 1];
     for content in [
         b"<!DOCTYPE html><html></html>".as_slice(),
         b"[1, 2, 3]",

@@ -127,7 +127,9 @@ impl<'a> Builder<'a> {
             let Some(url) = slot.url else { continue };
             let without = if slot.remote_name { Output::RemoteName } else { Output::Stdout };
             let output = match (slot.output.unwrap_or(without), &self.options.output.directory) {
-                (Output::File(file), Some(directory)) => Output::File(below(directory, &file)),
+                (Output::File(file), Some(directory)) if file != Path::new("-") => {
+                    Output::File(below(directory, &file))
+                }
                 (output, _) => output,
             };
             self.options.transfers.push(Transfer { url, output });

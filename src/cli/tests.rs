@@ -104,7 +104,8 @@ fn urls_and_outputs_pair_in_order() {
     use Output::{RemoteName, Stdout};
     assert_eq!(outputs(&fetch("a b -o 1 -o 2")), [("a", file("1")), ("b", file("2"))]);
     assert_eq!(outputs(&fetch("-o 1 -O a b c")), [("a", file("1")), ("b", RemoteName), ("c", Stdout)]);
-    assert_eq!(outputs(&fetch("-o - a")), [("a", Stdout)]);
+    assert_eq!(outputs(&fetch("-o - a")), [("a", file("-"))]);
+    assert_eq!(outputs(&fetch("--output-dir d -o - a -o b b")), [("a", file("-")), ("b", file("d/b"))]);
     assert_eq!(
         outputs(&fetch("a --remote-name-all b -o 1 c")),
         [("a", file("1")), ("b", RemoteName), ("c", RemoteName)]

@@ -8,7 +8,7 @@ use super::layouts::{KnownLayout, LearnedLayout, is_fresh, usual_layout};
 use super::mirrors::{file_key, key, origin};
 use super::turn::{Kind, Turns};
 use crate::http::{Agent, Failure, Url};
-use crate::mirror::{self, MirrorKey, State, rank};
+use crate::mirror::{self, FileKey, MirrorKey, State, rank};
 use crate::portage::tiers::LOCAL_TIER;
 use crate::portage::{Digests, DistEntry, Distfile, LayoutConf, MirrorBase, Place, Places, Tiers};
 use crate::transfer::batch::{Health, Host, HostId, Item, ItemId, ItemPlace, Locate, Located};
@@ -117,6 +117,13 @@ impl<'s> Hosts<'s> {
         (!places.is_empty()).then_some(Item { name, size, digests, others: Vec::new(), places, repository })
     }
 
+    /// What the mirrors that are not asked for a file have said of it a moment ago, as `NAME: ANSWER`.
+    pub(super) fn remembered(&self, entry: &DistEntry) -> Vec<String> {
+        let file = file_key(&entry.name, &entry.digests);
+        let keys = self.keys.iter().zip(&self.list).take(self.mirrors.len());
+        keys.filter_map(|(key, host)| remembered(self.state, key, &file, &host.name, self.now)).collect()
+    }
+
     /// A place of upstream's. A second one of the same file on the same host counts as another host, and comes after.
     fn upstream(&mut self, place: &Place, tier: u8, known: &[ItemPlace]) -> Option<ItemPlace> {
         let url = Url::parse(&place.uri).ok()?;
@@ -178,6 +185,18 @@ impl Locate for Paths {
         let layout = self.mirrors[host.0].find(agent, &learned)?;
         self.url(self.mirrors[host.0].mirror(), &layout, item)
     }
+}
+
+/// What a place that lacks a file has said of it a moment ago, as `NAME: ANSWER`; none when it may be asked.
+pub(super) fn remembered(
+    state: &State,
+    note: &MirrorKey,
+    file: &FileKey,
+    name: &str,
+    now: u64,
+) -> Option<String> {
+    let lacks = state.lacks(note, file, now);
+    lacks.then(|| format!("{name}: {} (a moment ago)", state.answer(note, file, now).unwrap_or("not there")))
 }
 
 /// What is expected of a place.

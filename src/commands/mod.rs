@@ -1,5 +1,6 @@
 //! One file (or folder) for each sub-command, each thin, and what they share.
 
+mod answers;
 mod aside;
 mod caller;
 mod command;

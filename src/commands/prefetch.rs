@@ -15,6 +15,7 @@ use list::Listing;
 use plan::{Known, OneOf, Planned, mirrors_of, plan};
 use report::{Report, State, is_complete};
 
+use super::answers;
 use super::aside::{self, Identity};
 use super::configuration::Configuration;
 use super::ended::signal_status;
@@ -134,21 +135,24 @@ pub fn run(
     for Known { entry, manifest, file } in missing {
         let repository = repositories.of_path(&manifest).map(|repository| repository.name.as_str());
         let (name, size) = (entry.name.to_string(), entry.size);
+        let said = hosts.remembered(&entry);
         match hosts.item(entry, Some(&file.places(&mirrors)), repository) {
             Some(item) => items.push(item),
-            None => reports.push(Report { name, size: Some(size), state: State::Missing(nobody(&file)) }),
+            None => {
+                reports.push(Report { name, size: Some(size), state: State::Missing(nobody(&file, &said)) });
+            }
         }
     }
     let mut groups = Groups::new();
     for (one_of, group) in several {
         let Some(largest) = group.largest().cloned() else { continue };
-        let name = largest.name.clone();
+        let (name, said) = (largest.name.clone(), hosts.remembered(&largest));
         match hosts.item(largest, Some(&one_of.file.places(&mirrors)), None) {
             Some(item) => {
                 items.push(Item { others: group.missing.clone(), ..item });
                 groups.insert(name, group);
             }
-            None => reports.extend(group.nothing_came(State::Missing(nobody(&one_of.file)))),
+            None => reports.extend(group.nothing_came(State::Missing(nobody(&one_of.file, &said)))),
         }
     }
     let mut elapsed = Duration::ZERO;
@@ -301,10 +305,10 @@ fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> Sorted {
     Sorted { reports, missing, several }
 }
 
-/// Why there is no place for a file.
-fn nobody(file: &ListedFile) -> String {
-    if file.uris.iter().any(|uri| uri.starts_with("http://") || uri.starts_with("https://")) {
-        return "none of the mirrors has it (asked within the last 2 minutes)".to_owned();
+/// Why there is no place for a file, by what mirrors have said of it.
+fn nobody(file: &ListedFile, said: &[String]) -> String {
+    if !said.is_empty() {
+        return said.join("; ");
     }
     format!("{} is left to Portage: only http and https are fetched", file.uris.join(", "))
 }
@@ -357,7 +361,8 @@ fn fetch(
         left = Vec::new();
         for (index, (item, ended)) in items.into_iter().zip(&end.items).enumerate() {
             let came_as = end.came_as.get(&ItemId(index));
-            match end_state(&item, ended, &hosts.list, shelves) {
+            let said = hosts.remembered(&item.entry());
+            match end_state(&item, ended, &hosts.list, shelves, said) {
                 None => left.push(item),
                 Some(state) => match (groups.get(&item.name), state, came_as) {
                     (None, state, _) => reports.push(report(&item, state)),
@@ -402,7 +407,13 @@ fn pause() {
 }
 
 /// What became of a file; none when another process is fetching it.
-fn end_state(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> Option<State> {
+fn end_state(
+    item: &Item,
+    end: &ItemEnd,
+    hosts: &[Host],
+    shelves: &Shelves,
+    said: Vec<String>,
+) -> Option<State> {
     let name = |host: &HostId| hosts.get(host.0).map(|host| host.name.clone());
     let have_other = |entry: &DistEntry| shelves.have(&entry.name, entry.size, &entry.digests);
     let have = || match item.others.as_slice() {
@@ -418,8 +429,9 @@ fn end_state(item: &Item, end: &ItemEnd, hosts: &[Host], shelves: &Shelves) -> O
             State::Left
         }
         ItemEnd::Failed(tried) => {
-            let answer = |(host, failure): &(HostId, Failure)| Some(format!("{}: {failure}", name(host)?));
-            State::Missing(tried.iter().filter_map(answer).collect::<Vec<_>>().join("; "))
+            let answer = |(host, failure): &(HostId, Failure)| Some((name(host)?, failure.clone()));
+            let tried: Vec<_> = tried.iter().filter_map(answer).collect();
+            State::Missing(answers::joined(&tried, said))
         }
         ItemEnd::Disk(error) => State::Missing(error.clone()),
         ItemEnd::Left => State::Left,

@@ -31,11 +31,9 @@ pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> 
         let outcome = if link || stalled { Outcome::Interrupted } else { outcome(tally) };
         deltas.push(attempt(figures, tally, outcome, now));
         deltas.extend(no_ranges(figures, tally, now));
-        let lacks = tally.corrupt || tally.failures.iter().any(says_lacks);
-        if lacks {
-            let until = now.saturating_add(LACKS_FOR);
-            deltas.push(Delta::Lacks { mirror: note.clone(), file: file.clone(), until });
-        }
+        let answer = tally.failures.iter().rfind(|failure| says_lacks(failure));
+        let answer = answer.or(tally.corrupt.then_some(&Failure::WrongContent));
+        deltas.extend(answer.map(|answer| lacks(note, file, answer, now)));
     }
     deltas
 }
@@ -59,13 +57,9 @@ pub(super) fn batch_deltas(
         .collect();
     for (file, item) in files.iter().zip(&end.items) {
         let ItemEnd::Failed(tried) = item else { continue }; // nobody will ask for the others again
-        for (host, _) in tried.iter().filter(|(_, failure)| says_lacks(failure)) {
-            let until = now.saturating_add(LACKS_FOR);
-            deltas.extend(keys[..mirrors].get(host.0).map(|mirror| Delta::Lacks {
-                mirror: mirror.clone(),
-                file: file.clone(),
-                until,
-            }));
+        for (host, answer) in tried.iter().filter(|(_, failure)| says_lacks(failure)) {
+            let mirror = keys[..mirrors].get(host.0);
+            deltas.extend(mirror.map(|mirror| lacks(mirror, file, answer, now)));
         }
     }
     deltas
@@ -93,6 +87,11 @@ fn says_lacks(failure: &Failure) -> bool {
 
 fn no_ranges(mirror: &MirrorKey, tally: &Tally, now: u64) -> Option<Delta> {
     tally.no_ranges.then(|| Delta::NoRanges { mirror: mirror.clone(), at: now })
+}
+
+fn lacks(mirror: &MirrorKey, file: &FileKey, answer: &Failure, now: u64) -> Delta {
+    let (mirror, file, answer) = (mirror.clone(), file.clone(), answer.to_string());
+    Delta::Lacks { mirror, file, until: now.saturating_add(LACKS_FOR), answer }
 }
 
 fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Delta {
@@ -126,6 +125,7 @@ fn outcome(tally: &Tally) -> Outcome {
         return Outcome::Failure { kind: FailureKind::Corrupt, retry_after: None };
     }
     match tally.failures.last() {
+        Some(failure) if failure.is_of_proxy() => Outcome::Interrupted,
         Some(failure) => {
             let retry_after = match failure {
                 Failure::Status { retry_after, .. } => *retry_after,
@@ -141,6 +141,7 @@ fn outcome(tally: &Tally) -> Outcome {
 /// A failure in the words of the state.
 pub(super) fn kind(failure: &Failure) -> FailureKind {
     match failure {
+        Failure::Elsewhere { failure, .. } => kind(failure),
         Failure::Resolve { .. } | Failure::ResolveProxy { .. } => FailureKind::Dns,
         Failure::Connect { .. }
         | Failure::Local(_)

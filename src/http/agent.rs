@@ -225,7 +225,10 @@ impl Agent {
                 self.jar.lock().unwrap_or_else(PoisonError::into_inner).field(&current, unix_time());
             let before = exchanges.last().map(|e| &e.url);
             let hop = Hop { first: url, current: &current, before, cookies };
-            let (answer, body) = self.exchange(&hop, ask)?;
+            let (answer, body) = self.exchange(&hop, ask).map_err(|failure| match exchanges.len() {
+                0 => failure,
+                _ => failure.after_redirect_to(&current.authority()),
+            })?;
             let redirect = location(&answer).filter(|_| settings.redirects.follow);
             let length = match answer.framing {
                 Framing::Length(length) => Some(length),

@@ -71,7 +71,11 @@ impl Dial {
                 other => other,
             })?,
         };
-        let (stream, address) = self.race(&peer)?;
+        let name = proxy.as_ref().map(Proxy::authority);
+        let (stream, address) = self.race(&peer).map_err(|failure| match &name {
+            Some(name) => failure.of_proxy_at(name),
+            None => failure,
+        })?;
         stream.set_nodelay(true).map_err(|e| no_connection(&e))?;
         if let Some(proxy) = &proxy {
             self.through(&stream, proxy, url)?;
@@ -208,10 +212,17 @@ impl Dial {
         };
         let mut talk = Talk { dial: self, stream, given_up: None };
         let done = proxy_handshake::run(&mut talk, proxy, &target, &self.settings.user_agent);
+        let refused = |why: String| match proxy.kind {
+            ProxyKind::Http => Failure::ProxyRefused(why),
+            _ => Failure::SocksRefused(why),
+        };
         done.map_err(|error| match error {
-            HandshakeError::Refused(why) if proxy.kind == ProxyKind::Http => Failure::ProxyRefused(why),
-            HandshakeError::Refused(why) => Failure::SocksRefused(why),
-            HandshakeError::Io(e) => talk.given_up.unwrap_or_else(|| Failure::receive(&e)),
+            HandshakeError::Unreachable(_) => refused(error.to_string()),
+            HandshakeError::Refused(why) => refused(why).of_proxy_at(&proxy.authority()),
+            HandshakeError::Io(e) => {
+                let failure = talk.given_up.unwrap_or_else(|| Failure::receive(&e));
+                failure.of_proxy_at(&proxy.authority())
+            }
         })
     }
 }

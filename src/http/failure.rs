@@ -23,9 +23,9 @@ pub enum Failure {
     Local(String),
     #[error("no connection within {} s", .0.as_secs_f32())]
     ConnectTimeout(Duration),
-    #[error("the proxy refuses: {}", quote(.0))]
+    #[error("no way to the server ({})", quote(.0))]
     ProxyRefused(String),
-    #[error("the SOCKS proxy refuses: {}", quote(.0))]
+    #[error("no way to the server ({})", quote(.0))]
     SocksRefused(String),
     #[error("the network interface cannot be used: {}", quote(.0))]
     Interface(String),
@@ -105,9 +105,24 @@ pub enum Failure {
     #[error("time is up ({} s)", .0.as_secs_f32())]
     TimeUp(Duration),
 
+    /// It was not the server asked that failed.
+    #[error("{place}: {failure}")]
+    Elsewhere { place: Elsewhere, failure: Box<Self> },
+
     /// We closed the connection ourselves: nobody is to blame.
     #[error("given up here")]
     Cancelled,
+}
+
+/// Who failed in place of the server asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Elsewhere {
+    /// A proxy, by its host and port.
+    #[error("the proxy {}", quote(.0))]
+    Proxy(String),
+    /// Who the server asked has redirected to, by host and port.
+    #[error("redirected to {}", quote(.0))]
+    Redirect(String),
 }
 
 /// What to do after a failure.
@@ -137,9 +152,53 @@ pub enum Passing {
 }
 
 impl Failure {
+    /// The same, of that proxy. What is ours, or the user's wish, stays so.
+    #[must_use]
+    pub(crate) fn of_proxy_at(self, proxy: &str) -> Self {
+        self.at(|| Elsewhere::Proxy(proxy.to_owned()))
+    }
+
+    /// The same, of the one that a redirect led to.
+    #[must_use]
+    pub(crate) fn after_redirect_to(self, authority: &str) -> Self {
+        self.at(|| Elsewhere::Redirect(authority.to_owned()))
+    }
+
+    fn at(self, place: impl FnOnce() -> Elsewhere) -> Self {
+        match self {
+            Self::Cancelled
+            | Self::Local(_)
+            | Self::TimeUp(_)
+            | Self::Interface(_)
+            | Self::CaFile(_)
+            | Self::ClientCertificate(_)
+            | Self::ResolveProxy { .. }
+            | Self::Elsewhere { place: Elsewhere::Proxy(_), .. } => self,
+            failure => Self::Elsewhere { place: place(), failure: Box::new(failure) },
+        }
+    }
+
+    /// What happened, whoever it happened to.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Elsewhere { failure, .. } => failure.cause(),
+            failure => failure,
+        }
+    }
+
+    /// Whether a proxy has failed, and the server asked never had its turn.
+    pub fn is_of_proxy(&self) -> bool {
+        matches!(
+            self,
+            Self::Elsewhere { place: Elsewhere::Proxy(_), .. }
+                | Self::ResolveProxy { .. }
+                | Self::Status { code: 407, .. }
+        )
+    }
+
     /// The one list of what passes, for every kind of transfer. None: asking again brings the same.
     pub fn passing(&self) -> Option<Passing> {
-        Some(match self {
+        Some(match self.cause() {
             Self::TlsHandshake(HandshakeFault::Broken(_))
             | Self::Send(_)
             | Self::EmptyReply
@@ -158,6 +217,7 @@ impl Failure {
 
     pub fn advice(&self) -> Advice {
         match self {
+            Self::Elsewhere { failure, .. } => failure.advice(),
             _ if self.passing() == Some(Passing::Broken) => Advice::RetryHere,
             Self::Status { code: 429 | 503, retry_after: Some(wait) } => Advice::RetryAfter(*wait),
             Self::Resolve { .. }
@@ -177,7 +237,7 @@ impl Failure {
     /// request, nor what has nothing to do with it.
     pub fn may_be_due_to_range(&self) -> bool {
         !matches!(
-            self,
+            self.cause(),
             Self::Resolve { .. }
                 | Self::ResolveProxy { .. }
                 | Self::Connect { .. }
@@ -200,17 +260,18 @@ impl Failure {
 
     /// Whether it says that the file has another size: who is right about that is not known while nobody has given it.
     pub fn is_about_size(&self) -> bool {
-        matches!(self, Self::WrongSize { .. } | Self::RangeNotSatisfiable { .. })
+        matches!(self.cause(), Self::WrongSize { .. } | Self::RangeNotSatisfiable { .. })
     }
 
     /// Whether it asks for fewer requests.
     pub fn asks_for_patience(&self) -> bool {
-        matches!(self, Self::Status { code: 429, .. }) || matches!(self.advice(), Advice::RetryAfter(_))
+        matches!(self.cause(), Self::Status { code: 429, .. })
+            || matches!(self.advice(), Advice::RetryAfter(_))
     }
 
     /// Whether it is an answer that refuses a range, if one was asked for.
     pub fn refuses_ranges(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Status { code, .. } => *code != 429,
             Self::RangeMismatch | Self::RangeNotSatisfiable { .. } => true,
             _ => false,
@@ -219,7 +280,7 @@ impl Failure {
 
     /// Whether the answer was refused for what it says of itself; its content may be right all the same.
     pub fn is_odd(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::WrongSize { expected, got } => got > expected,
             Self::HtmlPage | Self::RangeMismatch | Self::Truncated => true,
             _ => false,
@@ -228,8 +289,11 @@ impl Failure {
 
     /// Whether it shows that the other side can be reached.
     pub fn is_an_answer(&self) -> bool {
+        if let Self::Elsewhere { place: Elsewhere::Redirect(_), .. } = self {
+            return true; // the redirect was one
+        }
         !matches!(
-            self,
+            self.cause(),
             Self::Resolve { .. }
                 | Self::ResolveProxy { .. }
                 | Self::Connect { .. }
@@ -248,7 +312,7 @@ impl Failure {
 
     /// The status codes that say: the file is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Status { code: 404 | 410, .. })
+        matches!(self.cause(), Self::Status { code: 404 | 410, .. })
     }
 
     pub(crate) fn connect(error: &io::Error) -> Self {
@@ -293,6 +357,42 @@ pub(crate) fn plain(error: &io::Error) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn who_failed_is_named() {
+        let refused = || Failure::Connect { reason: "connection refused".to_owned() };
+        for (failure, said, of_proxy) in [
+            (refused(), "cannot connect: connection refused", false),
+            (refused().of_proxy_at("p:3128"), "the proxy p:3128: cannot connect: connection refused", true),
+            (
+                refused().after_redirect_to("h:80"),
+                "redirected to h:80: cannot connect: connection refused",
+                false,
+            ),
+            (
+                refused().of_proxy_at("p:3128").after_redirect_to("h:80"),
+                "the proxy p:3128: cannot connect: connection refused",
+                true,
+            ),
+            (
+                Failure::ResolveProxy { host: "p".to_owned() }.after_redirect_to("h:80"),
+                "cannot resolve the proxy p",
+                true,
+            ),
+            (Failure::Cancelled.of_proxy_at("p:3128"), "given up here", false),
+            (Failure::Status { code: 407, retry_after: None }, "HTTP status 407", true),
+        ] {
+            assert_eq!((failure.to_string().as_str(), failure.is_of_proxy()), (said, of_proxy));
+            let alike = failure.cause().clone();
+            assert_eq!(failure.advice(), alike.advice());
+        }
+        let timeout = Failure::ConnectTimeout(Duration::from_secs(1));
+        assert!(timeout.of_proxy_at("p:1").passing() == Some(Passing::Late));
+        assert!(
+            refused().after_redirect_to("h:80").is_an_answer()
+                && !refused().of_proxy_at("p:1").is_an_answer()
+        );
+    }
 
     #[test]
     fn quotes_are_short_and_give_no_orders() {

@@ -1,7 +1,9 @@
 //! The header section of a request, and who is told which secret.
 //!
 //! The secrets of the command line are for the servers named there ([`Settings::home`]), those in a URL for its
-//! own origin, those of `.netrc` for the host that they are filed under.
+//! own origin, those of `.netrc` for the host that they are filed under. Any field of the user's may be a secret
+//! (`PRIVATE-TOKEN`), but for the few in [`HARMLESS`]: other mirrors are told those only. Where a server named on the
+//! command line redirects to, it is as with curl: all but [`SECRET`] go along.
 
 use super::ask::Ask;
 use super::proxy_handshake::basic;
@@ -28,6 +30,11 @@ impl Hop<'_> {
     /// Whether the secrets of the command line may be told here.
     fn is_home(&self, settings: &Settings) -> bool {
         settings.home.iter().any(|home| self.may_tell(home, settings.redirects.trusted))
+    }
+
+    /// Whether the URL asked for is on a server of the command line.
+    fn is_from_home(&self, settings: &Settings) -> bool {
+        settings.home.iter().any(|home| home.same_origin(self.first))
     }
 
     /// What the URL asked for says of its user, if that may be told here.
@@ -80,7 +87,7 @@ pub(super) fn fields(settings: &Settings, hop: &Hop, ask: &Ask) -> Vec<(String, 
     if let Some(cookies) = &hop.cookies {
         add("cookie", cookies.clone());
     }
-    edit(&mut fields, &settings.fields, is_home);
+    edit(&mut fields, &settings.fields, |edit| is_for(edit, is_home, hop.is_from_home(settings)));
     if let Some(cookies) = &hop.cookies {
         join(&mut fields, cookies);
     }
@@ -94,9 +101,9 @@ fn join(fields: &mut [(String, String)], cookies: &str) {
     }
 }
 
-/// The user's own fields replace or remove ours.
-fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], is_home: bool) {
-    let edits = || edits.iter().filter(|edit| is_home || !is_for_home(edit.name()));
+/// The user's own fields, as far as they are told, replace or remove ours.
+fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], is_told: impl Fn(&FieldEdit) -> bool) {
+    let edits = || edits.iter().filter(|edit| is_told(edit));
     fields.retain(|(name, _)| !edits().any(|edit| edit.name().eq_ignore_ascii_case(name)));
     fields.extend(edits().filter_map(|edit| match edit {
         FieldEdit::Set(name, value) => Some((name.to_ascii_lowercase(), value.clone())),
@@ -104,9 +111,33 @@ fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], is_home: bool) 
     }));
 }
 
-/// Secrets, and the name of a server that is not another one's.
-fn is_for_home(name: &str) -> bool {
-    ["authorization", "cookie", "host"].iter().any(|own| name.eq_ignore_ascii_case(own))
+/// Fields that a server tells to nobody else: secrets, and the name of a server that is not another one's.
+const SECRET: [&str; 3] = ["authorization", "cookie", "host"];
+
+/// Fields that say nothing of the user which any server may not know.
+const HARMLESS: [&str; 9] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "dnt",
+    "pragma",
+    "user-agent",
+];
+
+/// Whether a server is told what the user says of a field. `is_from_home` holds for those of the command line and for
+/// whom they redirect to.
+fn is_for(edit: &FieldEdit, is_home: bool, is_from_home: bool) -> bool {
+    let is_among = |names: &[&str]| names.iter().any(|name| edit.name().eq_ignore_ascii_case(name));
+    match edit {
+        _ if is_home => true,
+        _ if is_among(&SECRET) => false,
+        // To say less gives nothing away.
+        FieldEdit::Remove(_) => true,
+        FieldEdit::Set(..) => is_from_home || is_among(&HARMLESS),
+    }
 }
 
 fn authorization(settings: &Settings, hop: &Hop, is_home: bool) -> Option<String> {
@@ -137,7 +168,7 @@ mod tests {
         let set = |name: &str| FieldEdit::Set(name.to_owned(), "told".to_owned());
         let mut settings = Settings {
             home: vec![url("http://home.test/x"), url("https://home.test/x")],
-            fields: vec![set("COOKIE"), set("Host"), set("X-Other")],
+            fields: vec![set("COOKIE"), set("Host"), set("X-Other"), set("Accept-Language")],
             user: Some(Credentials { user: "me".to_owned(), password: "pw".to_owned() }),
             ..Settings::default()
         };
@@ -146,7 +177,7 @@ mod tests {
         let hop = Hop { first: &first, current: &current, before: None, cookies: None };
         let fields = fields(&settings, &hop, &Ask::default());
         let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-        names.retain(|name| ["authorization", "cookie", "host", "x-other"].contains(name));
+        names.retain(|name| ["authorization", "cookie", "host", "x-other", "accept-language"].contains(name));
         names.join(" ")
     }
 
@@ -177,19 +208,47 @@ mod tests {
     }
 
     #[test]
+    fn other_mirrors_are_told_what_is_harmless() {
+        let edit = |name: &str, value: Option<&str>| match value {
+            Some(value) => FieldEdit::Set(name.to_owned(), value.to_owned()),
+            None => FieldEdit::Remove(name.to_owned()),
+        };
+        for (name, value, redirected, elsewhere) in [
+            ("PRIVATE-TOKEN", Some("x"), true, false),
+            ("X-Auth-Token", Some("x"), true, false),
+            ("Referer", Some("x"), true, false),
+            ("Proxy-Authorization", Some("x"), true, false),
+            ("ACCEPT", Some("x"), true, true),
+            ("Cache-Control", Some("no-cache"), true, true),
+            ("Pragma", Some("no-cache"), true, true),
+            ("user-agent", Some("x"), true, true),
+            ("User-Agent", None, true, true),
+            ("X-Anything", None, true, true),
+            ("Authorization", Some("x"), false, false),
+            ("cookie", Some("x"), false, false),
+            ("Host", None, false, false),
+        ] {
+            let edit = edit(name, value);
+            let told = [is_for(&edit, true, true), is_for(&edit, false, true), is_for(&edit, false, false)];
+            assert_eq!(told, [true, redirected, elsewhere], "{edit:?}");
+        }
+    }
+
+    #[test]
     fn secrets_of_the_command_line_stay_at_home() {
-        let all = "authorization cookie host x-other";
+        let all = "authorization cookie host x-other accept-language";
+        let redirected = "x-other accept-language";
         for (first, current, trusted, want) in [
             ("http://home.test/x", "http://home.test/x", false, all),
             ("http://home.test/x", "https://home.test/y", false, all),
-            ("http://home.test/x", "http://home.test:81/x", false, "x-other"),
-            ("http://home.test/x", "http://away.test/x", false, "x-other"),
+            ("http://home.test/x", "http://home.test:81/x", false, redirected),
+            ("http://home.test/x", "http://away.test/x", false, redirected),
             ("http://home.test/x", "http://away.test/x", true, all),
-            ("http://away.test/x", "http://away.test/x", false, "x-other"),
-            ("http://away.test/x", "http://away.test/x", true, "x-other"),
+            ("http://away.test/x", "http://away.test/x", false, "accept-language"),
+            ("http://away.test/x", "http://away.test/x", true, "accept-language"),
             ("http://away.test/x", "http://home.test/x", false, all),
-            ("http://me:pw@away.test/x", "http://away.test/x", false, "authorization x-other"),
-            ("http://me:pw@away.test/x", "http://third.test/x", false, "x-other"),
+            ("http://me:pw@away.test/x", "http://away.test/x", false, "authorization accept-language"),
+            ("http://me:pw@away.test/x", "http://third.test/x", false, "accept-language"),
         ] {
             assert_eq!(sent(first, current, trusted), want, "{first} {current} {trusted}");
         }

@@ -31,6 +31,9 @@ impl Target {
 pub(super) enum HandshakeError {
     #[error("{0}")]
     Refused(String),
+    /// The proxy is in order, and has tried in vain to reach the target.
+    #[error("the proxy says: {0}")]
+    Unreachable(String),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -91,6 +94,8 @@ fn connect(
     };
     match head.status {
         200..=299 => Ok(()),
+        // RFC 9110: of a gateway whose own server has answered nonsense, or not in time.
+        code @ (502 | 504) => Err(HandshakeError::Unreachable(format!("HTTP status {code} to CONNECT"))),
         code => Err(HandshakeError::Refused(format!("HTTP status {code} to CONNECT"))),
     }
 }
@@ -146,7 +151,13 @@ fn socks5(
         return Err(refused("it does not speak SOCKS 5"));
     }
     if reply != 0 {
-        return Err(HandshakeError::Refused(socks5_reply(reply).to_owned()));
+        let reason = socks5_reply(reply).to_owned();
+        let of_target = matches!(reply, 4..=6);
+        return Err(if of_target {
+            HandshakeError::Unreachable(reason)
+        } else {
+            HandshakeError::Refused(reason)
+        });
     }
     let rest = match kind {
         1 => 4,
@@ -267,7 +278,11 @@ mod tests {
         let login = [5, 2, 1, 0, 5, 0, 0, 3, 1, b'x', 0, 0];
         assert!(speak(ProxyKind::Socks5h, true, &login).0.is_ok());
         assert!(speak(ProxyKind::Socks5h, true, &[5, 2, 1, 1]).0.is_err());
-        assert!(speak(ProxyKind::Socks5h, false, &[5, 0, 5, 5, 0, 1]).0.is_err());
+        for (reply, of_target) in [(1, false), (2, false), (4, true), (5, true), (6, true), (8, false)] {
+            let (done, _) = speak(ProxyKind::Socks5h, false, &[5, 0, 5, reply, 0, 1]);
+            assert_eq!(matches!(done, Err(HandshakeError::Unreachable(_))), of_target, "{reply}");
+            assert!(done.is_err());
+        }
         assert!(speak(ProxyKind::Socks5h, false, b"HT").0.is_err());
     }
 

@@ -46,6 +46,16 @@ pub struct Proxy {
     pub tunnel: bool,
 }
 
+impl Proxy {
+    /// Host and port, as a URL has them.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            return format!("[{}]:{}", self.host, self.port);
+        }
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
 /// A header field set, or removed, by the user (`-H`). The name is as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldEdit {
@@ -143,7 +153,7 @@ pub struct Settings {
     /// The URLs of the command line. What else it says of a login (`user`, `bearer`, some of `fields`) is for
     /// their origins, and for no other mirror.
     pub home: Vec<Url>,
-    /// `Authorization`, `Cookie` and `Host` are sent home only.
+    /// They are sent home, but for a few harmless ones, which are for all.
     pub fields: Vec<FieldEdit>,
     pub referer: Option<String>,
     /// `-u`, sent home only. As in curl, it is preferred to the user in a URL.

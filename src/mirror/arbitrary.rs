@@ -25,7 +25,9 @@ pub fn delta() -> impl Strategy<Value = Delta> {
         1 => (mirror(), time(), any::<u64>())
             .prop_map(|(mirror, at, connections)| Delta::ConnectionCap { mirror, at, connections }),
         1 => (mirror(), time()).prop_map(|(mirror, at)| Delta::NoRanges { mirror, at }),
-        2 => (mirror(), file(), time()).prop_map(|(mirror, file, until)| Delta::Lacks { mirror, file, until }),
+        2 => (mirror(), file(), time(), "\\PC{0,120}").prop_map(|(mirror, file, until, answer)| {
+            Delta::Lacks { mirror, file, until, answer }
+        }),
         1 => (file(), time()).prop_map(|(file, until)| Delta::WrongEverywhere { file, until }),
         1 => ("[a-c]", time(), any::<bool>())
             .prop_map(|(name, at, hit)| Delta::Repository { name, at, hit }),

@@ -41,6 +41,8 @@ pub enum Delta {
         mirror: MirrorKey,
         file: FileKey,
         until: u64,
+        /// What it said, for people.
+        answer: String,
     },
     /// Mirrors that do not depend on each other have the same file, and not the one that the Manifest means.
     WrongEverywhere {

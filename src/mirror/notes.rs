@@ -8,6 +8,8 @@ use super::key::{FileKey, MirrorKey};
 
 /// Notes that are remembered at most.
 pub const NOTES_MAX: usize = 2000;
+/// The longest answer that is remembered, in characters.
+const ANSWER_MAX: usize = 100;
 /// Longest time that a note may hold, in seconds: 30 days.
 const LIFETIME_MAX: u64 = 30 * 24 * 3600;
 
@@ -16,6 +18,8 @@ const LIFETIME_MAX: u64 = 30 * 24 * 3600;
 #[serde(default)]
 pub struct Notes {
     lacks: BTreeMap<MirrorKey, BTreeMap<FileKey, u64>>,
+    /// What those mirrors said, for people.
+    answers: BTreeMap<MirrorKey, BTreeMap<FileKey, String>>,
     wrong_everywhere: BTreeMap<FileKey, u64>,
 }
 
@@ -25,13 +29,21 @@ impl Notes {
         self.lacks.get(mirror).is_some_and(|files| is_noted(files, file, now))
     }
 
+    /// What the mirror said when it was found to lack that file, if it does `now` (UNIX seconds).
+    pub fn answer(&self, mirror: &MirrorKey, file: &FileKey, now: u64) -> Option<&str> {
+        let answer = self.answers.get(mirror)?.get(file).map(String::as_str);
+        answer.filter(|_| self.lacks(mirror, file, now))
+    }
+
     /// Whether independent mirrors are known to have the same wrong file `now` (UNIX seconds).
     pub fn wrong_everywhere(&self, file: &FileKey, now: u64) -> bool {
         is_noted(&self.wrong_everywhere, file, now)
     }
 
-    pub fn add_lacks(&mut self, mirror: &MirrorKey, file: &FileKey, until: u64) {
+    pub fn add_lacks(&mut self, mirror: &MirrorKey, file: &FileKey, until: u64, answer: &str) {
         prolong(self.lacks.entry(mirror.clone()).or_default(), file, until);
+        let answer = answer.chars().take(ANSWER_MAX).collect();
+        self.answers.entry(mirror.clone()).or_default().insert(file.clone(), answer);
     }
 
     pub fn add_wrong_everywhere(&mut self, file: &FileKey, until: u64) {
@@ -59,6 +71,15 @@ impl Notes {
         self.lacks.retain(|_, files| {
             files.retain(|file, until| keep(file, *until));
             !files.is_empty()
+        });
+        let lacks = &self.lacks;
+        self.answers.retain(|mirror, answers| {
+            let files = lacks.get(mirror);
+            answers.retain(|file, answer| {
+                // One that is longer was not written by this program.
+                files.is_some_and(|files| files.contains_key(file)) && answer.chars().count() <= ANSWER_MAX
+            });
+            !answers.is_empty()
         });
         self.wrong_everywhere.retain(|file, until| keep(file, *until));
     }
@@ -93,12 +114,16 @@ mod tests {
         let file = FileKey::new("a-1.tar.xz", Some("abcdef"));
         let other = FileKey::new("a-1.tar.xz", Some("123456"));
         let mut notes = Notes::default();
-        notes.add_lacks(&key(1), &file, NOW + 60);
-        notes.add_lacks(&key(1), &file, NOW + 30);
+        notes.add_lacks(&key(1), &file, NOW + 60, "HTTP status 404");
+        notes.add_lacks(&key(1), &file, NOW + 30, &"HTTP status 410 ".repeat(20));
         notes.add_wrong_everywhere(&other, NOW + 60);
 
         assert!(notes.lacks(&key(1), &file, NOW + 59));
         assert!(!notes.lacks(&key(1), &file, NOW + 60));
+        let answer = notes.answer(&key(1), &file, NOW + 59).unwrap();
+        assert!(answer.starts_with("HTTP status 410 HTTP") && answer.len() == ANSWER_MAX);
+        assert_eq!(notes.answer(&key(1), &file, NOW + 60), None);
+        assert_eq!(notes.answer(&key(2), &file, NOW), None);
         assert!(!notes.lacks(&key(1), &other, NOW));
         assert!(!notes.lacks(&key(2), &file, NOW));
         assert!(notes.wrong_everywhere(&other, NOW) && !notes.wrong_everywhere(&file, NOW));
@@ -110,11 +135,17 @@ mod tests {
         let noted = |until: fn(u64) -> u64| {
             let mut notes = Notes::default();
             for number in 0..5000 {
-                notes.add_lacks(&key(number % 3), &FileKey::new(&number.to_string(), None), until(number));
+                let file = FileKey::new(&number.to_string(), None);
+                notes.add_lacks(&key(number % 3), &file, until(number), "HTTP status 404");
             }
             notes
         };
-        let count = |notes: &Notes| notes.lacks.values().map(BTreeMap::len).sum::<usize>();
+        let count = |notes: &Notes| {
+            let answers = notes.answers.values().map(BTreeMap::len).sum::<usize>();
+            let count = notes.lacks.values().map(BTreeMap::len).sum::<usize>();
+            assert_eq!(answers, count);
+            count
+        };
 
         let mut notes = noted(|number| NOW + number);
         notes.prune(NOW);

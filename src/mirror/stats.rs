@@ -97,6 +97,11 @@ impl State {
         self.notes.lacks(mirror, file, now)
     }
 
+    /// What the mirror said when it was found to lack that file, if it does `now` (UNIX seconds).
+    pub fn answer(&self, mirror: &MirrorKey, file: &FileKey, now: u64) -> Option<&str> {
+        self.notes.answer(mirror, file, now)
+    }
+
     /// Whether independent mirrors are known to have the same wrong file `now` (UNIX seconds).
     pub fn wrong_everywhere(&self, file: &FileKey, now: u64) -> bool {
         self.notes.wrong_everywhere(file, now)
@@ -131,8 +136,8 @@ impl State {
                 renew(&mut self.at_mirror(mirror).connection_cap, *connections, *at);
             }
             Delta::NoRanges { mirror, at } => renew(&mut self.at_mirror(mirror).no_ranges, true, *at),
-            Delta::Lacks { mirror, file, until } if file.is_possible() => {
-                self.notes.add_lacks(mirror, file, *until);
+            Delta::Lacks { mirror, file, until, answer } if file.is_possible() => {
+                self.notes.add_lacks(mirror, file, *until, answer);
             }
             Delta::WrongEverywhere { file, until } if file.is_possible() => {
                 self.notes.add_wrong_everywhere(file, *until);

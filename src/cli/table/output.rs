@@ -54,7 +54,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         help: Common("write to this file instead of stdout"),
         effect: Sets(|b, a| {
             b.add_output(match a.sink()? {
-                Sink::Stdout => Output::Stdout,
+                Sink::Stdout => Output::File("-".into()), // named, so that a terminal gets it, too
                 Sink::File(file) => Output::File(file),
             });
             Ok(())

@@ -11,19 +11,21 @@ use super::candidates::{Candidate, Guess, Search, find};
 use super::{Context, Target, folder_of, look_ahead, status};
 use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
+use crate::commands::answers::joined;
 use crate::commands::aside::INFIX;
 use crate::commands::ended::{Ended, signal_status};
-use crate::commands::environment::unix_now;
-use crate::commands::hosts::expectation;
+use crate::commands::environment::{read_text, unix_now};
+use crate::commands::hosts::{expectation, remembered};
 use crate::commands::layouts::LearnedLayout;
 use crate::commands::mirrors::{file_key, tiers};
 use crate::commands::record::{Keys, deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
 use crate::commands::turn::{Kind, Turns};
-use crate::http::Url;
+use crate::http::{Failure, Url};
 use crate::mirror::{self, Delta, State, Store, rank};
 use crate::portage::tiers::LOCAL_TIER;
+use crate::portage::{DistEntry, Distfile, manifest};
 use crate::progress::{bytes, duration};
 use crate::timeline;
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
@@ -76,10 +78,11 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     }
     let search = Search { target, folder, state: &state, tiers: &tiers };
     let mut places = search.candidates(context, url, asked.unwrap_or_default());
-    let count = places.len();
+    let said = |place: &Candidate| remembered(&state, &place.note, &file, &place.name, now);
+    let said_before: Vec<String> = places.iter().filter_map(said).collect();
     places.retain(|place| !state.lacks(&place.note, &file, now));
     if places.is_empty() {
-        let error = format!("{name}: none of {count} places has it (asked within the last 2 minutes)");
+        let error = format!("{name}: {}; {LACKING_ADVICE}", said_before.join("; "));
         return Ended::failed(ExitStatus::HttpReturnedError, error);
     }
     let (learned, layouts) = mpsc::channel();
@@ -109,7 +112,15 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
         events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
     }
-    let (ended, line) = end(target, &names, &transferred);
+    let is_resumable = context.options.request.resume != Resume::No && length(path) > 0;
+    let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);
+    let (mut ended, line) = end(target, &names, &transferred, said_before, kept);
+    if matches!(transferred.outcome, engine::Outcome::Mismatch { .. })
+        && let Some(other) = hand_over(context, path, target, folder)
+    {
+        let error = format!("{name}: what came is {other}, and is kept as that; {OTHER_ADVICE}");
+        ended = Ended::failed(ExitStatus::ChecksumMismatch, error);
+    }
     show.finish(line.as_deref());
     if let Some(trace) = transferred.trace {
         let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
@@ -178,6 +189,33 @@ fn salvage(context: &Context, path: &Path, target: &Target) -> Option<PathBuf> {
     None
 }
 
+/// Upstream may call each new version by the name of the one before: what came may be another distfile of the Manifest.
+/// It gets its place then, where Portage finds it; that one's name is returned.
+fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
+    let text = read_text(&context.call.manifest()?).ok()?;
+    let size = length(path);
+    let is_over = || context.interrupt.number().is_some();
+    let may_be = |entry: &DistEntry| {
+        entry.size == size && entry.name != target.name && !entry.digests.is_empty() && size > 0
+    };
+    let entries = manifest::entries(&text).filter_map(Result::ok).filter(may_be);
+    let locks = context.configuration().locks(folder);
+    for entry in entries {
+        let place = folder.join(&entry.name);
+        let Ok(Some(_lock)) = locks.try_lock(&entry.name) else { continue };
+        let is_free = fs::symlink_metadata(&place).is_err();
+        if is_free && is_right(path, &entry.digests, size, &is_over) && fs::rename(path, &place).is_ok() {
+            return Some(entry.name);
+        }
+    }
+    None
+}
+
+/// Bytes of FILE; 0 when there is none.
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
 fn limits(context: &Context, size: Option<u64>) -> Limits {
     let usual = if size.is_none_or(|size| size >= LARGE) { PARALLEL_LARGE } else { PARALLEL };
     let asked = context.options.distfile.parallel_mirrors.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -227,11 +265,23 @@ fn sources(
     (sources, keys, names)
 }
 
+const OTHER_ADVICE: &str =
+    "upstream has another version under that URL: sync the repository, or wait for the mirrors";
+
+const LACKING_ADVICE: &str = "the file is not there: another mirror or upstream may have it";
+
 const WRONG_ADVICE: &str =
     "sync the repository; if that does not help, report it to the package's maintainer";
 
-/// How it ended, and the line that says so when all is well.
-fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, Option<String>) {
+/// How it ended, and the line that says so when all is well. `said_before` is what those have answered who were not asked
+/// again; `kept` tells whether a beginning of the file is there.
+fn end(
+    target: &Target,
+    names: &[String],
+    transferred: &Transferred,
+    said_before: Vec<String>,
+    kept: bool,
+) -> (Ended, Option<String>) {
     let name = target.name.as_str();
     let failed = |status, error| (Ended::failed(status, error), None);
     match &transferred.outcome {
@@ -240,11 +290,22 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
             Some(summary(target, names, &transferred.tallies, *size, *fetched, transferred.elapsed)),
         ),
         engine::Outcome::NoSource => {
-            let first = transferred.tallies.iter().find_map(Tally::last_failure);
-            let status = first.map_or(ExitStatus::CouldntConnect, status::of);
-            let advice =
-                first.and_then(status::advice).map(|advice| format!("; {advice}")).unwrap_or_default();
-            failed(status, format!("{name}: {}{advice}", answers(names, &transferred.tallies)))
+            let answers: Vec<(String, Failure)> = names
+                .iter()
+                .zip(&transferred.tallies)
+                .filter_map(|(name, tally)| Some((name.clone(), tally.last_failure()?.clone())))
+                .collect();
+            let first = answers.first().map(|(_, failure)| failure);
+            // Who has answered tells more than who cannot be reached.
+            let telling = answers.iter().map(|(_, failure)| failure).find(|failure| failure.is_an_answer());
+            let (status, advice) = if said_before.is_empty() {
+                let advice = telling.or(first).and_then(|failure| status::advice(failure, kept));
+                (first.map_or(ExitStatus::CouldntConnect, status::of), advice)
+            } else {
+                (ExitStatus::HttpReturnedError, Some(LACKING_ADVICE))
+            };
+            let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+            failed(status, format!("{name}: {}{advice}", joined(&answers, said_before)))
         }
         engine::Outcome::Mismatch { agreed: true } => {
             let error = format!(
@@ -267,12 +328,13 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
         }
         engine::Outcome::TimeUp(limit) => failed(
             ExitStatus::OperationTimedout,
-            format!("{name}: time is up ({}); what came is kept: run it again with -C -", duration(*limit)),
+            format!("{name}: time is up ({}); {}", duration(*limit), status::again(kept)),
         ),
         engine::Outcome::TooSlow { speed, time } => {
             let error = format!(
-                "{name}: slower than {speed} bytes/s for {}; what came is kept: run it again with -C -",
-                duration(*time)
+                "{name}: slower than {speed} bytes/s for {}; {}",
+                duration(*time),
+                status::again(kept)
             );
             failed(ExitStatus::OperationTimedout, error)
         }
@@ -282,25 +344,18 @@ fn end(target: &Target, names: &[String], transferred: &Transferred) -> (Ended, 
         }
         engine::Outcome::CutOff(time) => {
             let error = format!(
-                "{name}: nothing came from anybody for {}: the network seems to be gone; run it again with -C -",
-                duration(*time)
+                "{name}: nothing came from anybody for {}: the network seems to be gone; {}",
+                duration(*time),
+                status::again(kept)
             );
             failed(ExitStatus::OperationTimedout, error)
         }
         engine::Outcome::Disk(error) => failed(ExitStatus::WriteError, error.clone()),
         engine::Outcome::Signal(number) => {
-            failed(signal_status(*number), format!("{name}: interrupted; what came is kept"))
+            let kept = if kept { "; what came is kept" } else { "" };
+            failed(signal_status(*number), format!("{name}: interrupted{kept}"))
         }
     }
-}
-
-/// What each mirror answered.
-fn answers(names: &[String], tallies: &[Tally]) -> String {
-    let answers = names.iter().zip(tallies).filter_map(|(name, tally)| {
-        let failure = tally.last_failure()?;
-        Some(format!("{name}: {failure}"))
-    });
-    answers.collect::<Vec<_>>().join("; ")
 }
 
 fn summary(
@@ -313,7 +368,8 @@ fn summary(
 ) -> String {
     let algorithms: Vec<&str> = target.digests.iter().map(|d| d.algorithm.name()).collect();
     let verified = format!("verified {}", algorithms.join(" "));
-    if !fetched {
+    // The last bytes of a file may be there when nobody is asked any longer, and still have come just now.
+    if !fetched && tallies.iter().all(|tally| tally.kept == 0) {
         return format!("{} was there already, {verified}", bytes(size));
     }
     let from: Vec<&str> = names

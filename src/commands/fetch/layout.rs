@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     if state.lacks(&key, &file, now) {
         return Ended::failed(
             ExitStatus::HttpReturnedError,
-            format!("{url}: it is not there (asked a moment ago)"),
+            format!("{url}: {} (asked a moment ago)", state.answer(&key, &file, now).unwrap_or("not there")),
         );
     }
     let cool_down = state.mirror(&key).map_or(0, |mirror| mirror.cool_down_left(now));
@@ -57,6 +57,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     }
     let outcome = match &fetched {
         Ok(_) => Outcome::Success,
+        Err(failure) if failure.is_of_proxy() => Outcome::Interrupted,
         Err(failure) => Outcome::Failure { kind: crate::commands::record::kind(failure), retry_after: None },
     };
     let mut deltas = vec![Delta::Attempt(Attempt {
@@ -71,7 +72,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     match &fetched {
         Ok(text) => deltas.push(Delta::Layout { mirror: key, at: now, text: text.clone() }),
         Err(failure) if failure.is_not_found() => {
-            deltas.push(Delta::Lacks { mirror: key, file, until: now + LACKS_FOR });
+            let (until, answer) = (now + LACKS_FOR, failure.to_string());
+            deltas.push(Delta::Lacks { mirror: key, file, until, answer });
         }
         Err(_) => {}
     }
@@ -84,7 +86,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     };
     let known = known.as_ref().filter(|_| !failure.is_not_found());
     stale(path, known, now, &format!("{url}: {failure}"), show).unwrap_or_else(|| {
-        let advice = status::advice(&failure).map(|advice| format!("; {advice}")).unwrap_or_default();
+        let advice = status::advice(&failure, false).map(|advice| format!("; {advice}")).unwrap_or_default();
         Ended::failed(status::of(&failure), format!("{url}: {failure}{advice}"))
     })
 }

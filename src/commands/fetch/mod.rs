@@ -133,7 +133,7 @@ impl<'a> Context<'a> {
         if let Some(DownloadName::LayoutConf { .. }) = name {
             return layout::run(self, &url, &path, show);
         }
-        match self.target(name.as_ref(), show) {
+        match self.target(name.as_ref(), &url, show) {
             Some(target) => distfile::run(self, &url, &path, &target, show),
             None => self.plain(number, &url, Some(path), show),
         }
@@ -184,12 +184,8 @@ impl<'a> Context<'a> {
 
     /// What the file must be: by the digests given, else by the Manifest beside the ebuild. None when the content
     /// cannot be verified.
-    fn target(&self, name: Option<&DownloadName>, show: &mut Show) -> Option<Target> {
-        let distfile = match name {
-            Some(DownloadName::Distfile(name) | DownloadName::Other(name)) => Some(name),
-            _ => None,
-        };
-        let listed = distfile.and_then(|name| self.in_manifest(name, show));
+    fn target(&self, name: Option<&DownloadName>, url: &Url, show: &mut Show) -> Option<Target> {
+        let (distfile, listed) = self.distfile(name, url, show);
         let Some(given) = &self.options.distfile.digests else {
             // The placeholder is missing: the Manifest counts.
             let listed = listed.filter(|entry| !entry.digests.is_empty())?;
@@ -204,10 +200,41 @@ impl<'a> Context<'a> {
             |entry: &DistEntry| entry.digests.iter().all(|d| given.get(d.algorithm).is_none_or(|g| g == d));
         let size = listed.filter(agrees).map(|entry| entry.size);
         Some(Target {
-            name: distfile.cloned().or_else(|| Distfile::new("file").ok())?,
+            name: distfile.or_else(|| Distfile::new("file").ok())?,
             size: self.options.distfile.size.or(size),
             digests: given.clone(),
         })
+    }
+
+    /// The distfile that is asked for, and what the Manifest says of it. Portage's FILE has its name. Any other FILE may
+    /// be called as one likes: when no Manifest knows its name, that of the URL counts if a Manifest knows that, or
+    /// if mirrors have the file under it.
+    fn distfile(
+        &self,
+        name: Option<&DownloadName>,
+        url: &Url,
+        show: &mut Show,
+    ) -> (Option<Distfile>, Option<DistEntry>) {
+        let (name, is_free) = match name {
+            Some(DownloadName::Distfile(name)) => (name, false),
+            Some(DownloadName::Other(name)) => (name, true),
+            _ => return (None, None),
+        };
+        let listed = self.in_manifest(name, show);
+        if listed.is_some() || !is_free {
+            return (Some(name.clone()), listed);
+        }
+        let text = url.to_string();
+        let last = uri::without_query(&text).rsplit('/').next().unwrap_or_default();
+        let last = String::from_utf8_lossy(&uri::unquote(last)).into_owned();
+        let Ok(remote) = Distfile::new(&last) else { return (Some(name.clone()), None) };
+        let listed = self.in_manifest(&remote, show);
+        // A mirror whose layout is by content has no names.
+        let given = self.options.distfile.digests.iter().flat_map(Digests::iter);
+        let is_digest = given.into_iter().any(|digest| digest.hex() == last);
+        let is_at_mirror = text.contains("/distfiles/") && !is_digest;
+        let chosen = if listed.is_some() || is_at_mirror { &remote } else { name };
+        (Some(chosen.clone()), listed)
     }
 
     fn warn_unknown(digests: &Digests, show: &mut Show) {

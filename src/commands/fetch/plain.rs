@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::http::{Exchange, Url, date};
 use crate::portage::DownloadName;
 use crate::progress::{bytes, duration, printable};
 use crate::transfer::single::{
-    Caller, Condition, ErrorStatus, FileOutput, Output, Report, Request, Retry, Stop, run as fetch,
+    Caller, Condition, ErrorStatus, FileOutput, LOOKED_AT, Output, Report, Request, Retry, Stdout, Stop,
+    run as fetch,
 };
 use crate::transfer::sink::SinkError;
 
@@ -35,7 +37,9 @@ pub(super) fn run(
     let blocked = |path: &Path| path.ancestors().skip(1).any(Path::is_file);
     let folders = path.as_deref().filter(|path| !blocked(path));
     let folders = folders.map_or(Ok(()), |path| create_folders(context, path));
-    let mut output = match folders.and_then(|()| output(options, path)) {
+    let is_named =
+        options.transfers.get(number).is_some_and(|transfer| transfer.output != cli::Output::Stdout);
+    let mut output = match folders.and_then(|()| output(options, path, is_named)) {
         Ok(output) => output,
         Err(ended) => return ended,
     };
@@ -53,7 +57,10 @@ pub(super) fn run(
         },
     };
     let (report, result) = fetch(&mut agent, &request, &mut output, &limits(options), show, &caller);
-    let mut ended = ended(url, &request, &report, result);
+    // What went to stdout cannot be gone on with, nor what is removed.
+    let is_file = output.path().is_some() && !options.output.remove_on_error;
+    let kept = is_file && (report.received > 0 || report.resumed > 0);
+    let mut ended = ended(url, &request, &report, result, kept);
     if let Err(failed) = after(options, &report, &output, &ended) {
         ended = failed;
     }
@@ -73,12 +80,15 @@ pub(super) fn run(
     ended
 }
 
-fn output(options: &FetchOptions, path: Option<PathBuf>) -> Result<Output, Ended> {
+/// `is_named` when the output was named on the command line, be it as stdout.
+fn output(options: &FetchOptions, path: Option<PathBuf>, is_named: bool) -> Result<Output, Ended> {
     let Some(path) = path else {
-        return Ok(Output::Stdout(match options.request.resume {
+        let position = match options.request.resume {
             Resume::From(offset) => offset,
             Resume::No | Resume::Existing => 0,
-        }));
+        };
+        let text = if is_named || !std::io::stdout().is_terminal() { 0 } else { LOOKED_AT };
+        return Ok(Output::Stdout(Stdout { position, text }));
     };
     let offset = match options.request.resume {
         Resume::No => 0,
@@ -150,7 +160,7 @@ fn date(condition: &TimeCondition, show: &mut Show) -> Option<Condition> {
     Some(Condition { newer, date: Duration::from_secs(seconds) })
 }
 
-fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>) -> Ended {
+fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>, kept: bool) -> Ended {
     match result {
         Ok(()) => Ended::ok(),
         Err(Stop::Disk(error)) => Ended::failed(ExitStatus::WriteError, error),
@@ -160,7 +170,8 @@ fn ended(url: &Url, request: &Request, report: &Report, result: Result<(), Stop>
                 0 | 1 => String::new(),
                 n => format!(" ({n} attempts)"),
             };
-            let advice = status::advice(&failure).map(|advice| format!("; {advice}")).unwrap_or_default();
+            let advice =
+                status::advice(&failure, kept).map(|advice| format!("; {advice}")).unwrap_or_default();
             let asked = report.exchanges.last().map_or(&request.url, |exchange| &exchange.url);
             Ended::failed(status::of(&failure), format!("{asked}: {failure}{tries}{advice}"))
         }

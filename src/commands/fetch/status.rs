@@ -1,11 +1,13 @@
 //! Failures as exit statuses, and as advice: one exhaustive `match` each.
 
 use crate::cli::ExitStatus;
+use crate::http::failure::Elsewhere;
 use crate::http::{CertificateFault, Failure, HandshakeFault};
 
 /// curl's status in the same situation.
 pub(super) fn of(failure: &Failure) -> ExitStatus {
     match failure {
+        Failure::Elsewhere { failure, .. } => of(failure),
         Failure::Resolve { .. } => ExitStatus::CouldntResolveHost,
         Failure::ResolveProxy { .. } => ExitStatus::CouldntResolveProxy,
         Failure::Connect { .. } | Failure::Local(_) | Failure::ProxyRefused(_) => ExitStatus::CouldntConnect,
@@ -44,13 +46,23 @@ pub(super) fn of(failure: &Failure) -> ExitStatus {
     }
 }
 
-/// What a user can do about it. None: waiting for Portage to ask elsewhere is all there is.
-pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
+/// What a user can do about it. None: waiting for Portage to ask elsewhere is all there is. `kept` tells whether a
+/// beginning of the file is there.
+pub(super) fn advice(failure: &Failure, kept: bool) -> Option<&'static str> {
     Some(match failure {
-        Failure::Resolve { .. } => "check the name and the DNS server (/etc/resolv.conf)",
-        Failure::ResolveProxy { .. } => {
+        Failure::Elsewhere { failure, .. }
+            if matches!(**failure, Failure::ProxyRefused(_) | Failure::SocksRefused(_)) =>
+        {
+            return advice(failure, kept);
+        }
+        Failure::Elsewhere { place: Elsewhere::Proxy(_), .. } | Failure::ResolveProxy { .. } => {
             "check the proxy variables (http_proxy, https_proxy, ALL_PROXY) and -x"
         }
+        Failure::Elsewhere { place: Elsewhere::Redirect(_), failure } if !failure.is_an_answer() => {
+            "see whether you must log in to the network, or use another mirror"
+        }
+        Failure::Elsewhere { failure, .. } => return advice(failure, kept),
+        Failure::Resolve { .. } => "check the name and the DNS server (/etc/resolv.conf)",
         Failure::ProxyRefused(_) | Failure::SocksRefused(_) => "check the proxy's address, user and password",
         Failure::Interface(_) => "check --interface",
         Failure::CaFile(_) => "check --cacert, --capath",
@@ -97,11 +109,13 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         | Failure::Reset
         | Failure::Stalled(_)
         | Failure::Receive(_)
-        | Failure::BadChunks(_) => "what came is kept: run it again with -C -",
+        | Failure::BadChunks(_) => again(kept),
         Failure::TlsForHttp => "use https:// with this port",
         Failure::RedirectRefused(_) => "only http and https are followed",
-        Failure::TimeUp(_) => "see --max-time; run it again with -C -",
-        Failure::TooSlow { .. } => "see --speed-limit; run it again with -C -",
+        Failure::TimeUp(_) if kept => "see --max-time; what came is kept: run it again with -C -",
+        Failure::TimeUp(_) => "see --max-time",
+        Failure::TooSlow { .. } if kept => "see --speed-limit; what came is kept: run it again with -C -",
+        Failure::TooSlow { .. } => "see --speed-limit",
         Failure::TlsHandshake(_)
         | Failure::Request(_)
         | Failure::Send(_)
@@ -117,4 +131,9 @@ pub(super) fn advice(failure: &Failure) -> Option<&'static str> {
         | Failure::RangeIgnored
         | Failure::Cancelled => return None,
     })
+}
+
+/// What to do after a transfer that broke off.
+pub(super) fn again(kept: bool) -> &'static str {
+    if kept { "what came is kept: run it again with -C -" } else { "nothing came: run it again" }
 }

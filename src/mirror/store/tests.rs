@@ -130,7 +130,7 @@ fn a_huge_file_is_not_read() {
     File::create(store.file()).unwrap().set_len(100 << 30).unwrap();
     let (_, warnings) = store.load();
     assert!(matches!(&warnings[..], [Warning::SetAside { .. }]), "{warnings:?}");
-    assert!(warnings[0].to_string().contains("more than 16 MiB"), "{}", warnings[0]);
+    assert!(warnings[0].to_string().contains("more than 32 MiB"), "{}", warnings[0]);
 }
 
 #[test]

@@ -55,6 +55,11 @@ pub struct ItemPlace {
 }
 
 impl Item {
+    /// What the Manifest says of it.
+    pub fn entry(&self) -> DistEntry {
+        DistEntry { name: self.name.clone(), size: self.size, digests: self.digests.clone() }
+    }
+
     fn place(&self, host: HostId) -> Option<&ItemPlace> {
         self.places.iter().find(|place| place.host == host)
     }

@@ -11,7 +11,7 @@ use super::sink::SinkError;
 use crate::http::{Agent, Failure, Url, date};
 use crate::patience::PULSE;
 use attempt::{Attempt, Known};
-pub use output::{FileOutput, Output};
+pub use output::{FileOutput, LOOKED_AT, Output, Stdout};
 pub use retry::Retry;
 use retry::Tries;
 

@@ -10,10 +10,21 @@ use crate::transfer::sink::{SinkError, open_output};
 
 /// Where content goes.
 pub enum Output {
-    /// From this offset of the file on.
-    Stdout(u64),
+    Stdout(Stdout),
     File(FileOutput),
 }
+
+/// The process's own output.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stdout {
+    /// Offset of the file's next byte.
+    pub position: u64,
+    /// So many bytes more must be text: stdout is a terminal, and nobody has said that it may get anything else.
+    pub text: usize,
+}
+
+/// How much of what goes to a terminal is looked at, in bytes, as by curl.
+pub const LOOKED_AT: usize = 2000;
 
 /// A file that is opened when its first byte comes.
 pub struct FileOutput {
@@ -41,7 +52,7 @@ impl Output {
     /// How many bytes are there already.
     pub(super) fn position(&self) -> u64 {
         match self {
-            Self::Stdout(offset) => *offset,
+            Self::Stdout(stdout) => stdout.position,
             Self::File(file) => file.offset,
         }
     }
@@ -49,7 +60,7 @@ impl Output {
     /// How far it is filled, whatever of that is being compared.
     pub(super) fn furthest(&self) -> u64 {
         match self {
-            Self::Stdout(offset) => *offset,
+            Self::Stdout(stdout) => stdout.position,
             Self::File(file) => file.offset.max(file.held),
         }
     }
@@ -100,8 +111,14 @@ impl Output {
         }
         self.begin()?;
         match self {
-            Self::Stdout(offset) => {
-                *offset += bytes.len() as u64;
+            Self::Stdout(stdout) => {
+                if stdout.text > 0 && bytes.contains(&0) {
+                    let reason =
+                        "a terminal is no place for binary content: save it with -o FILE (-o - shows it)";
+                    return Err(SinkError { path: PathBuf::from("stdout"), reason: reason.to_owned() });
+                }
+                stdout.text = stdout.text.saturating_sub(bytes.len());
+                stdout.position += bytes.len() as u64;
                 io::stdout().lock().write_all(bytes).map_err(|e| SinkError::new(Path::new("stdout"), &e))
             }
             Self::File(output) => {
@@ -283,7 +300,7 @@ mod tests {
         assert!(output.can_restart());
         output.write(b"ab").unwrap();
         assert_eq!(output.restart(), Err(Failure::RangeIgnored));
-        assert_eq!(Output::Stdout(0).restart(), Err(Failure::RangeIgnored));
+        assert_eq!(Output::Stdout(Stdout::default()).restart(), Err(Failure::RangeIgnored));
         drop(reader);
     }
 }

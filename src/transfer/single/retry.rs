@@ -75,7 +75,7 @@ impl Retry {
         let again = match failure.passing() {
             Some(Passing::Broken) => self.persistent,
             Some(Passing::Late | Passing::Busy | Passing::Nameless) => true,
-            None => matches!(failure, Failure::Connect { .. }) && self.refused_connections,
+            None => matches!(failure.cause(), Failure::Connect { .. }) && self.refused_connections,
         };
         if tries.attempts > times || !(again || self.all_errors) {
             return None;
@@ -87,7 +87,7 @@ impl Retry {
     /// Nothing is tried again that wget, which Portage uses, reports at once: a name that does not resolve, a refused
     /// connection, a file that is not there.
     fn pause_by_itself(&self, tries: Tries, failure: &Failure) -> Option<Duration> {
-        let most = match (failure.passing()?, failure) {
+        let most = match (failure.passing()?, failure.cause()) {
             // The user's own limit, of all attempts together.
             (_, Failure::TimeUp(_)) | (Passing::Nameless, _) => return None,
             (_, Failure::ConnectTimeout(_)) => NO_CONNECTION,

@@ -48,10 +48,14 @@ pub struct Sink {
     ahead: Option<Ahead>,
     /// What the side file is for: its journal is only taken over for the same file.
     identity: String,
+    /// FILE still has what lay there before, of which nothing is wanted.
+    stale: bool,
+    /// FILE was not there before.
+    is_new: bool,
 }
 
 impl Sink {
-    /// Opens FILE, keeping what is there (`resume`) or emptying it. What an earlier call left ahead of it is taken
+    /// Opens FILE, keeping what is there (`resume`), or emptying it when the first byte comes. What an earlier call left ahead of it is taken
     /// over when it was for the same `identity`, up to `size` if that is known.
     ///
     /// Another process that is at FILE is waited for, and `wait` is how: for the time given, or until it says with
@@ -64,14 +68,13 @@ impl Sink {
         wait: impl FnMut(Duration) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B, Self>, SinkError> {
         let failed = |e: io::Error| SinkError::new(path, &e);
+        let is_new = fs::symlink_metadata(path).is_err();
         let file = match open_locked(path, wait).map_err(failed)? {
             ControlFlow::Continue(file) => file,
             ControlFlow::Break(reason) => return Ok(ControlFlow::Break(reason)),
         };
-        if !resume {
-            empty(&file).map_err(failed)?;
-        }
-        let prefix = file.metadata().map_err(failed)?.len();
+        let length = file.metadata().map_err(failed)?.len();
+        let prefix = if resume { length } else { 0 };
         let mut ahead = Ahead::take_over(path, identity);
         if let Some(ahead) = &mut ahead {
             ahead.forget(ByteRange::new(0, prefix))?;
@@ -83,6 +86,8 @@ impl Sink {
             prefix,
             ahead,
             identity: identity.to_owned(),
+            stale: length > prefix,
+            is_new,
         };
         while sink.advance()? {}
         Ok(ControlFlow::Continue(sink))
@@ -112,6 +117,7 @@ impl Sink {
     /// Stores bytes that begin at `first`: at the end of FILE, or ahead of it. Then [`Self::advance`] is due.
     pub fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), SinkError> {
         if first == self.prefix {
+            self.freshen()?;
             self.file.write_all_at(bytes, first).map_err(|e| SinkError::new(&self.path, &e))?;
             self.prefix += bytes.len() as u64;
             return Ok(());
@@ -121,6 +127,14 @@ impl Sink {
             None => self.ahead.insert(Ahead::create(&self.path, &self.identity)?),
         };
         ahead.write(first, bytes)
+    }
+
+    /// Removes what lay there before.
+    fn freshen(&mut self) -> Result<(), SinkError> {
+        if std::mem::take(&mut self.stale) {
+            empty(&self.file).map_err(|e| SinkError::new(&self.path, &e))?;
+        }
+        Ok(())
     }
 
     /// Reads what is present at `first`: from FILE, or from the side file.
@@ -171,6 +185,8 @@ impl Sink {
     ///
     /// An error when FILE is not at its place any longer: somebody has removed or replaced it.
     pub fn finish(mut self) -> Result<(), SinkError> {
+        self.freshen()?;
+        self.is_new = false;
         if let Some(ahead) = self.ahead.take() {
             ahead.remove();
         }
@@ -186,8 +202,10 @@ impl Sink {
     /// Moves over a piece of what the prefix has reached; false when there is nothing. The hashers can be at work on
     /// one piece while the next one is moved.
     pub fn advance(&mut self) -> Result<bool, SinkError> {
+        let held = self.ahead.as_ref().and_then(|ahead| ahead.held().range_at(self.prefix));
+        let Some(range) = held else { return Ok(false) };
+        self.freshen()?;
         let Some(ahead) = &mut self.ahead else { return Ok(false) };
-        let Some(range) = ahead.held().range_at(self.prefix) else { return Ok(false) };
         let mut buffer = vec![0; MOVE];
         let from = self.prefix;
         let piece = piece(&mut buffer, range.end - from);
@@ -200,8 +218,13 @@ impl Sink {
 }
 
 impl Drop for Sink {
-    /// A side file with nothing in it is not worth keeping.
+    /// A side file with nothing in it is not worth keeping, nor is an empty FILE that was made for nothing. Whoever
+    /// waits for its lock sees that it has gone.
     fn drop(&mut self) {
+        let is_empty = || self.file.metadata().is_ok_and(|file| file.len() == 0);
+        if self.is_new && self.prefix == 0 && is_empty() && is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = fs::remove_file(&self.path); // it stays where it cannot be removed
+        }
         if let Some(ahead) = self.ahead.take_if(|ahead| ahead.held().is_empty()) {
             ahead.remove();
         }
