@@ -1,7 +1,10 @@
 //! What lies at FILE already: gone on from when it is right, replaced in the same call when it is not.
 
 use std::fmt;
+use std::fs;
+use std::io::Write;
 use std::process::Command;
+use std::time::Duration;
 
 use super::driver::{Call, Distdir, NAME};
 use super::mirrors::{PATH, bases, saying, sent, serving};
@@ -283,6 +286,34 @@ fn a_partial_file_of_ours_is_taken_over_by_other_programs() {
 
 /// The end of the name under which something was set aside, and its bytes.
 type Aside = Vec<(&'static str, Vec<u8>)>;
+
+#[test]
+fn what_is_wrong_among_it_is_not_read_in_every_call() {
+    let right = content(1, SIZE);
+    let mirror = Mirror::start();
+    mirror.on(PATH).serve(&right).times(2);
+    let distdir = Distdir::new();
+    let aside = format!("distfiles/{NAME}._checksum_failure_.a");
+    let fetch = || {
+        let _ = fs::remove_file(distdir.file());
+        let ended = distdir.call().target(&right).fetch(&mirror.url(PATH));
+        assert_eq!(distdir.content().as_ref(), Some(&right), "{ended}");
+        ended
+    };
+    distdir.put(&aside, content(2, SIZE));
+    fetch();
+    // It is another one now, and nothing tells so.
+    let leftover = distdir.root().join(&aside);
+    let modified = fs::metadata(&leftover).unwrap().modified().unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&leftover).unwrap();
+    (&file).write_all(&right).unwrap();
+    file.set_modified(modified).unwrap();
+    fetch();
+    file.set_modified(modified + Duration::from_secs(1)).unwrap();
+    let ended = fetch();
+    assert!(ended.output.contains("was right after all"), "{ended}");
+    assert_eq!(mirror.requests_for(PATH).len(), 2);
+}
 
 #[test]
 fn what_portage_set_aside_is_looked_at_first() {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::candidates::{Candidate, Guess, Search, find};
+use super::salvage::{Salvaged, salvage};
 use super::{Context, Target, folder_of, look_ahead, status};
 use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::answers::joined;
-use crate::commands::aside::INFIX;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::{read_text, unix_now};
 use crate::commands::hosts::{expectation, remembered};
@@ -45,11 +45,6 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     if let Some(ended) = create_folders(context, path).err() {
         return ended;
     }
-    if let Some(salvaged) = salvage(context, path, target) {
-        show.begin(path, Vec::new());
-        show.finish(Some(&format!("{} was right after all: no byte was fetched", salvaged.display())));
-        return Ended::ok();
-    }
     let folder = folder_of(path);
     let given = context.options.distfile.state.as_deref();
     let store = context.environment.store(&context.call, given, Some(folder));
@@ -59,6 +54,15 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     }
     let file = file_key(&target.name, &target.digests);
     let now = unix_now();
+    let is_over = || context.interrupt.number().is_some();
+    let wrong_leftovers = match salvage(path, target, &state, &file, now, &is_over) {
+        Salvaged::Right(found) => {
+            show.begin(path, Vec::new());
+            show.finish(Some(&format!("{} was right after all: no byte was fetched", found.display())));
+            return Ended::ok();
+        }
+        Salvaged::Nothing(wrong) => wrong,
+    };
     let name = target.name.as_str();
     if state.wrong_everywhere(&file, now) {
         let error = format!(
@@ -103,6 +107,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let transferred =
         engine::run(path, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
     let mut events = deltas(&keys, &transferred, &file, now);
+    events.extend(wrong_leftovers);
     let of_mirrors =
         || transferred.tallies.iter().zip(&mirrors).filter(|(_, mirror)| **mirror).map(|(t, _)| t);
     let had = of_mirrors().any(|tally| tally.kept > 0);
@@ -167,26 +172,6 @@ pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended
     let Some(folder) = path.parent().filter(|_| context.options.output.create_dirs) else { return Ok(()) };
     let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
     made.map_err(|error| Ended::failed(ExitStatus::WriteError, format!("{}: {error}", folder.display())))
-}
-
-/// A file that Portage set aside, or did not get to look at, may be right. Then it costs no byte of the network.
-fn salvage(context: &Context, path: &Path, target: &Target) -> Option<PathBuf> {
-    let prefix = format!("{}{INFIX}", target.name);
-    let is_over = || context.interrupt.number().is_some();
-    for entry in fs::read_dir(folder_of(path)).ok()?.flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
-        let Some(metadata) = entry.metadata().ok().filter(|m| ours && m.is_file() && m.len() > 0) else {
-            continue;
-        };
-        if target.size.is_some_and(|size| size != metadata.len()) {
-            continue;
-        }
-        let found = entry.path();
-        if is_right(&found, &target.digests, metadata.len(), &is_over) && fs::rename(&found, path).is_ok() {
-            return Some(found);
-        }
-    }
-    None
 }
 
 /// Upstream may call each new version by the name of the one before: what came may be another distfile of the Manifest.

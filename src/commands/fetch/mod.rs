@@ -8,6 +8,7 @@ mod distfile;
 mod layout;
 mod look_ahead;
 mod plain;
+mod salvage;
 mod status;
 
 use std::cell::OnceCell;
