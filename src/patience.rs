@@ -102,7 +102,7 @@ pub const LAGGING: Duration = Duration::from_secs(3);
 /// together, it is given up, whatever the others do. A byte now and then does not renew it. Longer than [`STALL`].
 pub const CRAWLING: Duration = Duration::from_secs(20);
 
-/// How long a host that says 429 without Retry-After is left alone.
+/// How long a host that says 429 without Retry-After is left alone; and one that is busy, when nobody else is left.
 pub const USUAL_REST: Duration = Duration::from_secs(1);
 
 // ---- A request

@@ -64,3 +64,20 @@ fn options_of_other_protocols_before_emerge() {
         assert_eq!(lab.distfile(&dist.name).as_deref(), Some(&dist.content[..]), "{words}: {run}");
     }
 }
+
+#[test]
+fn a_cookie_that_a_redirect_sets_before_emerge() {
+    let dist = Dist::new("foo-1.tar.xz", &content(1, 300_000));
+    let mirror = Mirror::start();
+    mirror.on(&layout_path()).serve(Layout::FilenameHash.conf()).always();
+    mirror.on(&path(&dist)).redirect(302, "/cookie").field("Set-Cookie", "seen=1; Path=/").times(1);
+    mirror.on("/cookie").redirect(302, &path(&dist)).times(1);
+    mirror.on(&path(&dist)).serve(dist.content.as_slice()).times(1);
+    let lab = lab_with(&[&mirror]).package("app-misc/foo-1", &[&dist]);
+    let run = lab.emerge(&["--fetchonly", "app-misc/foo"]);
+    assert!(run.success(), "{run}");
+    assert_eq!(lab.distfile(&dist.name).as_deref(), Some(&dist.content[..]), "{run}");
+    let sent: Vec<Option<String>> =
+        mirror.requests_for(&path(&dist)).iter().map(|r| r.field("Cookie").map(str::to_owned)).collect();
+    assert_eq!(sent, [None, Some("seen=1".to_owned())], "{run}");
+}

@@ -15,6 +15,33 @@ const SOON: Duration = Duration::from_secs(8);
 /// What a call may take that asks nobody.
 const AT_ONCE: Duration = Duration::from_millis(20);
 
+/// One fault that passes, at the only mirror.
+#[test]
+fn a_lone_mirror_gets_over_a_fault_that_passes() {
+    let right: Content = content(1, SIZE).into();
+    let part = SIZE as u64 / 2;
+    for (story, fault) in [
+        ("an empty reply", Rule::empty_reply()),
+        ("a reset", Rule::reset()),
+        ("half a head", Rule::raw("HTTP/1.1 200 OK\r\nContent-Le")),
+        ("half a body", Rule::serve(&right).close_after(part)),
+        ("a reset in the body", Rule::serve(&right).reset_after(part)),
+        ("500", Rule::status(500)),
+        ("502", Rule::status(502)),
+        ("503", Rule::status(503)),
+        ("503 for a second", Rule::status(503).retry_after(1)),
+        ("429", Rule::status(429)),
+    ] {
+        let mirror = Mirror::start();
+        mirror.on(PATH).add(fault.times(1));
+        mirror.on(PATH).serve(&right).always();
+        let distdir = Distdir::new();
+        let ended = distdir.call().target(&right).fetch(&mirror.url(PATH));
+        assert!(ended.success(), "{story}: {ended}");
+        distdir.assert_holds(&right, &ended);
+    }
+}
+
 /// What is at the first address.
 enum First {
     Mirror(Mirror),
@@ -186,7 +213,7 @@ fn mirrors_that_are_dead_once_are_asked_again() {
     // Nobody knows that the file is missing there: only "not there" is remembered.
     let right: Content = content(1, SIZE).into();
     let mirror = Mirror::start();
-    mirror.on(PATH).status(503);
+    mirror.on(PATH).status(503).times(3); // the call itself asks three times
     mirror.on(PATH).serve(&right);
     let distdir = Distdir::new();
     let call = || distdir.call().target(&right).mirrors(&[base(&mirror)]);

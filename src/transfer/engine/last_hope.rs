@@ -1,12 +1,16 @@
 //! Before a transfer fails, those whose answers were odd are asked once more in the plainest way, and the digests decide.
 
-use super::Transfer;
+use super::{Transfer, now};
 use crate::http::Failure;
 use crate::transfer::blame::Origin;
 use crate::transfer::scheduler::{Scheduler, SourceId};
 use crate::transfer::sink::{Sink, SinkError};
 
 impl Transfer<'_> {
+    pub(super) fn ask_the_busy_again(&self, scheduler: &mut Scheduler) -> bool {
+        scheduler.ask_the_busy_again(self.clock.look(now()))
+    }
+
     /// Whether it is a source that was asked plainly because its answers were odd.
     fn is_hope(&self, scheduler: &Scheduler, origin: Origin) -> bool {
         let is_odd = |id: SourceId| {

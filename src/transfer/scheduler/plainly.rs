@@ -1,7 +1,7 @@
 //! In which manner a source is asked, and the last hope: no source is lost by the way it was asked.
 
 use super::source::Source;
-use super::{Scheduler, SourceId};
+use super::{Scheduler, SourceId, Time};
 use crate::http::{ByteRange, Failure};
 
 /// How a source is asked for a range.
@@ -38,6 +38,21 @@ impl Scheduler {
             }
         }
         !seen.is_empty()
+    }
+
+    /// Nobody is left, and some only said that they cannot for the moment (500, 503): they are asked again after a
+    /// second, and once more after two. Not when somebody said that the file is not there: that is an answer. Of several
+    /// that want fewer requests (429) none gets more. Whether there are any.
+    pub fn ask_the_busy_again(&mut self, now: Time) -> bool {
+        let is_answered = self.sources.iter().any(Source::lacks_it);
+        let mut any = false;
+        let is_alone = self.sources.len() == 1;
+        let wants_fewer =
+            |source: &Source| !is_alone && source.failure.as_ref().is_some_and(Failure::asks_for_patience);
+        for source in self.sources.iter_mut().filter(|source| !is_answered && !wants_fewer(source)) {
+            any |= source.rest_if_busy(now);
+        }
+        any
     }
 
     /// A source is not asked again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Expectation, Time};
 use crate::http::failure::{Advice, Passing};
 use crate::http::{ByteRange, Failure};
-use crate::patience::{LONGEST_REST, LOST, OVERDUE};
+use crate::patience::{LONGEST_REST, LOST, OVERDUE, USUAL_REST};
 use crate::transfer::meter::Meter;
 
 /// What the time until an answer varies by.
@@ -19,6 +19,8 @@ const MOST_BREAKS: u32 = 3;
 /// Requests whose claim went to another source meanwhile, without progress worth naming, after which a source is
 /// given up: one that is always too late is of no use.
 const MOST_LOST: u32 = 16;
+/// How often a source that is busy is given time when nobody else is left.
+const MOST_WAITS: u32 = 2;
 /// Progress worth naming, in bytes.
 pub(super) const PROGRESS: u64 = 64 * 1024;
 
@@ -73,6 +75,8 @@ pub(super) struct Source {
     pub left_out: bool,
     /// Its last request was given up in silence, and nothing has come from it since.
     pub silent: bool,
+    /// How often it was given time because it was busy and nobody else was left.
+    waits: u32,
     /// It was asked again although it had failed for good, because nobody else was left.
     had_second_chance: bool,
     first_byte_cold: Option<Duration>,
@@ -103,6 +107,7 @@ impl Source {
             rest_until: None,
             left_out: false,
             silent: false,
+            waits: 0,
             had_second_chance: false,
             first_byte_cold: None,
             first_byte_warm: None,
@@ -181,6 +186,21 @@ impl Source {
         (self.plain, self.sequential) = (true, true);
         (self.breaks, self.strikes, self.losses) = (0, 0, 0);
         self.state = State::Idle;
+    }
+
+    /// One that only said that it cannot for the moment is given a little time.
+    pub fn rest_if_busy(&mut self, now: Time) -> bool {
+        let is_out = matches!(self.state, State::Out) && !self.left_out;
+        let is_busy = |failure: &Failure| {
+            failure.passing() == Some(Passing::Busy) && failure.advice() == Advice::NextSourceForNow
+        };
+        let is_busy = is_out && self.failure.as_ref().is_some_and(is_busy);
+        if !is_busy || self.waits == MOST_WAITS {
+            return false;
+        }
+        self.waits += 1;
+        self.state = State::Resting { until: now + USUAL_REST * self.waits };
+        true
     }
 
     /// It is not asked again, whatever happens.
