@@ -109,6 +109,9 @@ fn edit(fields: &mut Vec<(String, String)>, edits: &[FieldEdit], is_told: impl F
         FieldEdit::Set(name, value) => Some((name.to_ascii_lowercase(), value.clone())),
         FieldEdit::Remove(_) => None,
     }));
+    // A request is for one server: of several names the first counts, as in curl.
+    let mut has_host = false;
+    fields.retain(|(name, _)| name != "host" || !std::mem::replace(&mut has_host, true));
 }
 
 /// Fields that a server tells to nobody else: secrets, and the name of a server that is not another one's.

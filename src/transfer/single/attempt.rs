@@ -269,7 +269,9 @@ impl Attempt<'_> {
     fn beyond_the_end(&mut self, offset: u64, answer: &Answer, known: &mut Known) -> Result<(), Stop> {
         let complete_length = answer.head.content_range.flatten().and_then(ContentRange::complete_length);
         known.ends_here = complete_length.is_none();
-        let is_complete = complete_length == Some(offset);
+        // With `-C OFFSET` there need be no file.
+        let may_be_there = self.output.is_there() || self.request.error_status != ErrorStatus::Fail;
+        let is_complete = complete_length == Some(offset) && may_be_there;
         if is_complete || known.ends_here && !self.may_ask_plainly(known) {
             self.report.nothing_to_do = true;
             return Ok(());

@@ -72,6 +72,11 @@ impl Output {
         }
     }
 
+    /// Whether there is anything that can be gone on with.
+    pub(super) fn is_there(&self) -> bool {
+        self.path().is_none_or(Path::exists)
+    }
+
     /// Makes sure that the file exists, with nothing behind the position.
     pub(super) fn begin(&mut self) -> Result<(), SinkError> {
         let Self::File(output) = self else { return Ok(()) };
