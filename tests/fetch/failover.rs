@@ -42,6 +42,22 @@ fn a_lone_mirror_gets_over_a_fault_that_passes() {
     }
 }
 
+#[test]
+fn a_lone_mirror_that_was_busy_once_is_not_one_that_refuses_ranges() {
+    let right: Content = content(1, SIZE).into();
+    let mirror = Mirror::start();
+    let page = "<html><body><h1>503</h1></body></html>\n".len() as u64;
+    mirror.on(PATH).status(503).times(1);
+    mirror.on(PATH).serve(&right).always();
+    let distdir = Distdir::new();
+    distdir.put_file(&right[..SIZE / 2]);
+    let ended = distdir.call().resume().target(&right).fetch(&mirror.url(PATH));
+    ended.assert_success();
+    distdir.assert_holds(&right, &ended);
+    assert_eq!(mirror.body_bytes_sent(), (SIZE / 2) as u64 + page, "only what was missing: {ended}");
+    assert!(figures(&distdir, &base(&mirror))["no_ranges"].is_null(), "{ended}");
+}
+
 /// What is at the first address.
 enum First {
     Mirror(Mirror),

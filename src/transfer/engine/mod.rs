@@ -192,8 +192,8 @@ impl Transfer<'_> {
                         size = None;
                         continue;
                     }
-                    RoundEnd::Over(Outcome::NoSource) if scheduler.ask_plainly() => continue,
                     RoundEnd::Over(Outcome::NoSource) if self.ask_the_busy_again(&mut scheduler) => continue,
+                    RoundEnd::Over(Outcome::NoSource) if scheduler.ask_plainly() => continue,
                     RoundEnd::Over(Outcome::NoSource) if self.lose_hope(&mut scheduler, &mut sink)? => {
                         continue;
                     }
