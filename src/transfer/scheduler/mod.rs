@@ -19,7 +19,8 @@ use crate::http::{ByteRange, Failure};
 use crate::patience::{LOST, PULSE};
 pub use plainly::Manner;
 use sharing::{CRAWL, PER_SOURCE};
-use source::{PROGRESS, Source, State};
+pub(super) use source::PROGRESS;
+use source::{Source, State};
 
 /// A point on the transfer's clock: the time since it began.
 pub type Time = Duration;

@@ -22,7 +22,7 @@ const MOST_LOST: u32 = 16;
 /// How often a source that is busy is given time when nobody else is left.
 const MOST_WAITS: u32 = 2;
 /// Progress worth naming, in bytes.
-pub(super) const PROGRESS: u64 = 64 * 1024;
+pub const PROGRESS: u64 = 64 * 1024;
 
 #[derive(Clone, Debug)]
 pub(super) enum State {

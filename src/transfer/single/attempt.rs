@@ -8,13 +8,12 @@ use crate::http::failure::Passing;
 use crate::http::{Agent, Answer, Ask, Content, ContentRange, Extent, Failure, Head, Url};
 use crate::transfer::engine::{Limits, Observer, Snapshot, Stage};
 use crate::transfer::meter::Meter;
+use crate::transfer::scheduler::PROGRESS;
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 128 * 1024;
 /// Answers in a row that bring less than [`PROGRESS`], after which a file that comes in parts is given up.
 const MOST_SMALL_PARTS: u32 = 16;
-/// Progress worth naming, in bytes.
-const PROGRESS: u64 = 64 * 1024;
 /// Requests for the rest of a file that bring nothing, after which all of it is asked for.
 const MOST_RANGES_IN_VAIN: u32 = 2;
 
