@@ -168,6 +168,11 @@ pub struct Canceller {
 }
 
 impl Canceller {
+    /// When the agent's connection was made, if it has one.
+    pub fn connected_at(&self) -> Option<Instant> {
+        self.log.connection().map(|(at, _)| at)
+    }
+
     /// Closes the agent's connections: what it waits for fails with [`Failure::Cancelled`], at once, and so does
     /// everything that it is asked later.
     pub fn cancel(&self) {

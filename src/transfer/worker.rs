@@ -169,6 +169,12 @@ impl Worker {
         }
     }
 
+    /// When the connection was made over which the request under way is sent.
+    pub(super) fn connected_at(&self) -> Option<Instant> {
+        let canceller = self.shared.canceller.lock().unwrap_or_else(PoisonError::into_inner);
+        canceller.as_ref().and_then(Canceller::connected_at)
+    }
+
     pub(super) fn request(&self) -> u64 {
         self.request
     }
@@ -300,16 +306,16 @@ impl Thread {
         let (source, request) = (self.source, job.request);
         let mut position = first_pos;
         loop {
-            let end = self.shared.end.load(Ordering::SeqCst);
-            if !self.wanted(job) {
+            let (end, wanted) = (self.shared.end.load(Ordering::SeqCst), self.wanted(job));
+            if content_end == Some(position) && (position >= job.range.end || !wanted) {
+                content.drain(); // its end gives the connection back, to the next request if that is there already
+                return Ok(());
+            }
+            if !wanted {
                 return Err(Stop::NotWanted);
             }
             if position >= end {
-                if content_end == Some(position) {
-                    content.drain(); // its end gives the connection back
-                } else {
-                    self.agent = None;
-                }
+                self.agent = None;
                 return Ok(());
             }
             content.set_bulk(position - first_pos >= BULK && end - position >= BULK);

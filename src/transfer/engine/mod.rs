@@ -339,6 +339,11 @@ impl Transfer<'_> {
             if let Some(rest) = self.around.rest(id) {
                 scheduler.rest(id, time + rest);
             }
+            let (asked, connected) = (self.current[id].asked, self.workers[id].connected_at());
+            if let Some(time) = connected.zip(asked).and_then(|(at, asked)| at.checked_duration_since(asked))
+            {
+                scheduler.connected(id, time);
+            }
         }
         scheduler.tick(time);
     }

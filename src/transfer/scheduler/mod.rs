@@ -93,7 +93,7 @@ const LIVELY: Duration = Duration::from_millis(600);
 /// A silence of less is a matter of how content comes in lumps.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A source slower than this part of what another one promises is not counted as being at work.
-const HOPELESS: f64 = 0.1;
+const HOPELESS: f64 = 0.2;
 
 #[derive(Clone, Debug)]
 pub struct Scheduler {
@@ -164,6 +164,13 @@ impl Scheduler {
     }
 
     // What happened.
+
+    /// A source that was asked has made its connection, so long after it was asked: a round trip.
+    pub fn connected(&mut self, id: SourceId, round_trip: Duration) {
+        if let State::Opening { .. } = self.sources[id].state {
+            self.sources[id].round_trip = Some(round_trip);
+        }
+    }
 
     /// The answer of a source is there; its content follows.
     pub fn opened(&mut self, id: SourceId, opened: Opened, now: Time) {

@@ -16,8 +16,8 @@ const TOO_LONG: f64 = 1.0;
 /// A tier that is slower than this, in bytes per second, has failed; nobody of whom nothing is known is thought to be
 /// slower.
 pub(super) const CRAWL: f64 = 100_000.0;
-/// Claim of a source while rates are unknown, at least and at most, in bytes.
-const FIRST_CLAIM: (u64, u64) = (128 * 1024, 4 * 1024 * 1024);
+/// Claim of a source while rates are unknown, at least, in bytes.
+const LEAST_FIRST_CLAIM: u64 = 128 * 1024;
 /// The smallest claim that pays for a request, in bytes.
 const LEAST_CLAIM: u64 = 64 * 1024;
 /// The part of its fair share that a source claims at once, so that there is something left to correct with.
@@ -35,7 +35,12 @@ const FRAGMENT: f64 = 5.0;
 const LONGEST_CLAIM: f64 = 20.0;
 /// A source slower than this part of the average claims from the end of the file: so the beginning, which alone
 /// can be verified as it grows, is complete early.
-const SLOW: f64 = 0.5;
+const SLOW: f64 = 0.6;
+/// A source that is far slower than an idle one is relieved of its claim when that would last longer than this part
+/// of the time that all need together.
+const HELD_UP: f64 = 0.8;
+/// For that the new connection that it needs may cost this part of that time.
+const RESTART: f64 = 0.2;
 /// What queues in the network hold, in seconds of a source's rate: it is lost when a connection is cut.
 const QUEUE: f64 = 0.1;
 /// Part of the file that may be lost by cutting connections for each second that is gained.
@@ -49,7 +54,8 @@ impl Scheduler {
     /// Claims for an idle source; none when others will have done everything before it could help.
     pub(super) fn fair_share(&mut self, id: SourceId, now: Time) -> Option<ByteRange> {
         let source = &self.sources[id];
-        let (gap, known, tier) = (source.gap(), source.rate(now), source.expectation.tier);
+        let (gap, start) = (source.gap(), source.start(now));
+        let (known, tier) = (source.rate(now), source.expectation.tier);
         let average = self.average_rate(now);
         if known.is_none() && average.is_none() {
             let front = self.todo.first()?;
@@ -59,7 +65,7 @@ impl Scheduler {
         let rate = known.unwrap_or(assumed);
         let (mut workers, left) = self.outlook(assumed, now);
         let at_work = !workers.is_empty();
-        workers.push(Worker { free: 0.0, gap, rate });
+        workers.push(Worker { free: 0.0, gap: start, rate });
         let next: Vec<&Source> = self
             .idle(tier, now)
             .into_iter()
@@ -70,28 +76,36 @@ impl Scheduler {
             .collect();
         workers.extend(next.iter().map(|s| Worker {
             free: 0.0,
-            gap: s.gap(),
+            gap: s.start(now),
             rate: s.rate_or(assumed, now),
         }));
         let finish = common_finish(&workers, left);
 
-        let share = rate * (finish - gap);
+        let share = rate * (finish - start);
         let active = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
         let pays = if active.clone().all(|s| s.is_settled(now)) { PAYS } else { PAYS_EARLY };
         let in_part = workers.len() > 1 && share * FRACTION > rate * gap.max(LEAST_GAP) * pays;
         let mut claim = whole(if in_part { share * FRACTION } else { share }.min(rate * LONGEST_CLAIM));
-        if known.is_none() || active.chain(next).any(|s| s.rate(now).is_none()) {
+        if known.is_none() {
             claim = claim.min(self.first_claim());
-        }
-        if self.todo.len() < claim {
-            // Nobody is cut short for a small gain; for one that may be slow itself only when it costs little.
-            let (least_gain, most_cut) =
-                if known.is_some() { (gap.max(LEAST_GAIN), 1.0) } else { (TOO_LONG, MOST_FOR_A_GUESS) };
-            self.trim(id, finish, least_gain, most_cut, assumed, now);
         }
         // Somebody has to begin.
         let least = if at_work { LEAST_CLAIM } else { 0 };
-        self.place(claim, least, whole(rate * gap), average.is_some_and(|average| rate < average * SLOW))
+        let slow = self.fastest(id, now).is_some_and(|fastest| rate < fastest * SLOW);
+        let free = self.place(claim, least, whole(rate * gap), slow);
+        if free.is_some_and(|free| free.len() >= claim) {
+            return free;
+        }
+        // Nobody is cut short for a small gain; for one that may be slow itself only when it costs little.
+        let most_cut = if known.is_some() { 1.0 } else { MOST_FOR_A_GUESS };
+        let least_gain = if known.is_some() && claim >= least { gap.max(LEAST_GAIN) } else { TOO_LONG };
+        let thief = Thief { gap, rate: known, slow, finish, least_gain, most_cut, assumed };
+        match self.best_tail(id, &thief, now) {
+            Some((victim, tail)) if tail.range.len() > free.map_or(0, ByteRange::len) => {
+                Some(self.take_over(victim, &tail, claim, whole(rate * gap)))
+            }
+            _ => free,
+        }
     }
 
     /// Whether those at work, as far as it can be told, need longer than anybody should wait.
@@ -118,6 +132,18 @@ impl Scheduler {
         let at_work = self.sources.iter().filter(|s| s.is_active() && !s.is_overdue(now));
         let rates: Vec<f64> = at_work.filter_map(|s| s.rate(now)).collect();
         (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
+    }
+
+    /// Bytes per second of the fastest of the others at work.
+    fn fastest(&self, id: SourceId, now: Time) -> Option<f64> {
+        let others = self.sources.iter().enumerate().filter(|(other, s)| *other != id && s.is_active());
+        others.filter_map(|(_, s)| s.rate(now).filter(|_| !s.is_overdue(now))).reduce(f64::max)
+    }
+
+    /// Position of the first byte that is missing.
+    fn front(&self) -> Option<u64> {
+        let claims = self.sources.iter().filter_map(Source::claim).filter(|claim| !claim.is_empty());
+        claims.chain(self.todo.first()).map(|range| range.first).min()
     }
 
     /// Finds a place for a claim of that many bytes, or of fewer, but not of fewer than `least`. `gap` is what
@@ -147,12 +173,10 @@ impl Scheduler {
         self.todo.len() + self.sources.iter().filter_map(Source::claim).map(ByteRange::len).sum::<u64>()
     }
 
-    /// Bytes that a source of unknown rate is asked for: a part of what would be its share if all were equal.
+    /// Bytes that a source of unknown rate is asked for: its share if all were equal, for a further request costs more
+    /// than to be relieved of a part.
     fn first_claim(&self) -> u64 {
-        match self.hands() as u64 {
-            0 | 1 => u64::MAX,
-            hands => (self.missing() / (2 * hands)).clamp(FIRST_CLAIM.0, FIRST_CLAIM.1),
-        }
+        self.missing().div_ceil(self.hands().max(1) as u64).max(LEAST_FIRST_CLAIM)
     }
 
     /// Those at work, and the bytes that nobody has or that those who have them do not send. A source of unknown
@@ -172,39 +196,99 @@ impl Scheduler {
         (workers, left)
     }
 
-    /// Frees for `id` what others claimed but would deliver later than `finish` by `least_gain` seconds or more, as
-    /// long as not more than the part `most_cut` of the file is lost by it.
-    fn trim(&mut self, id: SourceId, finish: f64, least_gain: f64, most_cut: f64, assumed: f64, now: Time) {
-        for victim in (0..self.sources.len()).filter(|victim| *victim != id) {
-            let source = &self.sources[victim];
-            let Some(claim) = source.claim().filter(|claim| !claim.is_empty()) else { continue };
-            if self.pauses(source, now) {
-                continue;
-            }
-            let rate = source.best_rate(claim.len(), assumed, now);
-            let late = source.delay(now) + claim.len() as f64 / rate.max(1.0) - finish;
-            // One that is cut needs a new connection before it can help with the rest.
-            let gain = late - least_gain.max(2.0 * source.gap());
-            if gain < 0.0 {
-                continue;
-            }
-            match source.state {
-                State::Opening { .. } if source.is_late(now) => self.unclaim(victim),
-                State::Receiving { .. } => {
-                    let end = claim.end.min(claim.first.saturating_add(whole(rate * finish)));
-                    let in_flight = source.rate(now).unwrap_or(assumed) * (source.gap() + QUEUE);
-                    let cut =
-                        if source.will_be_cut() { 0.0 } else { in_flight.min((claim.end - end) as f64) };
-                    let allowed = self.size.unwrap_or(0) as f64 * most_cut.min(WASTE_ALLOWED * gain);
-                    if cut == 0.0 || self.cut + cut <= allowed {
-                        self.cut += cut;
-                        self.shorten(victim, end);
-                    }
-                }
-                _ => {}
-            }
-        }
+    /// Whose claim an idle source should relieve, and of what: of the beginning of the file when somebody far slower
+    /// holds it up; else of the tail that would be the latest.
+    fn best_tail(&self, id: SourceId, thief: &Thief, now: Time) -> Option<(SourceId, Tail)> {
+        let victims = (0..self.sources.len()).filter(|victim| *victim != id);
+        let tails: Vec<_> =
+            victims.filter_map(|victim| Some((victim, self.late_tail(victim, thief, now)?))).collect();
+        let position = |(_, tail): &&(SourceId, Tail)| tail.range.first;
+        let chosen = if thief.slow {
+            tails.iter().max_by_key(position)
+        } else {
+            let latest = || tails.iter().max_by(|(_, a), (_, b)| a.gain.total_cmp(&b.gain));
+            tails.iter().filter(|(_, tail)| tail.all).min_by_key(position).or_else(latest)
+        };
+        chosen.copied()
     }
+
+    /// What a source has claimed and would deliver too late, if taking it over is worth what it costs.
+    fn late_tail(&self, victim: SourceId, thief: &Thief, now: Time) -> Option<Tail> {
+        let source = &self.sources[victim];
+        let claim = source.claim().filter(|claim| !claim.is_empty())?;
+        if self.pauses(source, now) {
+            return None;
+        }
+        let rate = source.best_rate(claim.len(), thief.assumed, now);
+        let left = source.delay(now) + claim.len() as f64 / rate.max(1.0);
+        // Who is far slower goes on at the end of the file, if a new connection for that costs little.
+        let all = source.is_settled(now)
+            && thief.rate.is_some_and(|thief| rate < thief * SLOW)
+            && source.restart(now) < thief.finish * RESTART;
+        let holds_up = all && Some(claim.first) == self.front();
+        let in_time = if holds_up { thief.finish * HELD_UP } else { thief.finish };
+        // One that is cut needs a new connection before it can help with the rest.
+        let gain = left - in_time - thief.least_gain.max(2.0 * source.gap());
+        if gain < 0.0 {
+            return None;
+        }
+        if let State::Opening { .. } = source.state {
+            return source.is_late(now).then_some(Tail { range: claim, gain, cut: 0.0, all: true });
+        }
+        let keeps = rate * if all { thief.gap + LEAST_GAIN } else { thief.finish };
+        let range = ByteRange { first: claim.end.min(claim.first.saturating_add(whole(keeps))), ..claim };
+        let in_flight = source.rate(now).unwrap_or(thief.assumed) * (source.gap() + QUEUE);
+        let cut = if source.will_be_cut() { 0.0 } else { in_flight.min(range.len() as f64) };
+        let allowed = self.size.unwrap_or(0) as f64 * thief.most_cut.min(WASTE_ALLOWED * gain);
+        (cut == 0.0 || self.cut + cut <= allowed).then_some(Tail { range, gain, cut, all })
+    }
+
+    /// Frees what `victim` is relieved of. Returns it, or a part of that many bytes.
+    fn take_over(&mut self, victim: SourceId, tail: &Tail, most: u64, gap: u64) -> ByteRange {
+        let Tail { range, all, .. } = *tail;
+        let most = most.max(LEAST_CLAIM);
+        // A small rest that is not worth a request of its own goes along.
+        let most = if range.len().saturating_sub(most) <= gap { range.len() } else { most };
+        if let State::Opening { .. } = self.sources[victim].state {
+            self.unclaim(victim);
+            return ByteRange { end: range.first + most, ..range };
+        }
+        // No more is freed than is taken, unless the victim is of more use elsewhere.
+        let first = if all { range.first } else { range.end - most };
+        self.cut += tail.cut;
+        self.shorten(victim, first);
+        ByteRange::new(first, first + most)
+    }
+}
+
+/// An idle source that could take over what another one has claimed.
+struct Thief {
+    /// Seconds until its first byte.
+    gap: f64,
+    /// Its bytes per second, when known.
+    rate: Option<f64>,
+    /// It is far slower than others.
+    slow: bool,
+    /// In how many seconds all would be done if what is left were divided fairly.
+    finish: f64,
+    /// Seconds that must be gained.
+    least_gain: f64,
+    /// Part of the file that may be lost.
+    most_cut: f64,
+    /// Bytes per second of others whose rate is unknown.
+    assumed: f64,
+}
+
+/// What a source will not deliver in time.
+#[derive(Clone, Copy)]
+struct Tail {
+    range: ByteRange,
+    /// Seconds that are gained by taking it over.
+    gain: f64,
+    /// Bytes that are lost by it.
+    cut: f64,
+    /// It is all that the source has claimed, but for what comes while it is taken over.
+    all: bool,
 }
 
 /// Whole bytes; none of what is negative or no number.

@@ -10,8 +10,13 @@ use crate::transfer::meter::Meter;
 
 /// What the time until an answer varies by.
 const TOLERANCE: Duration = Duration::from_millis(30);
+/// Round trips until the answer over a new connection, at most: for the connection, for TLS, for the request, and one for
+/// what the server does.
+const ROUND_TRIPS: u32 = 4;
 /// First-byte time of a source that was never asked.
 const UNKNOWN_FIRST_BYTE: Duration = Duration::from_millis(100);
+/// TCP's initial congestion window, in bytes (RFC 6928).
+const INITIAL_WINDOW: f64 = 14_600.0;
 /// Two round trips show whether a rate still grows; with a shorter look one would see chance.
 const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 /// Broken connections in a row, without progress worth naming, after which a source is given up.
@@ -79,6 +84,8 @@ pub(super) struct Source {
     waits: u32,
     /// It was asked again although it had failed for good, because nobody else was left.
     had_second_chance: bool,
+    /// How long its last connection took to make.
+    pub round_trip: Option<Duration>,
     first_byte_cold: Option<Duration>,
     first_byte_warm: Option<Duration>,
     delivered: u64,
@@ -109,6 +116,7 @@ impl Source {
             silent: false,
             waits: 0,
             had_second_chance: false,
+            round_trip: None,
             first_byte_cold: None,
             first_byte_warm: None,
             delivered: 0,
@@ -150,9 +158,7 @@ impl Source {
     pub fn begin_round(&mut self, left_out: bool, size_known: bool, now: Time) {
         self.left_out = left_out;
         self.losses = 0;
-        // What was measured is expected from now on, and measured anew.
-        self.expectation.rate = self.meter.rate(now).filter(|rate| *rate > 0.0).or(self.expectation.rate);
-        self.meter = Meter::default();
+        self.forget_rate(now);
         let may_be_right = match &self.failure {
             None => true,
             Some(Failure::WrongSize { .. } | Failure::RangeNotSatisfiable { .. }) => !size_known,
@@ -162,6 +168,12 @@ impl Source {
             self.state = State::Idle;
             self.failure = None;
         }
+    }
+
+    /// What was measured is expected from now on, and measured anew.
+    fn forget_rate(&mut self, now: Time) {
+        self.expectation.rate = self.meter.rate(now).filter(|rate| *rate > 0.0).or(self.expectation.rate);
+        self.meter = Meter::default();
     }
 
     /// Nobody else is left: it is asked once more, if it ever sent something or was only out of order.
@@ -226,6 +238,22 @@ impl Source {
         let reused = self.warm || matches!(self.state, State::Receiving { .. });
         let gap = if reused { warm.or(cold) } else { cold.or(warm) };
         gap.unwrap_or(UNKNOWN_FIRST_BYTE).as_secs_f64()
+    }
+
+    /// Seconds that a request costs that is made now: until its first byte, and what slow start takes over a new
+    /// connection, compared with the full rate.
+    pub fn start(&self, now: Time) -> f64 {
+        if self.warm { self.gap() } else { self.restart(now) }
+    }
+
+    /// The same over a new connection.
+    pub fn restart(&self, now: Time) -> f64 {
+        let cold = self.first_byte_cold.or(self.expectation.first_byte).unwrap_or(UNKNOWN_FIRST_BYTE);
+        let round_trip = self.first_byte_warm.unwrap_or(cold / 2).as_secs_f64();
+        let window = self.rate(now).unwrap_or(0.0) * round_trip;
+        // The window doubles with every round trip. What those before the last one bring is as much as that one.
+        let rounds = (window / INITIAL_WINDOW).log2() - 1.0;
+        cold.as_secs_f64() + round_trip * rounds.max(0.0)
     }
 
     /// Seconds until the first byte of an answer that is awaited. One that is late is expected to take as long
@@ -298,7 +326,7 @@ impl Source {
         let patience = match self.expectation.first_byte {
             _ if measured => usual * 2 + TOLERANCE,
             Some(_) => (usual * 2 + TOLERANCE).min(OVERDUE.max(usual + TOLERANCE)),
-            None => OVERDUE,
+            None => OVERDUE.max(self.round_trip.unwrap_or_default() * ROUND_TRIPS),
         };
         now.saturating_sub(since) > patience
     }
@@ -309,6 +337,7 @@ impl Source {
             self.first_byte_warm = Some(waited);
         } else {
             self.first_byte_cold = Some(waited);
+            self.forget_rate(now);
         }
         self.warm = false;
         self.silent = false;

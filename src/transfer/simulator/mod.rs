@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::scheduler::{Action, Manner, Opened, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
 use crate::http::{ByteRange, Failure};
-use mirror::{Answer, Connection, Mirror};
+use mirror::{Answer, Connection, Fault, Mirror};
 
 /// What is read at once, in bytes.
 const BUFFER: u64 = 128 * 1024;
@@ -61,6 +61,7 @@ pub fn run(setup: &Setup) -> Outcome {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
+    Connected,
     Answer,
     Content,
     Tick,
@@ -159,6 +160,7 @@ impl<'a> Simulation<'a> {
                     self.push(wake, 0, Event::Tick);
                 }
                 _ if generation != self.peers[id].generation => continue,
+                Event::Connected => self.scheduler.connected(id, self.peers[id].mirror.round_trip()),
                 Event::Answer => self.answer(id),
                 Event::Content => self.content(id),
             }
@@ -245,7 +247,12 @@ impl<'a> Simulation<'a> {
             content_end: range.end.min(self.setup.size),
             said_end: u64::MAX,
         });
-        if let Some(time) = peer.mirror.answers_at(self.now, answers, peer.sent) {
+        let connects = !reused && peer.mirror.fault != Fault::BlackHole;
+        let time = peer.mirror.answers_at(self.now, answers, peer.sent);
+        if connects {
+            self.push(self.now + self.peers[id].mirror.round_trip(), id, Event::Connected);
+        }
+        if let Some(time) = time {
             self.push(time, id, Event::Answer);
         }
     }
