@@ -364,7 +364,8 @@ impl Content {
         self.log.enter(Phase::Content { slow_for: self.slow_for });
         // What was received long ago is not asked for at the socket, and may be read at a slow pace of our own.
         self.log.time_left()?;
-        self.reader.read(buffer).map_err(|error| {
+        let read = self.reader.read(buffer).inspect(|bytes| self.log.read(*bytes as u64));
+        read.map_err(|error| {
             if self.log.is_cancelled() {
                 return Failure::Cancelled;
             }
@@ -376,6 +377,19 @@ impl Content {
                 other => self.log.failure().unwrap_or_else(|| Failure::Receive(other.to_string())),
             }
         })
+    }
+
+    /// Reads as much as is there without waiting, but at least some bytes; 0 at the end of the content. Over TLS,
+    /// [`Self::read`] returns one record.
+    pub fn read_all_there(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let mut filled = self.read(buffer)?;
+        while self.log.has_record() && filled < buffer.len() {
+            match self.read(&mut buffer[filled..]) {
+                Ok(more @ 1..) => filled += more,
+                Ok(0) | Err(_) => break, // the next call says so, too
+            }
+        }
+        Ok(filled)
     }
 
     /// Says for how long the content has come more slowly than the speed limit allows: the next bytes have only the

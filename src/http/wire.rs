@@ -21,6 +21,8 @@ use crate::patience::GATHER;
 pub(super) struct WireLog {
     state: Mutex<WireState>,
     received: AtomicU64,
+    /// What has been received and not been read yet, in bytes, TLS's own included. Never more than there is.
+    unread: AtomicU64,
     bulk: AtomicBool,
     cancelled: AtomicBool,
 }
@@ -104,6 +106,18 @@ impl WireLog {
         self.lock().connected
     }
 
+    /// So many bytes of content were read.
+    pub(super) fn read(&self, bytes: u64) {
+        // Only one thread reads.
+        let left = self.unread.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.unread.store(left, Ordering::Relaxed);
+    }
+
+    /// Whether a whole TLS record has been received and not been read yet.
+    pub(super) fn has_record(&self) -> bool {
+        self.unread.load(Ordering::Relaxed) > LONGEST_RECORD
+    }
+
     /// Bytes received from the peer, heads and TLS included.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
@@ -152,6 +166,8 @@ pub(super) struct Wire {
     drained: bool,
 }
 
+/// A TLS record with all that belongs to it, at most, in bytes (RFC 8446, section 5.2).
+const LONGEST_RECORD: u64 = 5 + 16 * 1024 + 256;
 /// So many bytes at once are worth no wait for more.
 const ENOUGH: usize = 64 * 1024;
 
@@ -258,6 +274,7 @@ impl Transport for Wire {
         })?;
         self.buffers.input_appended(amount);
         self.drained = amount < ENOUGH;
+        self.log.unread.store(self.buffers.input().len() as u64, Ordering::Relaxed);
         self.log.received.fetch_add(amount as u64, Ordering::Relaxed);
         Ok(amount > 0)
     }
