@@ -7,6 +7,7 @@
 
 mod run;
 
+mod bad_disk;
 mod body;
 mod disk;
 mod drip;

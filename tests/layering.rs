@@ -33,8 +33,8 @@ const PURE: &[&str] = &[
     "commands/answers.rs",
     "commands/ended.rs",
     "commands/fetch/status.rs",
+    "commands/places/turn.rs",
     "commands/prefetch/report.rs",
-    "commands/turn.rs",
     "http/answer_head.rs",
     "http/ask.rs",
     "http/chunks.rs",
@@ -76,6 +76,7 @@ const PURE: &[&str] = &[
     "transfer/segments.rs",
     "transfer/simulator/stories.rs",
     "transfer/single/retry.rs",
+    "transfer/speed.rs",
     "transfer/trace.rs",
 ];
 

@@ -2,12 +2,11 @@
 //! recorded of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use super::configuration::Configuration;
 use super::environment::{read_text, unix_now};
-use super::hosts::Hosts;
-use super::mirrors::file_key;
+use super::places::Hosts;
 use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
 use crate::http::Client;
@@ -76,11 +75,9 @@ impl Many<'_> {
         let now = unix_now();
         // So that all connections end at about the same time.
         items.sort_by_key(|item| std::cmp::Reverse(item.size));
-        let (learned, layouts) = mpsc::channel();
         show.begin(Path::new(&self.title), hosts.list.iter().map(|host| host.name.clone()).collect());
         let batch = Batch {
             folder: self.distdir,
-            locate: hosts.locate(&items, &learned),
             lock: lock(self.locks.clone()),
             limits: Limits { parallel: PARALLEL, ..self.limits.clone() },
             jobs: self.jobs,
@@ -89,13 +86,10 @@ impl Many<'_> {
             hosts: hosts.list.clone(),
             items,
         };
-        drop(learned);
         let end = batch::run(&batch, show, signalled);
-        let Batch { items, locate, .. } = batch;
-        drop(locate); // and with it the last sender of layouts
+        let items = batch.items;
         show.finish(line(&items, &end).as_deref());
-        let keys: Vec<_> = items.iter().map(|item| file_key(&item.name, &item.digests)).collect();
-        let mut events = batch_deltas(&hosts.keys, hosts.mirrors.len(), &end, &keys, now);
+        let mut events = batch_deltas(hosts, &items, &end, now);
         for ((mirror, host), health) in hosts.keys.iter().zip(&mut hosts.list).zip(&end.health) {
             let before = host.health.cap();
             host.health = health.clone();
@@ -104,7 +98,7 @@ impl Many<'_> {
             events.extend(cap.map(delta));
         }
         events.extend(repository_deltas(hosts, &items, &end, now));
-        events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
+        events.extend(hosts.finder.learned());
         if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {
             show.warn(&error.to_string());
         }

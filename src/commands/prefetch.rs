@@ -20,11 +20,11 @@ use super::aside::{self, Identity};
 use super::configuration::Configuration;
 use super::ended::signal_status;
 use super::environment::unix_now;
-use super::hosts::Hosts;
 use super::manifests::manifest_index;
 use super::many::{self, Many, Shelves, free_space};
 use super::metadata::names_of;
 use super::mirrors::{known, tiers};
+use super::places::{Finder, Hosts};
 use super::show::Show;
 use super::{CommandError, Environment, Interrupt, settings};
 use crate::cli::options::{DistfileOptions, FetchOptions, Limits, ReportOptions};
@@ -129,16 +129,15 @@ pub fn run(
     let largest = several.iter().filter_map(|(_, group)| group.largest());
     let size = many::missing(&distdir, missing.iter().map(|known| &known.entry).chain(largest));
     let typical = size / ((missing.len() + several.len()) as u64).max(1);
-    let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
+    let mut hosts = Hosts::new(Finder::new(&mirrors, &tiers, &state, unix_now()), typical);
     let repositories = configuration.repositories();
     let mut items = Vec::new();
     for Known { entry, manifest, file } in missing {
         let repository = repositories.of_path(&manifest).map(|repository| repository.name.as_str());
         let (name, size) = (entry.name.to_string(), entry.size);
-        let said = hosts.remembered(&entry);
         match hosts.item(entry, Some(&file.places(&mirrors)), repository) {
-            Some(item) => items.push(item),
-            None => {
+            Ok(item) => items.push(item),
+            Err(said) => {
                 reports.push(Report { name, size: Some(size), state: State::Missing(nobody(&file, &said)) });
             }
         }
@@ -146,13 +145,13 @@ pub fn run(
     let mut groups = Groups::new();
     for (one_of, group) in several {
         let Some(largest) = group.largest().cloned() else { continue };
-        let (name, said) = (largest.name.clone(), hosts.remembered(&largest));
+        let name = largest.name.clone();
         match hosts.item(largest, Some(&one_of.file.places(&mirrors)), None) {
-            Some(item) => {
+            Ok(item) => {
                 items.push(Item { others: group.missing.clone(), ..item });
                 groups.insert(name, group);
             }
-            None => reports.extend(group.nothing_came(State::Missing(nobody(&one_of.file, &said)))),
+            Err(said) => reports.extend(group.nothing_came(State::Missing(nobody(&one_of.file, &said)))),
         }
     }
     let mut elapsed = Duration::ZERO;
@@ -361,7 +360,7 @@ fn fetch(
         left = Vec::new();
         for (index, (item, ended)) in items.into_iter().zip(&end.items).enumerate() {
             let came_as = end.came_as.get(&ItemId(index));
-            let said = hosts.remembered(&item.entry());
+            let said = hosts.said(&item.name);
             match end_state(&item, ended, &hosts.list, shelves, said) {
                 None => left.push(item),
                 Some(state) => match (groups.get(&item.name), state, came_as) {

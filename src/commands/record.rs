@@ -2,35 +2,29 @@
 
 use std::time::Duration;
 
+use super::mirrors::file_key;
+use super::places::{Hosts, Place};
 use crate::http::Failure;
 use crate::mirror::{Attempt, Delta, FailureKind, FileKey, MirrorKey, Outcome, RateSample};
-use crate::transfer::batch::{BatchEnd, ItemEnd};
+use crate::transfer::batch::{BatchEnd, Item, ItemEnd};
 use crate::transfer::engine::{self, Ended, Tally};
 
 /// A file that a mirror does not have is not asked for there again for so long, in seconds.
 const LACKS_FOR: u64 = 120;
 
-/// Under what a source is remembered.
-pub(super) struct Keys {
-    /// Its figures.
-    pub(super) figures: MirrorKey,
-    /// That it does not have a file.
-    pub(super) note: MirrorKey,
-}
-
-/// The events of one transfer; `now` in UNIX seconds.
-pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> Vec<Delta> {
+/// The events of one transfer from these places; `now` in UNIX seconds.
+pub(super) fn deltas(places: &[Place], ended: &Ended, file: &FileKey, now: u64) -> Vec<Delta> {
     let too_slow = matches!(ended.outcome, engine::Outcome::TooSlow { .. } | engine::Outcome::CutOff(_));
-    let asked: Vec<(&Keys, &Tally)> =
-        keys.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
+    let asked: Vec<(&Place, &Tally)> =
+        places.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
     let mut deltas = Vec::new();
-    for (Keys { figures, note }, tally) in asked {
+    for (Place { key, note, .. }, tally) in asked {
         // Where nothing came from anybody, whose connection was given up first says nothing.
         let stalled = too_slow && tally.failures.last().map(kind) == Some(FailureKind::Stall);
         let outcome = if link || stalled { Outcome::Interrupted } else { outcome(tally) };
-        deltas.push(attempt(figures, tally, outcome, now));
-        deltas.extend(no_ranges(figures, tally, now));
+        deltas.push(attempt(key, tally, outcome, now));
+        deltas.extend(no_ranges(key, tally, now));
         let answer = tally.failures.iter().rfind(|failure| says_lacks(failure));
         let answer = answer.or(tally.corrupt.then_some(&Failure::WrongContent));
         deltas.extend(answer.map(|answer| lacks(note, file, answer, now)));
@@ -38,15 +32,10 @@ pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> 
     deltas
 }
 
-/// The events of a batch. The first hosts are `mirrors`, each of which has one place for a file.
-pub(super) fn batch_deltas(
-    keys: &[MirrorKey],
-    mirrors: usize,
-    end: &BatchEnd,
-    files: &[FileKey],
-    now: u64,
-) -> Vec<Delta> {
-    let mut deltas: Vec<Delta> = keys
+/// The events of a batch.
+pub(super) fn batch_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64) -> Vec<Delta> {
+    let mut deltas: Vec<Delta> = hosts
+        .keys
         .iter()
         .zip(&end.tallies)
         .filter(|(_, tally)| tally.requests > 0)
@@ -55,11 +44,12 @@ pub(super) fn batch_deltas(
             std::iter::once(attempt).chain(no_ranges(mirror, tally, now))
         })
         .collect();
-    for (file, item) in files.iter().zip(&end.items) {
-        let ItemEnd::Failed(tried) = item else { continue }; // nobody will ask for the others again
+    for (item, end) in items.iter().zip(&end.items) {
+        let ItemEnd::Failed(tried) = end else { continue }; // nobody will ask for the others again
+        let file = file_key(&item.name, &item.digests);
         for (host, answer) in tried.iter().filter(|(_, failure)| says_lacks(failure)) {
-            let mirror = keys[..mirrors].get(host.0);
-            deltas.extend(mirror.map(|mirror| lacks(mirror, file, answer, now)));
+            let note = hosts.note(item, *host);
+            deltas.extend(note.map(|note| lacks(&note, &file, answer, now)));
         }
     }
     deltas
@@ -108,7 +98,7 @@ fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Del
 }
 
 /// Everybody failed, and in a way that a broken link of our own explains.
-fn is_the_link(asked: &[(&Keys, &Tally)]) -> bool {
+fn is_the_link(asked: &[(&Place, &Tally)]) -> bool {
     let unreachable = |tally: &Tally| {
         let last = tally.failures.last().map(kind);
         let link = matches!(
@@ -127,7 +117,7 @@ fn outcome(tally: &Tally) -> Outcome {
     match tally.failures.last() {
         Some(failure) if failure.is_of_proxy() => Outcome::Interrupted,
         Some(failure) => {
-            let retry_after = match failure {
+            let retry_after = match failure.cause() {
                 Failure::Status { retry_after, .. } => *retry_after,
                 _ => None,
             };

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
+use crate::patience::USUAL_REST;
+
 /// The most that is shown of a text from outside, in characters.
 const LONGEST_QUOTE: usize = 200;
 
@@ -105,7 +107,7 @@ pub enum Failure {
     #[error("time is up ({} s)", .0.as_secs_f32())]
     TimeUp(Duration),
 
-    /// It was not the server asked that failed.
+    /// It was not the server asked that failed, or not what it was asked for.
     #[error("{place}: {failure}")]
     Elsewhere { place: Elsewhere, failure: Box<Self> },
 
@@ -114,7 +116,7 @@ pub enum Failure {
     Cancelled,
 }
 
-/// Who failed in place of the server asked.
+/// Who, or what, failed in place of what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Elsewhere {
     /// A proxy, by its host and port.
@@ -123,6 +125,9 @@ pub enum Elsewhere {
     /// Who the server asked has redirected to, by host and port.
     #[error("redirected to {}", quote(.0))]
     Redirect(String),
+    /// The mirror's layout, without which it is not known where the file lies there.
+    #[error("layout.conf")]
+    Layout,
 }
 
 /// What to do after a failure.
@@ -130,7 +135,7 @@ pub enum Elsewhere {
 pub enum Advice {
     /// The same source may answer better at once: the connection broke.
     RetryHere,
-    /// The source asks for patience.
+    /// The source is busy, and says for how long: see [`Failure::rest`].
     RetryAfter(Duration),
     /// The source does not have the file, or has another one: ask the next.
     NextSource,
@@ -145,7 +150,7 @@ pub enum Passing {
     Broken,
     /// Something took longer than it may.
     Late,
-    /// The server says that it cannot for the moment.
+    /// The server says that it cannot for the moment; some say for how long: see [`Failure::rest`].
     Busy,
     /// A name was not resolved.
     Nameless,
@@ -162,6 +167,16 @@ impl Failure {
     #[must_use]
     pub(crate) fn after_redirect_to(self, authority: &str) -> Self {
         self.at(|| Elsewhere::Redirect(authority.to_owned()))
+    }
+
+    /// The same, of the request for a mirror's `layout.conf`.
+    #[must_use]
+    pub(crate) fn of_layout(self) -> Self {
+        match self {
+            // Its time is the layout's own, not the user's.
+            Self::TimeUp(_) => Self::Elsewhere { place: Elsewhere::Layout, failure: Box::new(self) },
+            failure => failure.at(|| Elsewhere::Layout),
+        }
     }
 
     fn at(self, place: impl FnOnce() -> Elsewhere) -> Self {
@@ -196,30 +211,46 @@ impl Failure {
         )
     }
 
+    /// Whether it was a mirror's layout that could not be had.
+    pub fn is_of_layout(&self) -> bool {
+        matches!(self, Self::Elsewhere { place: Elsewhere::Layout, .. })
+    }
+
     /// The one list of what passes, for every kind of transfer. None: asking again brings the same.
     pub fn passing(&self) -> Option<Passing> {
         Some(match self.cause() {
+            Self::ConnectTimeout(_) | Self::Stalled(_) | Self::TooSlow { .. } | Self::TimeUp(_) => {
+                Passing::Late
+            }
+            Self::Status { code: 408 | 429 | 500 | 502 | 503 | 504, .. } => Passing::Busy,
+            Self::Resolve { .. } | Self::ResolveProxy { .. } => Passing::Nameless,
+            cause if cause.advice() == Advice::RetryHere => Passing::Broken,
+            _ => return None,
+        })
+    }
+
+    /// For how long a busy server wants to be left alone. Only 429 (RFC 6585) and 503 with `Retry-After` (RFC 9110) ask
+    /// for that; with 429 alone it is the usual time.
+    pub fn rest(&self) -> Option<Duration> {
+        match self.cause() {
+            Self::Status { code: 429 | 503, retry_after: Some(rest) } => Some(*rest),
+            Self::Status { code: 429, retry_after: None } => Some(USUAL_REST),
+            _ => None,
+        }
+    }
+
+    /// What a transfer with several sources does next. Each failure has its advice, so that a new one needs a decision.
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::Elsewhere { failure, .. } => failure.advice(),
             Self::TlsHandshake(HandshakeFault::Broken(_))
             | Self::Send(_)
             | Self::EmptyReply
             | Self::Truncated
             | Self::BadChunks(_)
             | Self::Reset
-            | Self::Receive(_) => Passing::Broken,
-            Self::ConnectTimeout(_) | Self::Stalled(_) | Self::TooSlow { .. } | Self::TimeUp(_) => {
-                Passing::Late
-            }
-            Self::Status { code: 408 | 429 | 500 | 502 | 503 | 504, .. } => Passing::Busy,
-            Self::Resolve { .. } | Self::ResolveProxy { .. } => Passing::Nameless,
-            _ => return None,
-        })
-    }
-
-    pub fn advice(&self) -> Advice {
-        match self {
-            Self::Elsewhere { failure, .. } => failure.advice(),
-            _ if self.passing() == Some(Passing::Broken) => Advice::RetryHere,
-            Self::Status { code: 429 | 503, retry_after: Some(wait) } => Advice::RetryAfter(*wait),
+            | Self::Receive(_) => Advice::RetryHere,
+            Self::Status { code: 429 | 503, retry_after: Some(rest) } => Advice::RetryAfter(*rest),
             Self::Resolve { .. }
             | Self::ResolveProxy { .. }
             | Self::Connect { .. }
@@ -229,12 +260,39 @@ impl Failure {
             | Self::TooSlow { .. }
             | Self::Status { code: 408 | 429 | 500..=599, .. }
             | Self::Cancelled => Advice::NextSourceForNow,
-            _ => Advice::NextSource,
+            Self::ProxyRefused(_)
+            | Self::SocksRefused(_)
+            | Self::Interface(_)
+            | Self::CaFile(_)
+            | Self::ClientCertificate(_)
+            | Self::Certificate(_)
+            | Self::TlsHandshake(_)
+            | Self::Request(_)
+            | Self::NotHttp
+            | Self::TlsForHttp
+            | Self::BadHead(_)
+            | Self::HeadTooLarge
+            | Self::TransferCoding(_)
+            | Self::ContentEncoding(_)
+            | Self::Status { .. }
+            | Self::TooManyRedirects(_)
+            | Self::RedirectRefused(_)
+            | Self::BadLocation(_)
+            | Self::RangeMismatch
+            | Self::RangeIgnored
+            | Self::OnlyAPart
+            | Self::RangeNotSatisfiable { .. }
+            | Self::WrongSize { .. }
+            | Self::HtmlPage
+            | Self::TooLarge { .. }
+            | Self::WrongContent
+            | Self::OtherFile(_)
+            | Self::TimeUp(_) => Advice::NextSource,
         }
     }
 
-    /// Whether the same request without `Range` may bring an answer. Not what fails before the server has seen the
-    /// request, nor what has nothing to do with it.
+    /// Whether it is worth asking for the same without `Range`: the server has seen the request, and what it did may have
+    /// to do with that field. A guess before the second request; [`Self::refuses_ranges`] judges after it.
     pub fn may_be_due_to_range(&self) -> bool {
         !matches!(
             self.cause(),
@@ -263,19 +321,14 @@ impl Failure {
         matches!(self.cause(), Self::WrongSize { .. } | Self::RangeNotSatisfiable { .. })
     }
 
-    /// Whether it asks for fewer requests.
-    pub fn asks_for_patience(&self) -> bool {
-        matches!(self.cause(), Self::Status { code: 429, .. })
-            || matches!(self.advice(), Advice::RetryAfter(_))
-    }
-
-    /// Whether it is an answer that refuses a range, if one was asked for.
+    /// Whether the server has said no to a request for a range. With a whole answer to the same without `Range` it is
+    /// evidence that it sends none; a connection that broke is no evidence.
     pub fn refuses_ranges(&self) -> bool {
-        match self.cause() {
-            Self::Status { code, .. } => *code != 429,
-            Self::RangeMismatch | Self::RangeNotSatisfiable { .. } => true,
-            _ => false,
-        }
+        let is_no = matches!(
+            self.cause(),
+            Self::Status { .. } | Self::RangeMismatch | Self::RangeNotSatisfiable { .. }
+        );
+        is_no && self.may_be_due_to_range()
     }
 
     /// Whether the answer was refused for what it says of itself; its content may be right all the same.

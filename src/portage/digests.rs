@@ -180,6 +180,11 @@ impl Digests {
         self.unknown.push((name.to_owned(), hex.to_owned()));
     }
 
+    /// Whether a file that was found to have these digests is the one that is meant. Without digests none is.
+    pub fn agree_with(&self, found: &[Digest]) -> bool {
+        !self.is_empty() && self.iter().all(|digest| found.contains(digest))
+    }
+
     /// True when there is nothing that could be compared.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()

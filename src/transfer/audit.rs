@@ -36,8 +36,8 @@ pub(super) struct Task<'a> {
     pub(super) until_found: bool,
     /// Who may be asked.
     pub(super) checkers: &'a [SourceId],
-    /// Whether the transfer is over, for whatever reason.
-    pub(super) is_over: &'a dyn Fn() -> bool,
+    /// Whether it shall end, by the bytes of samples that have come: the transfer is over, or this is too slow.
+    pub(super) is_over: &'a mut dyn FnMut(u64) -> bool,
 }
 
 /// Takes the samples, one at a time from each checker; another one is asked when it fails or is silent. Where somebody
@@ -56,6 +56,7 @@ pub(super) fn audit(
     let mut thirds: BTreeSet<(Origin, SourceId)> = BTreeSet::new();
     let began = Instant::now();
     let mut last = began;
+    let mut received = 0;
     loop {
         for _ in 0..waiting.len() {
             let Some(sample) = waiting.pop_front() else { break };
@@ -68,7 +69,7 @@ pub(super) fn audit(
             }
         }
         let too_long = !task.until_found && began.elapsed() > AUDIT;
-        if pending.is_empty() && waiting.is_empty() || too_long || (task.is_over)() {
+        if pending.is_empty() && waiting.is_empty() || too_long || (task.is_over)(received) {
             break;
         }
         let report = reports.recv_timeout(PULSE).ok();
@@ -77,6 +78,7 @@ pub(super) fn audit(
                 findings.cost.push((source, bytes.len() as u64));
                 let Some(at) = find(&pending, source, request) else { continue };
                 last = Instant::now();
+                received += bytes.len() as u64;
                 pending[at].last = last;
                 pending[at].bytes.extend_from_slice(&bytes);
                 let wanted = usize::try_from(pending[at].sample.range.len()).unwrap_or(usize::MAX);

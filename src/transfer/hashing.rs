@@ -14,7 +14,7 @@ use blake2::{Blake2b512, Digest as _};
 use sha2::{Sha256, Sha512};
 
 use crate::patience::PULSE;
-use crate::portage::{Algorithm, Digest};
+use crate::portage::{Algorithm, Digest, Digests};
 
 /// How much is read at once, in bytes.
 const STEP: usize = 256 * 1024;
@@ -134,17 +134,18 @@ impl Feed {
     }
 }
 
-/// The digests of a whole file, all algorithms at once. For files that lie there complete.
-/// None when `is_over` ends it early.
-pub fn digests_of(
+/// Whether the first `length` bytes of a file are the one that these digests mean; none when `is_over` ends it early.
+/// An error says that the file cannot be read: that speaks against nobody.
+pub fn is_right(
     file: &Arc<File>,
     length: u64,
-    algorithms: Vec<Algorithm>,
+    wanted: &Digests,
     is_over: &dyn Fn() -> bool,
-) -> io::Result<Option<Vec<Digest>>> {
+) -> io::Result<Option<bool>> {
+    let algorithms = wanted.iter().map(|digest| digest.algorithm).collect();
     let mut hashing = Hashing::new(file.clone(), algorithms);
     hashing.committed(length);
-    hashing.finish(length, is_over)
+    Ok(hashing.finish(length, is_over)?.map(|found| wanted.agree_with(&found)))
 }
 
 /// A hasher that has seen nothing yet.
@@ -213,8 +214,11 @@ mod tests {
 
     #[test]
     fn a_file_cut_short_meanwhile_is_an_error() {
-        let file = tempfile::tempfile().unwrap();
+        let file = Arc::new(tempfile::tempfile().unwrap());
         file.set_len(100).unwrap();
-        assert!(digests_of(&Arc::new(file), 200, vec![Algorithm::Sha256], &|| false).is_err());
+        let mut digests = Digests::default();
+        digests.insert(Digest::of(Algorithm::Sha256, &[0; 100]));
+        assert_eq!(is_right(&file, 100, &digests, &|| false).unwrap(), Some(true));
+        assert!(is_right(&file, 200, &digests, &|| false).is_err());
     }
 }

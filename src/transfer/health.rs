@@ -8,8 +8,7 @@ use std::time::Duration;
 use super::meter::Meter;
 use super::scheduler::Time;
 use crate::http::Failure;
-use crate::http::failure::Advice;
-use crate::patience::{LONGEST_REST, LOST, USUAL_REST};
+use crate::patience::{LONGEST_REST, LOST};
 
 /// How often in a row a host may fail, with different files, before it is not asked any longer in this call.
 const MOST_FAILURES: u32 = 3;
@@ -99,15 +98,16 @@ impl Health {
 
     /// A request for a file failed.
     pub fn on_failure(&mut self, failure: &Failure, now: Time) -> Verdict {
-        if self.asks_for_patience(failure, now) {
+        if self.is_given_a_rest(failure, now) {
             return Verdict::AskLater;
         }
         match failure {
             Failure::RangeIgnored | Failure::Cancelled => {}
             _ if failure.is_not_found() => {}
             _ => {
-                // One that says 429 now does not want us at all.
-                self.is_out |= matches!(failure, Failure::Status { code: 429, .. });
+                // One that still says 429 does not want us at all; one that cannot tell its layout is out of order.
+                let is_unwilling = matches!(failure.cause(), Failure::Status { code: 429, .. });
+                self.is_out |= is_unwilling || failure.is_of_layout();
                 self.failures += 1;
                 self.last_failure = Some(failure.clone());
             }
@@ -117,7 +117,7 @@ impl Health {
 
     /// It asked for fewer requests while a race goes on, which deals with it in its own way.
     pub fn on_refusal(&mut self, failure: &Failure, now: Time) {
-        if failure.asks_for_patience() && self.on_failure(failure, now) == Verdict::AskOthers {
+        if failure.rest().is_some() && self.on_failure(failure, now) == Verdict::AskOthers {
             self.is_out = true;
         }
     }
@@ -125,18 +125,6 @@ impl Health {
     /// For how long it is not to be asked.
     pub fn rest_left(&self, now: Time) -> Option<Duration> {
         self.rest_until.map(|until| until.saturating_sub(now)).filter(|left| !left.is_zero())
-    }
-
-    /// It could not be asked for its layout: it is out of order.
-    pub fn on_layout_failure(&mut self, failure: &Failure, now: Time) -> Verdict {
-        if self.asks_for_patience(failure, now) {
-            return Verdict::AskLater;
-        }
-        if *failure != Failure::Cancelled && !failure.is_not_found() {
-            self.is_out = true;
-            self.last_failure = Some(failure.clone());
-        }
-        Verdict::AskOthers
     }
 
     /// A file was taken from it because others are faster. All of its connections at once count once.
@@ -147,14 +135,10 @@ impl Health {
         }
     }
 
-    /// 429 (RFC 6585), and 503 with Retry-After (RFC 9110): fewer connections, and a rest as long as it says. False for
-    /// everything else, and when it wants more patience than anybody has.
-    fn asks_for_patience(&mut self, failure: &Failure, now: Time) -> bool {
-        let rest = match (failure.advice(), failure) {
-            (Advice::RetryAfter(rest), _) => rest,
-            (_, Failure::Status { code: 429, .. }) => USUAL_REST,
-            _ => return false,
-        };
+    /// A host that asks for a rest gets it, and fewer connections. False when it asks for none, or for more than anybody
+    /// is given.
+    fn is_given_a_rest(&mut self, failure: &Failure, now: Time) -> bool {
+        let Some(rest) = failure.rest() else { return false };
         if rest > LONGEST_REST || self.rests >= MOST_RESTS {
             return false;
         }
@@ -239,7 +223,7 @@ mod tests {
         assert!(!health.allows(0, now + 3 * SECOND));
         assert!(health.allows(1, now + 4 * SECOND) && !health.allows(2, now + 4 * SECOND));
         assert_eq!(health.cap(), Some(2));
-        assert_eq!(health.on_layout_failure(&status(429, None), now + 5 * SECOND), Verdict::AskLater);
+        assert_eq!(health.on_failure(&status(429, None).of_layout(), now + 5 * SECOND), Verdict::AskLater);
         assert_eq!(health.on_failure(&status(503, Some(0)), now + 7 * SECOND), Verdict::AskLater);
         assert!(health.allows(0, now + 7 * SECOND) && health.cap() == Some(1), "never none at all");
     }
@@ -280,9 +264,9 @@ mod tests {
         health.on_failure(&Failure::Reset, SECOND);
         assert!(health.is_out());
         let mut health = Health::new(2);
-        health.on_layout_failure(&Failure::Cancelled, SECOND);
+        health.on_failure(&Failure::Cancelled.of_layout(), SECOND);
         assert!(!health.is_out());
-        health.on_layout_failure(&status(500, None), SECOND);
+        health.on_failure(&status(500, None).of_layout(), SECOND);
         assert!(health.is_out());
     }
 }

@@ -21,5 +21,6 @@ pub mod segments;
 mod simulator;
 pub mod single;
 pub mod sink;
+pub mod speed;
 pub mod trace;
 pub mod worker;

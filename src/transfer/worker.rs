@@ -30,8 +30,8 @@ pub struct Place {
     pub refuse_html: bool,
 }
 
-/// Finds out where on a source the file is; none when the source does not say.
-pub type Find = Box<dyn FnOnce(&mut Agent) -> Option<Url> + Send>;
+/// Finds out where on a source the file is; an error when the source is out of order.
+pub type Find = Box<dyn Fn(&mut Agent) -> Result<Url, Failure> + Send>;
 
 /// How well the place of a file on a source is known.
 pub enum Doubt {
@@ -272,27 +272,27 @@ impl Thread {
 
     fn open(&mut self, question: &Question, anew: bool) -> Result<(Judged, crate::http::Answer), Stop> {
         let agent = self.agent.get_or_insert_with(|| self.client.agent_at(&self.place.name));
-        if let Some(Doubt::Unknown(find)) =
-            self.place.doubt.take_if(|doubt| matches!(doubt, Doubt::Unknown(_)))
-            && let Some(url) = find(agent)
-        {
-            self.place.url = url;
+        if let Some(Doubt::Unknown(find)) = &self.place.doubt {
+            self.place.url = find(agent).map_err(Stop::Failed)?;
+            self.place.doubt = None;
         }
         let ask = Ask { anew, ..Ask::bytes(question) };
         let first = agent.open(&self.place.url, question, &ask);
-        match (first, self.place.doubt.take()) {
+        match (first, &self.place.doubt) {
             (Err(failure), Some(Doubt::Guessed(find))) if failure.is_not_found() => {
-                let Some(url) = find(agent).filter(|url| *url != self.place.url) else {
+                let url = find(agent).map_err(Stop::Failed)?;
+                self.place.doubt = None;
+                if url == self.place.url {
                     return Err(Stop::Failed(failure));
-                };
+                }
                 self.place.url = url;
                 agent.open(&self.place.url, question, &ask).map_err(Stop::Failed)
             }
-            (Err(failure), doubt) => {
-                self.place.doubt = doubt;
-                Err(Stop::Failed(failure))
+            (Err(failure), _) => Err(Stop::Failed(failure)),
+            (Ok(answer), _) => {
+                self.place.doubt = None;
+                Ok(answer)
             }
-            (Ok(answer), _) => Ok(answer),
         }
     }
 

@@ -257,3 +257,24 @@ fn each_mirror_is_asked_by_its_own_layout() {
         distdir.assert_holds(&right, &ended);
     }
 }
+
+#[test]
+fn why_a_mirror_does_not_tell_its_layout_is_told() {
+    // It was taken for a mirror without the file, or for one with the usual layout.
+    let right: Content = content(1, SIZE).into();
+    let distdir = Distdir::new();
+    let mirror = Mirror::start();
+    mirror.on(PATH).status(404).always();
+    mirror.on(LAYOUT_PATH).status(500).always();
+    let ended = distdir.call().target(&right).mirrors(&[base(&mirror)]).fetch(&mirror.url(PATH));
+    assert!(ended.output.contains("layout.conf: HTTP status 500"), "{ended}");
+    // Where the file is there by no known layout.
+    let [first, second] = [Mirror::start(), Mirror::start()];
+    first.on("/distfiles/x/foo-1.tar.xz").status(404).always();
+    first.on(LAYOUT_PATH).status(404).always();
+    second.on(LAYOUT_PATH).status(500).always();
+    let call = distdir.call().target(&right).mirrors(&[base(&first), base(&second)]);
+    let ended = call.fetch(&first.url("/distfiles/x/foo-1.tar.xz"));
+    assert!(ended.output.contains("layout.conf: HTTP status 500"), "{ended}");
+    assert!(second.requests().iter().all(|request| request.path() == LAYOUT_PATH), "{ended}");
+}

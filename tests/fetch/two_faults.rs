@@ -194,3 +194,25 @@ fn a_size_for_which_there_is_no_room_is_told() {
     assert_eq!(ended.code, Some(23), "{ended}");
     assert!(ended.output.contains("is said to have 1000000000000000000 bytes"), "{ended}");
 }
+
+#[test]
+fn who_sends_no_ranges_is_asked_for_no_samples() {
+    let right: Content = content(1, 4 * MIB).into();
+    let whole = saying(Rule::serve(&right).range_status(403));
+    // It is learned that it sends none.
+    let distdir = Distdir::new();
+    distdir.put_file(&right[..MIB]);
+    let ended = distdir.call().resume().target(&right).mirrors(&[base(&whole)]).fetch(&whole.url(PATH));
+    assert!(ended.success(), "{ended}");
+    std::fs::remove_file(distdir.file()).unwrap();
+    let before = whole.requests().len();
+    let mut mirrors = vec![saying(Rule::serve(content(2, 4 * MIB))), saying(Rule::serve(&right))];
+    limit(&mirrors, 3_000_000);
+    whole.limit_rate(500_000);
+    mirrors.push(whole);
+    let ended = distdir.call().resume().target(&right).mirrors(&bases(&mirrors)).fetch(&mirrors[0].url(PATH));
+    assert!(ended.success(), "{ended}");
+    distdir.assert_holds(&right, &ended);
+    let asked = mirrors[2].requests().split_off(before);
+    assert!(asked.iter().all(|request| request.field("Range").is_none()), "{asked:#?}");
+}

@@ -184,10 +184,7 @@ fn peer_with_dripping_trailers(bytes: Vec<u8>) -> Peer {
             write!(client, "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n[structure]\n0=flat\n")?;
             return Ok(true);
         }
-        let range = head.lines().find_map(|line| line.strip_prefix("range: bytes=")).unwrap_or("0-");
-        let (first, last) = range.split_once('-').unwrap_or_default();
-        let first: usize = first.parse().unwrap_or(0);
-        let last: usize = last.parse().unwrap_or(bytes.len() - 1);
+        let (first, last) = asked_range(head, bytes.len());
         let total = bytes.len();
         write!(client, "HTTP/1.1 206 P\r\nContent-Range: bytes {first}-{last}/{total}\r\n")?;
         write!(client, "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", last + 1 - first)?;
@@ -201,5 +198,55 @@ fn peer_with_dripping_trailers(bytes: Vec<u8>) -> Peer {
             client.write_all(b"x")?;
             let _ = nothing.recv_timeout(Duration::from_millis(20));
         }
+    })
+}
+
+/// The range that a request asks for, of a file with so many bytes: the positions of its first and its last byte.
+fn asked_range(head: &str, length: usize) -> (usize, usize) {
+    let range = head.lines().find_map(|line| line.strip_prefix("range: bytes=")).unwrap_or("0-");
+    let (first, last) = range.split_once('-').unwrap_or_default();
+    (first.parse().unwrap_or(0), last.parse().unwrap_or(length - 1))
+}
+
+/// The other mirror has a wrong byte where no sample shows it. Before, the comparison of everything waited for each byte
+/// of the dripping one.
+#[test]
+fn the_speed_limit_bounds_the_comparison_of_wrong_bytes() {
+    let bytes = content(1, 4 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let liar = Mirror::start();
+    liar.limit_rate(4_000_000);
+    liar.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    let mut wrong = bytes.clone();
+    // Some of it is in the liar's share, whatever that is, and hardly any in a sample.
+    wrong.iter_mut().skip(20_000).step_by(800_000).for_each(|byte| *byte ^= 1);
+    liar.on("/distfiles/x-1.tar").serve(wrong).always();
+    let peer = peer_that_drips_when_asked_anew(bytes.clone());
+    let place = Place::new();
+    let mirrors = format!("{} {}", peer.url(""), liar.url(""));
+    let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors, "-y", "1", "-Y", "1000"]);
+    let ran = run.arg(peer.url("/distfiles/x-1.tar")).run();
+    assert!(ran.elapsed < 5 * SECOND + SLACK, "{ran:?}");
+}
+
+/// A mirror of one file at four megabytes per second. To those who want it anew, as repairs do, it sends a byte now and
+/// then.
+fn peer_that_drips_when_asked_anew(bytes: Vec<u8>) -> Peer {
+    Peer::start(move |client, head| {
+        if head.contains("layout.conf") {
+            write!(client, "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n[structure]\n0=flat\n")?;
+            return Ok(true);
+        }
+        let (first, last) = asked_range(head, bytes.len());
+        let (length, total) = (last + 1 - first, bytes.len());
+        write!(client, "HTTP/1.1 206 P\r\nContent-Range: bytes {first}-{last}/{total}\r\n")?;
+        write!(client, "Content-Length: {length}\r\n\r\n")?;
+        let piece = if head.contains("no-cache") { 1 } else { 40_000 };
+        let (_nobody, nothing) = std::sync::mpsc::channel::<()>();
+        for piece in bytes[first..=last].chunks(piece) {
+            client.write_all(piece)?;
+            let _ = nothing.recv_timeout(Duration::from_millis(10));
+        }
+        Ok(true)
     })
 }

@@ -1,13 +1,11 @@
 //! A distfile with digests: from the best of its places, verified, and remembered.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::candidates::{Candidate, Guess, Search, find};
 use super::salvage::{Salvaged, salvage};
 use super::{Context, Target, folder_of, look_ahead, status};
 use crate::cli::ExitStatus;
@@ -15,22 +13,20 @@ use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::answers::joined;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::{read_text, unix_now};
-use crate::commands::hosts::{expectation, remembered};
-use crate::commands::layouts::LearnedLayout;
-use crate::commands::mirrors::{file_key, tiers};
-use crate::commands::record::{Keys, deltas, repository_delta};
+use crate::commands::mirrors::{file_key, mirrors_for, tiers};
+use crate::commands::places::{Finder, Found, Sought};
+use crate::commands::record::{deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
-use crate::commands::turn::{Kind, Turns};
+use crate::files;
 use crate::http::{Failure, Url};
-use crate::mirror::{self, Delta, State, Store, rank};
-use crate::portage::tiers::LOCAL_TIER;
+use crate::mirror::{Delta, Store};
 use crate::portage::{DistEntry, Distfile, manifest};
 use crate::progress::{bytes, duration};
 use crate::timeline;
-use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
+use crate::transfer::engine::{self, Ended as Transferred, Limits, Tally, Wanted};
+use crate::transfer::hashing::is_right;
 use crate::transfer::trace::Trace;
-use crate::transfer::worker::{Doubt, Place};
 
 /// Mirrors at work at once, unless the command line says how many.
 const PARALLEL: usize = 4;
@@ -75,26 +71,25 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         .transfers
         .iter()
         .map(|t| t.url.as_str())
-        .find(|text| Url::parse(text).as_ref() == Ok(url));
+        .find(|text| Url::parse(text).as_ref() == Ok(url))
+        .unwrap_or_default();
     let (tiers, warnings) = tiers(&context.options.distfile.tiers, &context.call);
     for warning in warnings {
         show.warn(&warning);
     }
-    let search = Search { target, folder, state: &state, tiers: &tiers };
-    let mut places = search.candidates(context, url, asked.unwrap_or_default());
-    let said = |place: &Candidate| remembered(&state, &place.note, &file, &place.name, now);
-    let said_before: Vec<String> = places.iter().filter_map(said).collect();
-    places.retain(|place| !state.lacks(&place.note, &file, now));
+    let given = context.options.distfile.mirrors.as_deref();
+    let mirrors = mirrors_for(asked, given, &context.call, || context.configuration());
+    let finder = Finder::new(&mirrors, &tiers, &state, now);
+    let repository = context.call.repo_name.as_deref();
+    let sought = Sought { name: &target.name, digests: &target.digests, repository };
+    let upstream = context.upstream().and_then(|upstream| upstream.places(&target.name)).unwrap_or_default();
+    let Found { places, said: said_before } = finder.of_asked(&sought, (url, asked), &upstream, folder);
     if places.is_empty() {
         let error = format!("{name}: {}; {LACKING_ADVICE}", said_before.join("; "));
         return Ended::failed(ExitStatus::HttpReturnedError, error);
     }
-    let (learned, layouts) = mpsc::channel();
-    let repository = context.call.repo_name.as_deref();
-    let turns = Turns::of(repository, &file, &state, now);
-    let (sources, keys, names) = sources(places, turns, &state, target, now, &learned);
-    let mirrors: Vec<bool> = sources.iter().map(|source| source.expectation.mirror).collect();
-    drop(learned);
+    let (sources, places) = finder.sources(places, &sought, target.size);
+    let names: Vec<String> = places.iter().map(|place| place.name.clone()).collect();
     show.begin(path, names.clone());
     let wanted = Wanted {
         size: target.size,
@@ -106,14 +101,14 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let limits = limits(context, target.size);
     let transferred =
         engine::run(path, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
-    let mut events = deltas(&keys, &transferred, &file, now);
+    let mut events = deltas(&places, &transferred, &file, now);
     events.extend(wrong_leftovers);
     let of_mirrors =
-        || transferred.tallies.iter().zip(&mirrors).filter(|(_, mirror)| **mirror).map(|(t, _)| t);
+        || transferred.tallies.iter().zip(&places).filter(|(_, place)| place.is_mirror).map(|(t, _)| t);
     let had = of_mirrors().any(|tally| tally.kept > 0);
     let lacked = of_mirrors().any(Tally::lacks_it);
     events.extend(repository_delta(repository, had, lacked, now));
-    events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
+    events.extend(finder.learned());
     if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
         events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
     }
@@ -138,7 +133,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let answered = transferred.tallies.iter().any(|tally| tally.first_byte.is_some() || tally.kept > 0);
     let interrupted = context.interrupt.number().is_some();
     if (answered || ended.status.is_success()) && !interrupted {
-        look_ahead::run(context, asked.unwrap_or_default(), target, folder, show);
+        look_ahead::run(context, asked, target, folder, show);
     }
     ended
 }
@@ -179,6 +174,7 @@ pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended
 fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
     let text = read_text(&context.call.manifest()?).ok()?;
     let size = length(path);
+    let file = Arc::new(files::open(path).ok()?);
     let is_over = || context.interrupt.number().is_some();
     let may_be = |entry: &DistEntry| {
         entry.size == size && entry.name != target.name && !entry.digests.is_empty() && size > 0
@@ -189,7 +185,8 @@ fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> 
         let place = folder.join(&entry.name);
         let Ok(Some(_lock)) = locks.try_lock(&entry.name) else { continue };
         let is_free = fs::symlink_metadata(&place).is_err();
-        if is_free && is_right(path, &entry.digests, size, &is_over) && fs::rename(path, &place).is_ok() {
+        let is_it = || is_right(&file, size, &entry.digests, &is_over).is_ok_and(|right| right == Some(true));
+        if is_free && is_it() && fs::rename(path, &place).is_ok() {
             return Some(entry.name);
         }
     }
@@ -205,49 +202,6 @@ fn limits(context: &Context, size: Option<u64>) -> Limits {
     let usual = if size.is_none_or(|size| size >= LARGE) { PARALLEL_LARGE } else { PARALLEL };
     let asked = context.options.distfile.parallel_mirrors.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     Limits { parallel: asked.unwrap_or(usual), ..settings::limits(context.options) }
-}
-
-/// The places in the order in which they shall be asked, and what is expected of each.
-fn sources(
-    places: Vec<Candidate>,
-    turns: Turns,
-    state: &State,
-    target: &Target,
-    now: u64,
-    learned: &mpsc::Sender<LearnedLayout>,
-) -> (Vec<Source>, Vec<Keys>, Vec<String>) {
-    let keys: Vec<mirror::Candidate> = places
-        .iter()
-        .map(|place| mirror::Candidate { mirror: &place.key, tier: turns.number(place.kind, false) })
-        .collect();
-    let ranked = rank(&keys, state, target.size, now);
-    let mut places: BTreeMap<usize, Candidate> = places.into_iter().enumerate().collect();
-    let html = [".html", ".htm", ".xhtml"].iter().any(|suffix| target.name.as_str().ends_with(suffix));
-    let (mut sources, mut keys, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    for ranked in ranked {
-        let Some(place) = places.remove(&ranked.candidate) else { continue };
-        // One that is to be left alone for a while is asked when the others fail.
-        let tier = turns.number(place.kind, !ranked.cool_down_left.is_zero());
-        let mirror = matches!(place.kind, Kind::Mirror(tier) if tier != LOCAL_TIER);
-        let expectation = expectation(&place.key, state, tier, mirror);
-        keys.push(Keys { figures: place.key, note: place.note });
-        names.push(place.name.clone());
-        let place = Place {
-            name: place.name,
-            url: place.url,
-            doubt: place.doubt.map(|(mirror, guess)| {
-                let find = find(mirror, target, state, learned.clone());
-                match guess {
-                    Guess::Usual => Doubt::Guessed(find),
-                    Guess::Nothing => Doubt::Unknown(find),
-                }
-            }),
-            size: target.size,
-            refuse_html: !html,
-        };
-        sources.push(Source { place, expectation });
-    }
-    (sources, keys, names)
 }
 
 const OTHER_ADVICE: &str =

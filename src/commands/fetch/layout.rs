@@ -6,13 +6,12 @@ use super::{Context, folder_of, status};
 use crate::cli::ExitStatus;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
-use crate::commands::layouts::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
+use crate::commands::places::{LAYOUT_KEPT, ask_layout, is_fresh};
 use crate::commands::show::Show;
-use crate::http::{Ask, Client, Failure, Question, Settings, Url};
+use crate::http::{Client, Failure, Settings, Url};
 use crate::mirror::stats::Dated;
 use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
 use crate::patience;
-use crate::portage::LayoutConf;
 use crate::transfer::sink::open_output;
 
 /// Younger than this, a layout is given out without asking, in seconds. Portage itself asks once a day.
@@ -109,17 +108,7 @@ fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::
     let mut agent = Client::new(settings).agent();
     let canceller = agent.canceller();
     context.interrupt.set_hook(move |_| canceller.cancel());
-    let question = Question { refuse_html: true, ..Question::default() };
-    let ask = Ask { time_left: Some(all), ..Ask::default() };
-    let (_, answer) = match agent.open(url, &question, &ask) {
-        Ok(answer) => answer,
-        Err(failure) => return (Err(failure), None),
-    };
-    let first_byte = answer.head_time;
-    let text = read_text(answer.content, LAYOUT_LARGEST);
-    // Portage takes any page for an empty layout, and then looks for every file in the wrong place.
-    let checked = text.and_then(|text| LayoutConf::parse(&text).map(|_| text).map_err(|_| Failure::HtmlPage));
-    (checked, Some(first_byte))
+    ask_layout(url, &mut agent, all)
 }
 
 fn write(path: &Path, text: &str) -> Ended {

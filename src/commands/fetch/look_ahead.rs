@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::{Context, Target};
 use crate::commands::environment::{read_text, unix_now};
-use crate::commands::hosts::Hosts;
 use crate::commands::many::{Many, Shelves, free_space};
 use crate::commands::mirrors::{mirrors_for, tiers};
+use crate::commands::places::{Finder, Hosts};
 use crate::commands::settings;
 use crate::commands::show::Show;
 use crate::mirror::Store;
@@ -41,12 +41,12 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     let (tiers, _) = tiers(&options.tiers, &context.call); // what makes no sense was named before
     let mirrors = mirrors_for(asked, options.mirrors.as_deref(), &context.call, || context.configuration());
     let typical = size / (siblings.len() as u64).max(1);
-    let mut hosts = Hosts::new(&mirrors, &tiers, &state, typical, unix_now());
+    let mut hosts = Hosts::new(Finder::new(&mirrors, &tiers, &state, unix_now()), typical);
     let items: Vec<Item> = siblings
         .into_iter()
         .filter_map(|entry| {
             let places = context.upstream().and_then(|upstream| upstream.places(&entry.name));
-            hosts.item(entry, places.as_ref(), context.call.repo_name.as_deref())
+            hosts.item(entry, places.as_ref(), context.call.repo_name.as_deref()).ok()
         })
         .collect();
     if items.is_empty() {

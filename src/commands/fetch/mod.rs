@@ -3,7 +3,6 @@
 //! Each URL becomes one of three: a mirror's `layout.conf` ([`layout`]), a distfile with digests
 //! ([`distfile`]), or a plain transfer as curl would make it ([`plain`]).
 
-mod candidates;
 mod distfile;
 mod layout;
 mod look_ahead;

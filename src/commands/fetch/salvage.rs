@@ -3,11 +3,13 @@
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Target, folder_of};
 use crate::commands::aside::INFIX;
+use crate::files;
 use crate::mirror::{Delta, FileKey, MirrorKey, State};
-use crate::transfer::engine::is_right;
+use crate::transfer::hashing::is_right;
 
 /// For how long a leftover that is wrong is not looked at again, in seconds, unless it changes.
 const WRONG_FOR: u64 = 29 * 24 * 3600;
@@ -40,13 +42,16 @@ pub(super) fn salvage(
             continue;
         }
         let found = entry.path();
-        if is_right(&found, &target.digests, metadata.len(), is_over) {
-            if fs::rename(&found, path).is_ok() {
-                return Salvaged::Right(found);
+        let opened = files::open(&found).map(Arc::new);
+        match opened.and_then(|opened| is_right(&opened, metadata.len(), &target.digests, is_over)) {
+            Ok(Some(true)) if fs::rename(&found, path).is_ok() => return Salvaged::Right(found),
+            Ok(Some(false)) => {
+                let answer = "other digests".to_owned();
+                let (file, until) = (file.clone(), now + WRONG_FOR);
+                wrong.push(Delta::Lacks { mirror: place, file, until, answer });
             }
-        } else if !is_over() {
-            let answer = "other digests".to_owned();
-            wrong.push(Delta::Lacks { mirror: place, file: file.clone(), until: now + WRONG_FOR, answer });
+            // It was not looked at to its end, or cannot be moved: that says nothing about it.
+            Ok(_) | Err(_) => {}
         }
     }
     Salvaged::Nothing(wrong)

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::commands::places::usual_layout;
 use crate::portage::fetch_list::is_binary_package;
 use crate::portage::mirror_uri::base_of;
-use crate::portage::{
-    Digests, DistEntry, Distfile, LayoutConf, Listed, ListedFile, ManifestIndex, MirrorBase,
-};
+use crate::portage::{Digests, DistEntry, Distfile, Listed, ListedFile, ManifestIndex, MirrorBase};
 
 /// An entry of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub(super) struct OneOf {
 
 /// The mirrors of the list that nobody named: it may be from another machine. They are known by their layout.
 pub(super) fn mirrors_of(files: &[ListedFile], known: &[MirrorBase]) -> Vec<MirrorBase> {
-    let layout = LayoutConf::parse(crate::commands::layouts::USUAL_LAYOUT).unwrap_or_default();
+    let layout = usual_layout();
     let mut mirrors = known.to_vec();
     for file in files.iter().filter(|file| !file.is_at(known)) {
         // The name stands in each URI; digests are not part of that layout.
@@ -166,6 +165,7 @@ fn find<'i>(names: &[String], index: &'i ManifestIndex) -> Result<&'i Listed, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::places::usual_layout;
     use crate::portage::fetch_list::parse;
     use std::path::Path;
 
@@ -282,7 +282,7 @@ ftp://up/none\n";
 
     #[test]
     fn the_layout_gives_mirrors_away() {
-        let layout = LayoutConf::parse(crate::commands::layouts::USUAL_LAYOUT).unwrap();
+        let layout = usual_layout();
         let path = layout.path("a.tar", &Digests::default());
         let list = format!("https://far/gentoo/distfiles/{path} https://dev.example/~me/distfiles/a.tar\n");
         let known = ["http://m".parse().unwrap()];

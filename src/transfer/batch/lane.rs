@@ -6,11 +6,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{Came, HostId, Item, ItemEnd, ItemId, Shared, is_there, part_of, put_in_place};
+use super::{At, Came, HostId, Item, ItemEnd, ItemId, Shared, is_there, part_of, put_in_place};
 use crate::http::{Agent, Answer, Ask, Failure, Judged, Question, Url};
 use crate::portage::Digests;
 use crate::transfer::engine;
-use crate::transfer::hashing::digests_of;
+use crate::transfer::hashing;
 use crate::transfer::sink::{Sink, SinkError};
 
 /// What is read at once, in bytes.
@@ -52,9 +52,10 @@ impl Lane<'_> {
         if is_there(&place, wanted.size) {
             return Ok(Came::Ended(ItemEnd::Present));
         }
-        let url = match wanted.place(self.host).and_then(|place| place.url.clone()) {
-            Some(url) => url,
-            None => batch.locate.find(self.host, self.item, &mut self.agent).map_err(Came::NoLayout)?,
+        let url = match wanted.place(self.host).map(|place| &place.at) {
+            Some(At::Url(url)) => url.clone(),
+            Some(At::Layout(layout)) => layout.find(&wanted.name, &wanted.digests, &mut self.agent)?,
+            None => return Err(Failure::Status { code: 404, retry_after: None }.into()),
         };
         let part = part_of(&place);
         let identity = engine::identity(&wanted.digests);
@@ -145,7 +146,7 @@ impl Lane<'_> {
     /// wanted from there; it gets its place then. Returns its name.
     fn hand_over(&self, url: &Url, part: &Path, sink: &Sink) -> Result<Option<String>, SinkError> {
         let batch = self.shared.batch;
-        let is_from_there = |item: &Item| item.places.iter().any(|place| place.url.as_ref() == Some(url));
+        let is_from_there = |item: &Item| item.places.iter().any(|place| place.url() == Some(url));
         for (index, other) in batch.items.iter().enumerate() {
             let place = batch.folder.join(&other.name);
             if index == self.item.0 || !is_from_there(other) || other.size != sink.prefix() {
@@ -163,12 +164,10 @@ impl Lane<'_> {
     }
 }
 
-/// Whether a file that is complete has the digests wanted. That it cannot be read back is nobody's fault.
+/// Whether a file that is complete is the one that is wanted. That it cannot be read back is nobody's fault.
 fn is_right(part: &Path, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, SinkError> {
-    let algorithms = wanted.iter().map(|digest| digest.algorithm).collect();
-    let digests = digests_of(&sink.file(), size, algorithms, &|| false);
-    let digests = digests.map_err(|error| SinkError::new(part, &error))?.unwrap_or_default();
-    Ok(wanted.iter().all(|digest| digests.contains(digest)))
+    let right = hashing::is_right(&sink.file(), size, wanted, &|| false);
+    Ok(right.map_err(|error| SinkError::new(part, &error))?.unwrap_or_default())
 }
 
 impl From<Failure> for Came {

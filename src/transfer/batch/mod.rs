@@ -8,6 +8,7 @@ mod lane;
 mod race;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -50,8 +51,24 @@ pub struct ItemPlace {
     pub host: HostId,
     /// Hosts of a higher tier are asked when those of the lower ones did not have it.
     pub tier: u8,
-    /// Where it is there; by the host's layout when absent.
-    pub url: Option<Url>,
+    pub at: At,
+}
+
+/// Where a host has a file.
+#[derive(Clone, Debug)]
+pub enum At {
+    Url(Url),
+    /// Where its layout says.
+    Layout(Arc<dyn Locate>),
+}
+
+impl ItemPlace {
+    fn url(&self) -> Option<&Url> {
+        match &self.at {
+            At::Url(url) => Some(url),
+            At::Layout(_) => None,
+        }
+    }
 }
 
 impl Item {
@@ -80,14 +97,14 @@ pub struct Host {
 }
 
 /// Says where a host has a file by its layout.
-pub trait Locate: Send + Sync {
+pub trait Locate: fmt::Debug + Send + Sync {
     /// As far as that is known without asking; an error when the host was asked and is out of order.
-    fn known(&self, host: HostId, item: ItemId) -> Result<Located, Failure>;
+    fn known(&self, name: &Distfile, digests: &Digests) -> Result<Located, Failure>;
     /// Asks the host if need be.
-    fn find(&self, host: HostId, item: ItemId, agent: &mut Agent) -> Result<Url, Failure>;
+    fn find(&self, name: &Distfile, digests: &Digests, agent: &mut Agent) -> Result<Url, Failure>;
 }
 
-/// Where a host has a file.
+/// Where a layout says that a file is.
 pub enum Located {
     There(Url),
     /// By a guess: the host was not asked yet.
@@ -101,7 +118,6 @@ pub struct Batch<'a> {
     pub folder: &'a Path,
     pub items: Vec<Item>,
     pub hosts: Vec<Host>,
-    pub locate: Arc<dyn Locate>,
     pub lock: Lock,
     /// They hold for all files together.
     pub limits: Limits,

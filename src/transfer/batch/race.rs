@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Batch, Host, HostId, ItemEnd, ItemId, Locate, Located, Shared, is_there, part_of, put_in_place};
+use super::{
+    At, Host, HostId, Item, ItemEnd, ItemId, Locate, Located, Shared, is_there, part_of, put_in_place,
+};
 use crate::http::Failure;
 use crate::transfer::engine::{
     self, Limits, Observer, Outcome, Snapshot, Source, Surroundings, Tally, Wanted,
@@ -54,8 +56,16 @@ impl Race<'_> {
         if is_locked(&part) {
             return Ok((ItemEnd::Locked, none));
         }
-        let (hosts, sources): (Vec<HostId>, Vec<Source>) =
-            self.hosts.iter().filter_map(|(host, tier)| Some((*host, self.source(*host, *tier)?))).unzip();
+        let (mut hosts, mut sources, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for (host, tier) in self.hosts {
+            match self.source(*host, *tier) {
+                Ok(source) => {
+                    hosts.push(*host);
+                    sources.push(source);
+                }
+                Err(failure) => lost.push((*host, failure)),
+            }
+        }
         let wanted =
             Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
         // What is left of the time, and how slow it may be, the queue knows.
@@ -63,15 +73,17 @@ impl Race<'_> {
         let around = Around { race: self, hosts: &hosts };
         let mut relay = Relay { race: self, hosts: &hosts };
         let ended = engine::run(&part, &wanted, sources, &limits, batch.client, &around, &mut relay);
-        let failures = self.failures(&hosts, &ended.tallies);
+        let last = |(host, tally): (&HostId, &Tally)| Some((*host, tally.last_failure()?.clone()));
+        let failed: Failures = hosts.iter().zip(&ended.tallies).filter_map(last).collect();
         let mut state = self.shared.lock();
         for (host, tally) in hosts.iter().zip(&ended.tallies) {
             state.tallies[host.0].add(tally);
         }
-        for (host, failure) in failures.iter().filter(|(host, _)| self.lost(*host).is_some()) {
+        for (host, failure) in &lost {
             state.tallies[host.0].failures.push(failure.clone());
         }
         drop(state);
+        let failures = [failed, lost].concat();
         let end = match ended.outcome {
             Outcome::Verified { .. } => {
                 let those = |holds: fn(&Tally) -> bool| {
@@ -93,50 +105,28 @@ impl Race<'_> {
         Ok((end, failures))
     }
 
-    /// A host as the engine knows it; none when it cannot say where it has the file.
-    fn source(&self, host: HostId, tier: u8) -> Option<Source> {
+    /// A host as the engine knows it; an error when it cannot say where it has the file.
+    fn source(&self, host: HostId, tier: u8) -> Result<Source, Failure> {
         let batch = self.shared.batch;
         let item = &batch.items[self.item.0];
-        let located = match item.place(host)?.url.clone() {
-            Some(url) => Located::There(url),
-            None => batch.locate.known(host, self.item).ok()?,
+        let none = Failure::Status { code: 404, retry_after: None };
+        let (url, doubt) = match &item.place(host).ok_or(none)?.at {
+            At::Url(url) => (url.clone(), None),
+            At::Layout(layout) => match layout.known(&item.name, &item.digests)? {
+                Located::There(url) => (url, None),
+                Located::Perhaps(url) => (url, Some(Doubt::Unknown(find(layout.clone(), item)))),
+            },
         };
         let Host { name, expectation, .. } = batch.hosts[host.0].clone();
-        let (url, doubt) = match located {
-            Located::There(url) => (url, None),
-            Located::Perhaps(url) => (url, Some(Doubt::Unknown(find(batch.locate.clone(), host, self.item)))),
-        };
         let place = Place { name, url, doubt, size: Some(item.size), refuse_html: true };
-        Some(Source { place, expectation: Expectation { tier, ..expectation } })
-    }
-
-    /// The last failure of each host that had one.
-    fn failures(&self, hosts: &[HostId], tallies: &[Tally]) -> Failures {
-        let said = |host: HostId| {
-            let tally = hosts.iter().position(|other| *other == host).map(|index| &tallies[index]);
-            tally.and_then(|tally| tally.last_failure().cloned()).or_else(|| self.lost(host))
-        };
-        self.hosts.iter().filter_map(|(host, _)| Some((*host, said(*host)?))).collect()
-    }
-
-    /// Why a host could not say where it has the file.
-    fn lost(&self, host: HostId) -> Option<Failure> {
-        let Batch { items, locate, .. } = self.shared.batch;
-        items[self.item.0].place(host).filter(|place| place.url.is_none())?;
-        locate.known(host, self.item).err()
+        Ok(Source { place, expectation: Expectation { tier, ..expectation } })
     }
 }
 
 /// Finds out where a host has the file on the thread that asks for it, so that nobody waits for one that is silent.
-fn find(locate: Arc<dyn Locate>, host: HostId, item: ItemId) -> Find {
-    Box::new(move |agent| {
-        let found = locate.find(host, item, agent);
-        if found.is_err() {
-            // A mirror that cannot say where it has the file is not asked for it.
-            agent.canceller().cancel();
-        }
-        found.ok()
-    })
+fn find(layout: Arc<dyn Locate>, item: &Item) -> Find {
+    let (name, digests) = (item.name.clone(), item.digests.clone());
+    Box::new(move |agent| layout.find(&name, &digests, agent))
 }
 
 /// Whether a source could not even be asked.

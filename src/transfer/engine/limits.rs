@@ -31,14 +31,7 @@ impl Transfer<'_> {
         if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
             return Some(Outcome::TimeUp(limit));
         }
-        let (speed, time) = self.limits.speed?;
-        let have = sink.present().len();
-        let (since, had) = *self.slow_since.get_or_insert((at, have));
-        let window = at.saturating_sub(since);
-        if have.saturating_sub(had) as f64 >= speed as f64 * window.as_secs_f64().max(1.0) {
-            self.slow_since = Some((at, have));
-            return None;
-        }
-        (window >= time).then_some(Outcome::TooSlow { speed, time })
+        let (speed, time) = self.speed.broken(sink.present().len(), at)?;
+        Some(Outcome::TooSlow { speed, time })
     }
 }

@@ -16,16 +16,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::blame::{Opinion, Origin};
-use super::hashing::{Hashing, digests_of};
+use super::hashing::Hashing;
 pub use super::observer::{Files, Observer, Snapshot, Stage};
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
 use super::sink::{Shelf, Sink, SinkError};
+use super::speed::SpeedLimit;
 use super::trace::{Recorder, What};
 use super::worker::{Buffers, Report, Worker};
 use crate::http::{ByteRange, Client, Failure};
 use crate::patience::SILENCE;
-use crate::portage::{Algorithm, Digest, Digests};
+use crate::portage::{Algorithm, Digest};
 use clock::Clock;
 use repair::Audit;
 pub use tally::Tally;
@@ -85,7 +86,7 @@ pub fn run(
         on_trust: Segments::new(),
         earlier_dropped: false,
         began_anew: false,
-        slow_since: None,
+        speed: SpeedLimit::new(limits.speed),
     };
     let outcome = match transfer.fetch(path) {
         Ok(outcome) => outcome,
@@ -147,8 +148,7 @@ struct Transfer<'a> {
     earlier_dropped: bool,
     /// The file was fetched from the beginning once more.
     began_anew: bool,
-    /// Since when the transfer has been slower than allowed, and what had come by then.
-    slow_since: Option<(Time, u64)>,
+    speed: SpeedLimit,
 }
 
 impl Transfer<'_> {
@@ -217,7 +217,7 @@ impl Transfer<'_> {
             let total = size.unwrap_or_else(|| sink.prefix());
             self.tell(Stage::Verifying, &sink, size, None);
             let Some(digests) = self.digests(hashing, total, path)? else { return Ok(self.interrupted()) };
-            if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
+            if self.wanted.digests.agree_with(&digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
                 self.convict(&scheduler, total);
                 self.excuse_odd_answers(&scheduler);
@@ -240,7 +240,7 @@ impl Transfer<'_> {
     /// Whether what lies there is the file already.
     fn is_whole(&self, hashing: Hashing, sink: &Sink) -> Result<bool, SinkError> {
         let digests = self.digests(hashing, sink.prefix(), sink.path())?;
-        Ok(digests.is_some_and(|digests| matches(&self.wanted.digests, &digests)))
+        Ok(digests.is_some_and(|digests| self.wanted.digests.agree_with(&digests)))
     }
 
     fn algorithms(&self) -> Vec<Algorithm> {
@@ -544,19 +544,6 @@ enum RoundEnd {
     /// The file's size, which is less than what is there.
     Longer(u64),
     Over(Outcome),
-}
-
-/// Salvage: whether a file that lies there complete has the digests wanted.
-/// `is_over` ends it early.
-pub fn is_right(path: &Path, wanted: &Digests, size: u64, is_over: &dyn Fn() -> bool) -> bool {
-    let Ok(file) = crate::files::open(path) else { return false };
-    let algorithms = wanted.iter().map(|d| d.algorithm).collect();
-    let digests = digests_of(&file.into(), size, algorithms, is_over);
-    digests.is_ok_and(|digests| digests.is_some_and(|digests| matches(wanted, &digests)))
-}
-
-fn matches(wanted: &Digests, computed: &[Digest]) -> bool {
-    !wanted.is_empty() && wanted.iter().all(|digest| computed.contains(digest))
 }
 
 fn everything() -> Segments {

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use super::{Outcome, Stage, Tally, Transfer, everything, now};
 use crate::http::Failure;
 use crate::http::failure::Advice;
+use crate::patience::CRAWLING;
 use crate::portage::Digest;
 use crate::transfer::audit::{Task, audit};
 use crate::transfer::blame::{self, Origin, around, camps, confirmed, opponents, samples};
 use crate::transfer::scheduler::{Scheduler, SourceId};
 use crate::transfer::segments::Segments;
 use crate::transfer::sink::{Sink, SinkError};
+use crate::transfer::speed::{CRAWL, SpeedLimit};
 use crate::transfer::trace::What;
 
 /// How closely the sources have been compared.
@@ -75,12 +77,18 @@ impl Transfer<'_> {
                 Audit::Nothing | Audit::Samples => samples(&self.shares, &checkers),
             };
             let (time, began) = (self.limits.time, self.clock.began);
-            let is_out_of_time = || time.is_some_and(|limit| now().saturating_duration_since(began) >= limit);
+            let mut speed = SpeedLimit::new(self.limits.speed.or(Some((CRAWL, CRAWLING))));
+            let mut is_over = |received: u64| {
+                let elapsed = now().saturating_duration_since(began);
+                self.around.signalled().is_some()
+                    || time.is_some_and(|limit| elapsed >= limit)
+                    || speed.broken(received, elapsed).is_some()
+            };
             let task = Task {
                 samples: wanted,
                 until_found: stage == Audit::Everything,
                 checkers: &checkers,
-                is_over: &|| self.around.signalled().is_some() || is_out_of_time(),
+                is_over: &mut is_over,
             };
             let found = audit(task, &mut self.workers, &self.reports, sink)?;
             self.clock.worked(now());
@@ -212,10 +220,10 @@ impl Transfer<'_> {
     }
 
     /// Whom to ask for samples: those who had to do with the file, if they are enough to outvote one. Nobody waits for
-    /// those who were silent.
+    /// those who were silent, and who sends no ranges has no samples to send.
     fn checkers(&self, scheduler: &Scheduler) -> Vec<SourceId> {
         let mut usable = self.usable();
-        usable.retain(|id| scheduler.is_alive(*id));
+        usable.retain(|id| scheduler.is_alive(*id) && scheduler.sends_ranges(*id));
         let asked: Vec<SourceId> =
             usable.iter().copied().filter(|id| self.tallies[*id].requests > 0).collect();
         if asked.len() < MAJORITY { usable } else { asked }

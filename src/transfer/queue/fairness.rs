@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{HostId, ItemId, Queue, Time};
 use crate::http::Failure;
 use crate::patience::{CRAWLING, LAGGING, LONGEST_BURST, LOST};
+use crate::transfer::speed::CRAWL;
 
 /// A connection slower than this part of the average lags. What came is kept.
 const SLOW: f64 = 0.33;
@@ -13,9 +14,6 @@ const SLOW: f64 = 0.33;
 const BURST: f64 = 128.0 * 1024.0;
 /// How many bytes per second the average connection is thought to bring while nobody has shown it.
 const ASSUMED: f64 = 100_000.0;
-/// How many bytes per second all connections together bring at least. One that brings less than its share of them for
-/// [`CRAWLING`] is given up.
-const CRAWL: u64 = 1000;
 
 /// Who fetches a file.
 #[derive(Clone, Debug)]
@@ -105,7 +103,8 @@ impl Work {
         now.saturating_sub(self.last) > patience
     }
 
-    /// Whether it brought less than its share of [`CRAWL`] while `all` files were fetched.
+    /// Whether it brought less than its share of [`CRAWL`], the least that all connections together must bring, while
+    /// `all` files were fetched.
     fn crawls(&mut self, all: usize, now: Time) -> bool {
         self.beside = self.beside.max(all);
         let (since, had) = self.mark;

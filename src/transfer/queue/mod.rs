@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::health::Verdict;
 pub use super::health::{Health, HostId};
 use super::scheduler::Time;
+use super::speed::SpeedLimit;
 use crate::http::Failure;
 use fairness::{By, Speed, Stop, Work, crawled};
 use item::{Item, State};
@@ -62,8 +63,6 @@ pub enum Came {
     /// It has other digests than the Manifest's.
     Wrong,
     Failed(Failure),
-    /// The host could not say where it has the file.
-    NoLayout(Failure),
 }
 
 #[derive(Debug)]
@@ -90,9 +89,7 @@ pub struct Queue {
     undone: usize,
     jobs: usize,
     deadline: Option<Time>,
-    speed: Option<(u64, Duration)>,
-    /// Since when all of it has been slower than allowed, and the bytes that had come by then.
-    slow_since: Option<(Time, u64)>,
+    speed: SpeedLimit,
     received: u64,
     is_stopped: bool,
     actions: Vec<Action>,
@@ -128,8 +125,7 @@ impl Queue {
             found: BTreeMap::new(),
             jobs,
             deadline: plan.deadline,
-            speed: plan.speed,
-            slow_since: None,
+            speed: SpeedLimit::new(plan.speed),
             received: 0,
             is_stopped: false,
             actions: Vec::new(),
@@ -211,8 +207,7 @@ impl Queue {
                 self.fail(item, host, Failure::WrongContent);
                 None // it is worse than a failure
             }
-            Came::Failed(failure) => self.on_failure(item, host, failure, work.stop, false, now),
-            Came::NoLayout(failure) => self.on_failure(item, host, failure, work.stop, true, now),
+            Came::Failed(failure) => self.on_failure(item, host, failure, work.stop, now),
         };
         if !self.items[item.0].is_done() {
             self.look_again(item, &[(host, was_out)]);
@@ -227,7 +222,6 @@ impl Queue {
         host: HostId,
         failure: Failure,
         stop: Option<Stop>,
-        of_layout: bool,
         now: Time,
     ) -> Option<Failure> {
         let failure = match stop {
@@ -237,12 +231,7 @@ impl Queue {
         };
         let others_deliver = self.others_deliver(host);
         let health = &mut self.hosts[host.0].health;
-        let verdict = if of_layout {
-            health.on_layout_failure(&failure, now)
-        } else {
-            health.on_failure(&failure, now)
-        };
-        if verdict == Verdict::AskLater {
+        if health.on_failure(&failure, now) == Verdict::AskLater {
             return None;
         }
         // Who is alone is slow to nobody's cost.
@@ -270,7 +259,7 @@ impl Queue {
     pub fn on_race_ended(&mut self, item: ItemId, end: ItemEnd, failures: &[(HostId, Failure)], now: Time) {
         let Some(Work { by: By::All(hosts), stop, .. }) = self.take_work(item) else { return };
         let before: Vec<_> = hosts.iter().map(|host| (*host, self.hosts[host.0].health.is_out())).collect();
-        for (host, failure) in failures.iter().filter(|(_, failure)| !failure.asks_for_patience()) {
+        for (host, failure) in failures.iter().filter(|(_, failure)| failure.rest().is_none()) {
             self.hosts[host.0].health.on_failure(failure, now);
         }
         let end = match (stop, end) {
@@ -373,14 +362,7 @@ impl Queue {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return true;
         }
-        let Some((speed, time)) = self.speed else { return false };
-        let (since, had) = *self.slow_since.get_or_insert((now, self.received));
-        let window = now.saturating_sub(since);
-        if (self.received - had) as f64 >= speed as f64 * window.as_secs_f64().max(1.0) {
-            self.slow_since = Some((now, self.received));
-            return false;
-        }
-        window >= time
+        self.speed.broken(self.received, now).is_some()
     }
 
     // How files come and go.

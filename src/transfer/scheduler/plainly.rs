@@ -47,8 +47,9 @@ impl Scheduler {
         let is_answered = self.sources.iter().any(Source::lacks_it);
         let mut any = false;
         let is_alone = self.sources.len() == 1;
-        let wants_fewer =
-            |source: &Source| !is_alone && source.failure.as_ref().is_some_and(Failure::asks_for_patience);
+        let wants_fewer = |source: &Source| {
+            !is_alone && source.failure.as_ref().is_some_and(|failure| failure.rest().is_some())
+        };
         for source in self.sources.iter_mut().filter(|source| !is_answered && !wants_fewer(source)) {
             any |= source.rest_if_busy(now);
         }
@@ -63,6 +64,11 @@ impl Scheduler {
     /// Whether a source is asked in the plainest way.
     pub fn is_plain(&self, id: SourceId) -> bool {
         self.sources[id].plain
+    }
+
+    /// Whether a source sends ranges, as far as is known.
+    pub fn sends_ranges(&self, id: SourceId) -> bool {
+        !self.sources[id].sequential
     }
 
     /// How a source is to be asked for a range.

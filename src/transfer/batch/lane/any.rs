@@ -24,7 +24,7 @@ impl<'a> Lane<'a> {
     /// What came of it, as an error when it was none of the files.
     pub(super) fn serve_any(&mut self) -> Result<Came, Came> {
         let candidates = self.candidates()?;
-        let place = self.wanted.place(self.host).and_then(|place| place.url.clone());
+        let place = self.wanted.place(self.host).and_then(|place| place.url().cloned());
         let url = place.ok_or(Failure::Status { code: 404, retry_after: None })?;
         // What was begun is gone on with: upstream has hardly moved on since.
         if let Some(begun) = candidates.iter().filter(|one| one.prefix > 0).max_by_key(|one| one.prefix) {
