@@ -455,6 +455,7 @@ fn nobody_waits_for_mirrors_that_do_not_say_their_layout() {
     let foo = [Dist::new("foo-0.tar", &content(1, 12_000_000))];
     let silent = [Mirror::start(), Mirror::start()];
     for mirror in &silent {
+        mirror.on("*").status(404).always();
         mirror.on(&layout_path()).silence().at_most(1);
     }
     let good = Mirror::start();
@@ -501,7 +502,8 @@ fn wait(time: Duration) {
 fn a_mirror_that_cannot_say_its_layout_is_out_of_order() {
     let mut foo = dists("foo", 8);
     foo.push(Dist::new("foo-large.tar", &content(9, 9_000_000)));
-    let broken = Mirror::start(); // fails the test when it is asked for a file
+    let broken = Mirror::start();
+    broken.on("*").status(404).always(); // the files are not where most mirrors have them
     broken.on(&layout_path()).status(503).at_most(1);
     let good = Mirror::start();
     good.on(&layout_path()).serve(LAYOUT.conf()).always();

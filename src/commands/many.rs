@@ -12,7 +12,7 @@ use super::show::Show;
 use crate::http::Client;
 use crate::mirror::{Delta, Store};
 use crate::portage::{Digests, DistEntry, DistLocks, Distfile, LayoutConf};
-use crate::transfer::batch::{self, Batch, BatchEnd, Clock, HostId, Item, ItemEnd, Signalled};
+use crate::transfer::batch::{self, Batch, BatchEnd, Beside, Clock, HostId, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
 
 /// Where Portage looks for distfiles: DISTDIR, and the folders of `PORTAGE_RO_DISTDIRS`, which have a layout.
@@ -62,21 +62,32 @@ pub(super) struct Many<'a> {
 
 impl Many<'_> {
     /// Fetches the files, as far as they can be had, and records how their hosts fared, which the next batch of the call
-    /// knows, too. `line` says what shall be
-    /// shown of it in the end.
+    /// knows, too. `line` says what shall be shown of it in the end.
     pub(super) fn fetch(
         &self,
         hosts: &mut Hosts<'_>,
-        mut items: Vec<Item>,
+        items: Vec<Item>,
         show: &mut Show,
         signalled: &Signalled<'_>,
         line: impl FnOnce(&[Item], &BatchEnd) -> Option<String>,
     ) -> (Vec<Item>, BatchEnd) {
-        let now = unix_now();
+        let batch = self.batch(hosts, items);
+        self.begin(hosts, show);
+        let end = batch::run(&batch, show, signalled);
+        show.finish(line(&batch.items, &end).as_deref());
+        self.record(hosts, &batch.items, &end, show);
+        (batch.items, end)
+    }
+
+    pub(super) fn begin(&self, hosts: &Hosts<'_>, show: &mut Show) {
+        show.begin(Path::new(&self.title), hosts.list.iter().map(|host| host.name.clone()).collect());
+    }
+
+    /// The files and all that is needed to fetch them.
+    pub(super) fn batch(&self, hosts: &Hosts<'_>, mut items: Vec<Item>) -> Batch<'_> {
         // So that all connections end at about the same time.
         items.sort_by_key(|item| std::cmp::Reverse(item.size));
-        show.begin(Path::new(&self.title), hosts.list.iter().map(|host| host.name.clone()).collect());
-        let batch = Batch {
+        Batch {
             folder: self.distdir,
             lock: lock(self.locks.clone()),
             limits: Limits { parallel: PARALLEL, ..self.limits.clone() },
@@ -85,11 +96,14 @@ impl Many<'_> {
             clock: self.clock,
             hosts: hosts.list.clone(),
             items,
-        };
-        let end = batch::run(&batch, show, signalled);
-        let items = batch.items;
-        show.finish(line(&items, &end).as_deref());
-        let mut events = batch_deltas(hosts, &items, &end, now);
+            beside: Beside::default(),
+        }
+    }
+
+    /// Records how the hosts fared.
+    pub(super) fn record(&self, hosts: &mut Hosts<'_>, items: &[Item], end: &BatchEnd, show: &mut Show) {
+        let now = unix_now();
+        let mut events = batch_deltas(hosts, items, end, now);
         for ((mirror, host), health) in hosts.keys.iter().zip(&mut hosts.list).zip(&end.health) {
             let before = host.health.cap();
             host.health = health.clone();
@@ -97,12 +111,11 @@ impl Many<'_> {
             let delta = |connections| Delta::ConnectionCap { mirror: mirror.clone(), at: now, connections };
             events.extend(cap.map(delta));
         }
-        events.extend(repository_deltas(hosts, &items, &end, now));
+        events.extend(repository_deltas(hosts, items, end, now));
         events.extend(hosts.finder.learned());
         if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {
             show.warn(&error.to_string());
         }
-        (items, end)
     }
 }
 

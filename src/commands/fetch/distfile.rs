@@ -99,43 +99,41 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     };
     context.interrupt.set_hook(|_| {}); // the engine looks for itself
     let limits = limits(context, target.size);
-    let transferred =
-        engine::run(path, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
-    let mut events = deltas(&places, &transferred, &file, now);
-    events.extend(wrong_leftovers);
-    let of_mirrors =
-        || transferred.tallies.iter().zip(&places).filter(|(_, place)| place.is_mirror).map(|(t, _)| t);
-    let had = of_mirrors().any(|tally| tally.kept > 0);
-    let lacked = of_mirrors().any(Tally::lacks_it);
-    events.extend(repository_delta(repository, had, lacked, now));
-    events.extend(finder.learned());
-    if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
-        events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
-    }
-    let is_resumable = context.options.request.resume != Resume::No && length(path) > 0;
-    let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);
-    let (mut ended, line) = end(target, &names, &transferred, said_before, kept);
-    if matches!(transferred.outcome, engine::Outcome::Mismatch { .. })
-        && let Some(other) = hand_over(context, path, target, folder)
-    {
-        let error = format!("{name}: what came is {other}, and is kept as that; {OTHER_ADVICE}");
-        ended = Ended::failed(ExitStatus::ChecksumMismatch, error);
-    }
-    show.finish(line.as_deref());
-    if let Some(trace) = transferred.trace {
-        let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
-        explain(&context.options.distfile, &trace, show);
-    }
-    if let Some(Err(error)) = store.map(|store| store.apply(&events, now)) {
-        show.warn(&error.to_string());
-    }
-    // After a failure that was the link's, the others would fail, too.
-    let answered = transferred.tallies.iter().any(|tally| tally.first_byte.is_some() || tally.kept > 0);
-    let interrupted = context.interrupt.number().is_some();
-    if (answered || ended.status.is_success()) && !interrupted {
-        look_ahead::run(context, asked, target, folder, show);
-    }
-    ended
+    let ahead = look_ahead::prepare(context, target, folder, finder.clone(), store.as_ref());
+    look_ahead::beside(ahead, &places, context.interrupt, show, |beside, show| {
+        let transferred = engine::run(path, &wanted, sources, &limits, &context.client, beside, show);
+        let mut events = deltas(&places, &transferred, &file, now);
+        events.extend(wrong_leftovers);
+        let of_mirrors =
+            || transferred.tallies.iter().zip(&places).filter(|(_, place)| place.is_mirror).map(|(t, _)| t);
+        let had = of_mirrors().any(|tally| tally.kept > 0);
+        let lacked = of_mirrors().any(Tally::lacks_it);
+        events.extend(repository_delta(repository, had, lacked, now));
+        events.extend(finder.learned());
+        if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
+            events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
+        }
+        let is_resumable = context.options.request.resume != Resume::No && length(path) > 0;
+        let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);
+        let (mut ended, line) = end(target, &names, &transferred, said_before, kept);
+        if matches!(transferred.outcome, engine::Outcome::Mismatch { .. })
+            && let Some(other) = hand_over(context, path, target, folder)
+        {
+            let error = format!("{name}: what came is {other}, and is kept as that; {OTHER_ADVICE}");
+            ended = Ended::failed(ExitStatus::ChecksumMismatch, error);
+        }
+        show.finish(line.as_deref());
+        if let Some(trace) = transferred.trace {
+            let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
+            explain(&context.options.distfile, &trace, show);
+        }
+        if let Some(Err(error)) = store.as_ref().map(|store| store.apply(&events, now)) {
+            show.warn(&error.to_string());
+        }
+        let answered = transferred.tallies.iter().any(|tally| tally.first_byte.is_some() || tally.kept > 0);
+        let may_go_on = answered || ended.status.is_success();
+        (ended, may_go_on)
+    })
 }
 
 /// Writes what happened to where it was asked for. That it cannot be written does not fail the fetch.

@@ -5,43 +5,59 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
 
 use super::{Context, Target};
-use crate::commands::environment::{read_text, unix_now};
+use crate::commands::Interrupt;
+use crate::commands::environment::read_text;
 use crate::commands::many::{Many, Shelves, free_space};
-use crate::commands::mirrors::{mirrors_for, tiers};
-use crate::commands::places::{Finder, Hosts};
+use crate::commands::places::{Finder, Hosts, Place};
 use crate::commands::settings;
 use crate::commands::show::Show;
+use crate::http::Failure;
 use crate::mirror::Store;
+use crate::patience::PULSE;
 use crate::portage::{DistEntry, manifest};
 use crate::progress::{bytes, duration};
-use crate::transfer::batch::{BatchEnd, Clock, Item, ItemEnd};
+use crate::transfer::batch::{self, Batch, BatchEnd, Clock, HostId, Item, ItemEnd};
+use crate::transfer::engine::{Observer, Snapshot, Surroundings};
+use crate::transfer::scheduler::SourceId;
 
-/// Brings the siblings of `target` that are missing in `folder`. What fails is left to Portage.
-pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path, show: &mut Show) {
+/// The siblings of a file that are missing, and who may have them.
+pub(super) struct Ahead<'a> {
+    many: Many<'a>,
+    hosts: Hosts<'a>,
+    items: Vec<Item>,
+}
+
+/// Finds out which siblings of `target` are missing in `folder`, and whether they may be fetched.
+pub(super) fn prepare<'a>(
+    context: &'a Context,
+    target: &Target,
+    folder: &'a Path,
+    finder: Finder<'a>,
+    store: Option<&'a Store>,
+) -> Option<Ahead<'a>> {
     if context.options.distfile.no_look_ahead
         || context.call.restrict.contains("fetch")
         || !context.call.is_fetch_phase()
     {
-        return;
+        return None;
     }
     let siblings = siblings(context, target, folder);
     if siblings.is_empty() {
-        return;
+        return None;
     }
     let shelves = Shelves::new(folder, context.configuration());
     let is_missing = |entry: &DistEntry| !shelves.have(&entry.name, entry.size, &entry.digests);
     let mut siblings: Vec<_> = siblings.into_iter().filter(is_missing).collect();
-    leave_what_has_no_room(&mut siblings, free_space(folder));
-    let options = &context.options.distfile;
-    let store = context.environment.store(&context.call, options.state.as_deref(), Some(folder));
-    let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
+    leave_what_has_no_room(&mut siblings, free_space(folder).saturating_sub(target.size.unwrap_or(0)));
     let size = siblings.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.size));
-    let (tiers, _) = tiers(&options.tiers, &context.call); // what makes no sense was named before
-    let mirrors = mirrors_for(asked, options.mirrors.as_deref(), &context.call, || context.configuration());
     let typical = size / (siblings.len() as u64).max(1);
-    let mut hosts = Hosts::new(Finder::new(&mirrors, &tiers, &state, unix_now()), typical);
+    let mut hosts = Hosts::new(finder, typical);
     let items: Vec<Item> = siblings
         .into_iter()
         .filter_map(|entry| {
@@ -50,7 +66,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         })
         .collect();
     if items.is_empty() {
-        return;
+        return None;
     }
     let many = Many {
         distdir: folder,
@@ -59,10 +75,154 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         jobs: usize::MAX,
         client: &context.client,
         clock: Clock::start(),
-        store: store.as_ref(),
+        store,
         title: format!("{} more of this package", items.len()),
     };
-    many.fetch(&mut hosts, items, show, &|| context.interrupt.number(), summary);
+    Some(Ahead { many, hosts, items })
+}
+
+/// Fetches a file by `fetch`, and the siblings beside it. They begin when somebody sends that file; when nobody does,
+/// after it, if the result of `fetch` says so: what the link is to blame for would fail, too.
+pub(super) fn beside<T>(
+    ahead: Option<Ahead<'_>>,
+    sources: &[Place],
+    interrupt: &Interrupt,
+    show: &mut Show,
+    fetch: impl FnOnce(&Beside<'_>, &mut Show) -> (T, bool),
+) -> T {
+    let Some(Ahead { many, mut hosts, items }) = ahead else {
+        let alone = Beside { interrupt, batch: None, hosts: Vec::new(), begin: Mutex::new(None) };
+        return fetch(&alone, show).0;
+    };
+    let batch = &many.batch(&hosts, items);
+    let host = |source: &Place| hosts.keys.iter().position(|key| *key == source.key).map(HostId);
+    let (begin, begun) = mpsc::channel();
+    let beside = Beside {
+        interrupt,
+        batch: Some(batch),
+        hosts: sources.iter().map(host).collect(),
+        begin: Mutex::new(Some(begin)),
+    };
+    let signalled = || interrupt.number();
+    let latest = &Latest::default();
+    let (result, end) = std::thread::scope(|scope| {
+        let (ends, ended) = mpsc::channel();
+        let run = move || {
+            if let Ok(()) = begun.recv() {
+                let _ = ends.send(batch::run(batch, &mut &*latest, &signalled)); // it is waited for
+            }
+        };
+        let has_thread = Builder::new().name("siblings".to_owned()).spawn_scoped(scope, run).is_ok();
+        let (result, may_begin) = fetch(&beside, show);
+        if beside.has_begun() || may_begin && interrupt.number().is_none() {
+            beside.begin();
+            many.begin(&hosts, show);
+        }
+        drop(beside); // what has not begun now never does
+        let end = if has_thread { wait(&ended, latest, show) } else { None };
+        (result, end)
+    });
+    if let Some(end) = end {
+        show.finish(summary(&batch.items, &end).as_deref());
+        many.record(&mut hosts, &batch.items, &end, show);
+    }
+    result
+}
+
+/// Waits for the end of the batch, and shows how it goes on; none when it never began.
+fn wait(ended: &Receiver<BatchEnd>, latest: &Latest, show: &mut Show) -> Option<BatchEnd> {
+    loop {
+        let end = ended.recv_timeout(PULSE);
+        latest.tell(show);
+        match end {
+            Ok(end) => return Some(end),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+/// The batch of siblings, for the transfer of the file that was asked for.
+pub(super) struct Beside<'a> {
+    interrupt: &'a Interrupt,
+    batch: Option<&'a Batch<'a>>,
+    /// Which of the batch's hosts each source is.
+    hosts: Vec<Option<HostId>>,
+    /// Begins the batch.
+    begin: Mutex<Option<Sender<()>>>,
+}
+
+impl Beside<'_> {
+    fn begin(&self) {
+        if let Some(begin) = self.begin.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = begin.send(()); // without a thread there is no batch
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begin.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn at(&self, source: SourceId) -> Option<(&Batch<'_>, HostId)> {
+        self.batch.zip(*self.hosts.get(source)?)
+    }
+}
+
+impl Surroundings for Beside<'_> {
+    fn signalled(&self) -> Option<i32> {
+        self.interrupt.number()
+    }
+
+    fn rest(&self, source: SourceId) -> Option<Duration> {
+        let (batch, host) = self.at(source)?;
+        batch.beside.rest_left(host, batch.clock)
+    }
+
+    fn on_opened(&self, _: SourceId) {
+        self.begin();
+    }
+
+    fn on_failure(&self, source: SourceId, failure: &Failure) {
+        if let Some((batch, host)) = self.at(source) {
+            batch.beside.on_failure(host, failure);
+        }
+    }
+}
+
+/// What was told last of the batch, until somebody can show it.
+#[derive(Default)]
+struct Latest(Mutex<News>);
+
+#[derive(Default)]
+struct News {
+    progress: Option<(Instant, Snapshot)>,
+    notes: Vec<String>,
+}
+
+impl Latest {
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, show: &mut Show) {
+        let News { progress, notes } = std::mem::take(&mut *self.news());
+        if let Some((at, snapshot)) = progress {
+            show.progress(at, &snapshot);
+        }
+        for note in &notes {
+            show.note(note);
+        }
+    }
+}
+
+impl Observer for &Latest {
+    fn progress(&mut self, now: Instant, snapshot: &Snapshot) {
+        self.news().progress = Some((now, snapshot.clone()));
+    }
+
+    fn note(&mut self, line: &str) {
+        self.news().notes.push(line.to_owned());
+    }
 }
 
 /// The package's other distfiles that the Manifest lists and the folder lacks.

@@ -71,7 +71,9 @@ pub(super) struct Found {
     pub(super) said: Vec<String>,
 }
 
-/// Builds places from the mirrors of a call and what the state knows of everybody.
+/// Builds places from the mirrors of a call and what the state knows of everybody. Copies share what is learned of
+/// layouts.
+#[derive(Clone)]
 pub(super) struct Finder<'s> {
     state: &'s State,
     /// In UNIX seconds.

@@ -5,8 +5,11 @@ mod any;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{At, Came, HostId, Item, ItemEnd, ItemId, Shared, is_there, part_of, put_in_place};
+use super::{
+    At, Came, HostId, Item, ItemEnd, ItemId, Locate, Located, Shared, is_there, part_of, put_in_place,
+};
 use crate::http::{Agent, Answer, Ask, Failure, Judged, Question, Url};
 use crate::portage::Digests;
 use crate::transfer::engine;
@@ -52,11 +55,7 @@ impl Lane<'_> {
         if is_there(&place, wanted.size) {
             return Ok(Came::Ended(ItemEnd::Present));
         }
-        let url = match wanted.place(self.host).map(|place| &place.at) {
-            Some(At::Url(url)) => url.clone(),
-            Some(At::Layout(layout)) => layout.find(&wanted.name, &wanted.digests, &mut self.agent)?,
-            None => return Err(Failure::Status { code: 404, retry_after: None }.into()),
-        };
+        let (mut url, mut guessed_by) = self.whereabouts()?;
         let part = part_of(&place);
         let identity = engine::identity(&wanted.digests);
         let opened = Sink::open(&part, true, &identity, Some(wanted.size), |_| ControlFlow::Break(()))?;
@@ -67,7 +66,10 @@ impl Lane<'_> {
             }
             let resumed = sink.prefix();
             self.shared.lock().queue.on_begun(self.item, resumed);
-            if resumed < wanted.size {
+            if resumed < wanted.size
+                && let Err(came) = self.receive(&url, &mut sink)
+            {
+                url = self.look_elsewhere(came, &url, guessed_by.take())?;
                 self.receive(&url, &mut sink)?;
             }
             if is_right(&part, &sink, wanted.size, &wanted.digests)? {
@@ -84,6 +86,31 @@ impl Lane<'_> {
             }
             // Nobody knows who wrote the first part: once more, all of it.
         }
+    }
+
+    /// Where the host has the file; with its layout, when that has not been asked for and the usual one is assumed.
+    fn whereabouts(&self) -> Result<(Url, Option<Arc<dyn Locate>>), Failure> {
+        let none = Failure::Status { code: 404, retry_after: None };
+        match &self.wanted.place(self.host).ok_or(none)?.at {
+            At::Url(url) => Ok((url.clone(), None)),
+            At::Layout(layout) => Ok(match layout.known(&self.wanted.name, &self.wanted.digests)? {
+                Located::There(url) => (url, None),
+                Located::Perhaps(url) => (url, Some(layout.clone())),
+            }),
+        }
+    }
+
+    /// Where else the host may have the file, when it is not where it was guessed to be.
+    fn look_elsewhere(
+        &mut self,
+        came: Came,
+        url: &Url,
+        guessed_by: Option<Arc<dyn Locate>>,
+    ) -> Result<Url, Came> {
+        let is_not_there = matches!(&came, Came::Failed(failure) if failure.is_not_found());
+        let Some(layout) = guessed_by.filter(|_| is_not_there) else { return Err(came) };
+        let found = layout.find(&self.wanted.name, &self.wanted.digests, &mut self.agent)?;
+        if found == *url { Err(came) } else { Ok(found) }
     }
 
     /// Brings the rest of a file.

@@ -126,6 +126,47 @@ pub struct Batch<'a> {
     pub client: &'a Client,
     /// What the times in [`Host::health`] are on.
     pub clock: Clock,
+    pub beside: Beside,
+}
+
+/// What the batch and a transfer beside it, from the same hosts, tell each other.
+#[derive(Debug, Default)]
+pub struct Beside(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// Requests of the transfer that failed.
+    failures: Vec<(HostId, Failure)>,
+    /// Hosts that want to be left alone, and until when on the batch's clock.
+    rests: Vec<(HostId, Time)>,
+}
+
+impl Beside {
+    /// A request to that host failed outside of the batch.
+    pub fn on_failure(&self, host: HostId, failure: &Failure) {
+        self.lock().failures.push((host, failure.clone()));
+    }
+
+    /// For how long a host wants to be left alone, as the batch has heard.
+    pub fn rest_left(&self, host: HostId, clock: Clock) -> Option<Duration> {
+        let told = self.lock();
+        let (_, until) = told.rests.iter().find(|(other, _)| *other == host)?;
+        until.checked_sub(clock.now())
+    }
+
+    /// Tells the queue what was heard, and remembers what it knows.
+    fn exchange(&self, queue: &mut Queue, hosts: usize, now: Time) {
+        let mut told = self.lock();
+        for (host, failure) in told.failures.drain(..) {
+            queue.on_race_failure(host, &failure, now);
+        }
+        let rest = |host: HostId| Some((host, now + queue.health(host).rest_left(now)?));
+        told.rests = (0..hosts).map(HostId).filter_map(rest).collect();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The clock of a call.
@@ -175,6 +216,7 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
             if signalled().is_some() {
                 state.queue.stop();
             }
+            batch.beside.exchange(&mut state.queue, batch.hosts.len(), batch.clock.now());
             state.queue.tick(batch.clock.now());
             state.perform(batch.clock.now());
             let alone = shared.staff(scope, &mut state);

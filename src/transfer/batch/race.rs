@@ -114,7 +114,7 @@ impl Race<'_> {
             At::Url(url) => (url.clone(), None),
             At::Layout(layout) => match layout.known(&item.name, &item.digests)? {
                 Located::There(url) => (url, None),
-                Located::Perhaps(url) => (url, Some(Doubt::Unknown(find(layout.clone(), item)))),
+                Located::Perhaps(url) => (url, Some(Doubt::Guessed(find(layout.clone(), item)))),
             },
         };
         let Host { name, expectation, .. } = batch.hosts[host.0].clone();

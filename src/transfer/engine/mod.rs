@@ -381,6 +381,7 @@ impl Transfer<'_> {
                     self.tallies[source].first_byte.get_or_insert(at.saturating_duration_since(asked));
                 }
                 self.trace.opened(source, opened.reused, self.clock.time(at));
+                self.around.on_opened(source);
                 scheduler.opened(source, opened, self.clock.time(at));
             }
             Report::Received { source, request, bytes, at } => {

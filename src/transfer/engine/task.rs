@@ -50,6 +50,8 @@ pub trait Surroundings {
     fn rest(&self, _: SourceId) -> Option<Duration> {
         None
     }
+    /// A source sends what it was asked for.
+    fn on_opened(&self, _: SourceId) {}
     /// A request to a source failed.
     fn on_failure(&self, _: SourceId, _: &Failure) {}
 }
