@@ -1,5 +1,6 @@
 //! Which mirrors there are: those that were named, else those that Portage is configured with.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use super::configuration::Configuration;
@@ -70,11 +71,7 @@ pub(super) fn file_key(name: &Distfile, digests: &Digests) -> FileKey {
 
 /// Words that are no mirrors of ours (ftp, rsync) are passed over.
 fn parse(words: &[String]) -> Vec<MirrorBase> {
-    let mut mirrors: Vec<MirrorBase> = Vec::new();
-    for mirror in words.iter().filter_map(|word| MirrorBase::from_str(word).ok()) {
-        if !mirrors.contains(&mirror) {
-            mirrors.push(mirror);
-        }
-    }
-    mirrors
+    let mut seen = HashSet::new();
+    let mirrors = words.iter().filter_map(|word| MirrorBase::from_str(word).ok());
+    mirrors.filter(|mirror| seen.insert(mirror.clone())).collect()
 }
