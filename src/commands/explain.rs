@@ -9,7 +9,7 @@ use crate::mirror::{Candidate, MirrorKey, State, rank};
 
 /// A mirror that could be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explained {
+pub(super) struct Explained {
     pub mirror: MirrorKey,
     pub tier: u8,
 }

@@ -117,7 +117,7 @@ fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64
             }
             ItemEnd::Present | ItemEnd::Locked | ItemEnd::Disk(_) | ItemEnd::Left => return None,
         };
-        repository_delta(hosts.repositories.get(item.repository)?.as_deref(), had, lacked, now)
+        repository_delta(hosts.repositories.get(item.repository.0)?.as_deref(), had, lacked, now)
     };
     items.iter().zip(&end.items).filter_map(delta).collect()
 }

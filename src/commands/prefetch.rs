@@ -82,7 +82,7 @@ impl From<PrefetchError> for CommandError {
 }
 
 /// Fetches what emerge lists, and writes to `out` what became of it.
-pub fn run(
+pub(super) fn run(
     arguments: &PrefetchArgs,
     environment: &Environment,
     interrupt: &Interrupt,

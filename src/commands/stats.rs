@@ -14,7 +14,7 @@ use crate::mirror::{MirrorKey, State, Store, format};
 use crate::portage::{MirrorBase, Tiers};
 
 /// Writes the figures, or the order, to `out`.
-pub fn run(
+pub(super) fn run(
     line: &cli::StatsArgs,
     environment: &Environment,
     out: &mut dyn Write,

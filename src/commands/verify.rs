@@ -63,7 +63,7 @@ impl From<VerifyError> for CommandError {
 }
 
 /// Looks at every file and writes to `out` what is wrong.
-pub fn run(
+pub(super) fn run(
     arguments: &VerifyArgs,
     environment: &Environment,
     out: &mut dyn Write,

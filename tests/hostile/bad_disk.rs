@@ -99,7 +99,7 @@ fn cannot_be_read_back(bad: &str, good_bytes: usize, contents: [&[u8]; 3]) {
     let right = contents[2];
     let (place, mirrors) = (Place::new(), mirrors(contents));
     let run = fetch(&place, right, &mirrors).env("LD_PRELOAD", library.to_str().unwrap());
-    let run = run.env("BAD_FILE", bad).env("GOOD_BYTES", &good_bytes.to_string());
+    let run = run.env("BAD_FILE", bad).env("GOOD_BYTES", good_bytes.to_string());
     let ran = run.fails(23, &[bad, "Input/output error"]);
     assert!(!ran.stderr().contains("wrong bytes"), "{ran:?}");
     let stats = place.bare().args(["stats", "--json"]).succeeds();

@@ -52,7 +52,7 @@ struct Target {
 }
 
 /// Runs all transfers, one after another.
-pub fn run(
+pub(super) fn run(
     options: &FetchOptions,
     environment: &Environment,
     interrupt: &Interrupt,

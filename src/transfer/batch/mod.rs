@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Files, Limits, Observer, Snapshot, Stage, Tally};
 use super::queue::{Action, Came, Plan, Queue, Wanted};
-pub use super::queue::{Health, HostId, ItemEnd, ItemId};
+pub use super::queue::{Health, HostId, ItemEnd, ItemId, RepositoryId};
 use super::scheduler::{Expectation, Time};
 use super::sink::SinkError;
 use crate::http::{Agent, Canceller, Client, Failure, Url};
@@ -41,7 +41,7 @@ pub struct Item {
     /// Who may have it.
     pub places: Vec<ItemPlace>,
     /// See [`Wanted::repository`].
-    pub repository: usize,
+    pub repository: RepositoryId,
 }
 
 /// A host that may have a file.

@@ -7,6 +7,10 @@ use crate::http::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(pub usize);
 
+/// A repository that files are of, by its number in a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryId(pub usize);
+
 /// A file that is wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -15,8 +19,8 @@ pub struct Wanted {
     /// Who may have it, each with its tier: hosts of a higher tier are asked when those of the lower ones did not have
     /// it.
     pub hosts: Vec<(HostId, u8)>,
-    /// A number for the repository that it is of: the mirrors have most of its files, or hardly any.
-    pub repository: usize,
+    /// Of which the mirrors have most of the files, or hardly any.
+    pub repository: RepositoryId,
 }
 
 /// What became of a file.

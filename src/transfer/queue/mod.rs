@@ -19,7 +19,7 @@ use super::speed::SpeedLimit;
 use crate::http::Failure;
 use fairness::{By, Speed, Stop, Work, crawled};
 use item::{Item, State};
-pub use item::{ItemEnd, ItemId, Wanted};
+pub use item::{ItemEnd, ItemId, RepositoryId, Wanted};
 
 /// How many files are fetched at once, at most: each takes a thread.
 pub(super) const MOST_AT_ONCE: usize = 32;
@@ -84,8 +84,8 @@ pub struct Queue {
     ended: Speed,
     /// Those that are still to be raced.
     races: VecDeque<ItemId>,
-    /// By the number of the repository: files that a mirror had, and answers that a mirror lacks one.
-    found: BTreeMap<usize, (usize, usize)>,
+    /// Files of each repository that a mirror had, and answers that a mirror lacks one.
+    found: BTreeMap<RepositoryId, (usize, usize)>,
     undone: usize,
     jobs: usize,
     deadline: Option<Time>,
