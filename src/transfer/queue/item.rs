@@ -92,8 +92,8 @@ impl Item {
         self.tried.iter().filter(|(_, failure)| failure.is_not_found()).map(|(host, _)| *host)
     }
 
-    /// Hosts whose answers were odd, or may have been about a range, may have it all the same: a race asks them in the
-    /// plainest way. Whether there are any; once.
+    /// Makes the file a race once more when some hosts gave odd answers, or refused a range: they are then
+    /// asked in the plainest way. False when there are none, or when that was done before.
     pub(super) fn is_raced_as_last_hope(&mut self) -> bool {
         if self.is_raced || !self.last_hope.is_empty() {
             return false;
