@@ -1,5 +1,7 @@
 //! All tests that run the program from outside, in one binary.
 
+#![allow(unreachable_pub, reason = "nobody names what is in a test binary")]
+
 mod binpkg;
 mod configuration;
 mod curl_oracle;

@@ -194,7 +194,7 @@ impl<'a> Builder<'a> {
 }
 
 /// A URL, or `@file` with one on each line, each for `-O`.
-pub fn url(builder: &mut Builder<'_>, argument: Argument<'_>) -> Result<(), UsageError> {
+pub(super) fn url(builder: &mut Builder<'_>, argument: Argument<'_>) -> Result<(), UsageError> {
     let Some(file) = argument.named_file() else {
         return builder.add_url(argument.value, false);
     };

@@ -2,7 +2,7 @@
 
 /// One line that says something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigLine {
+pub(super) struct ConfigLine {
     /// From 1.
     pub number: usize,
     /// As written: `--output`, `-o` or `output`.
@@ -13,7 +13,7 @@ pub struct ConfigLine {
 }
 
 /// The lines of a file, without comments and blank ones.
-pub fn lines(text: &str) -> Vec<ConfigLine> {
+pub(super) fn lines(text: &str) -> Vec<ConfigLine> {
     let numbered = text.lines().enumerate();
     numbered.filter_map(|(index, line)| config_line(index + 1, line)).collect()
 }

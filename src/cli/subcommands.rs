@@ -108,7 +108,7 @@ struct Line {
 }
 
 /// Reads a line that begins with the name of a sub-command.
-pub fn parse(args: &[OsString]) -> Result<Command, UsageError> {
+pub(super) fn parse(args: &[OsString]) -> Result<Command, UsageError> {
     match Line::try_parse_from(args) {
         Ok(line) => Ok(Command::Sub(line.subcommand)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Help(error.to_string())),

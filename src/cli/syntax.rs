@@ -13,7 +13,10 @@ use std::path::Path;
 const MAX_CONFIG_DEPTH: usize = 5;
 
 /// Reads the command line of a fetch.
-pub fn parse(args: &[OsString], read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Command, UsageError> {
+pub(super) fn parse(
+    args: &[OsString],
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Command, UsageError> {
     let mut syntax = Syntax { builder: Builder::new(read), read, config_depth: 0, shown: None };
     syntax.words(args)?;
     match syntax.shown {

@@ -5,10 +5,10 @@ use crate::http::settings::Credentials;
 use std::time::Duration;
 
 /// What is wrong with a value.
-pub type Complaint = String;
+pub(super) type Complaint = String;
 
 /// A number of plain digits.
-pub fn number(text: &str) -> Result<u64, Complaint> {
+pub(super) fn number(text: &str) -> Result<u64, Complaint> {
     if text.starts_with('-') && text[1..].parse::<u64>().is_ok() {
         return Err("expected a positive numerical parameter".into());
     }
@@ -19,13 +19,13 @@ pub fn number(text: &str) -> Result<u64, Complaint> {
 }
 
 /// As [`number`], for counts.
-pub fn count(text: &str) -> Result<u32, Complaint> {
+pub(super) fn count(text: &str) -> Result<u32, Complaint> {
     u32::try_from(number(text)?).map_err(|_| "too large number".into())
 }
 
 /// Bytes, or bytes a second: digits, decimals as in curl 8.19, and at most one of the suffixes b, k, m, g
 /// in either case, each 1024 times the one before.
-pub fn size(text: &str) -> Result<u64, Complaint> {
+pub(super) fn size(text: &str) -> Result<u64, Complaint> {
     let (amount, factor) = match text.chars().next_back() {
         Some('b' | 'B') => (&text[..text.len() - 1], 1),
         Some('k' | 'K') => (&text[..text.len() - 1], 1 << 10),
@@ -45,7 +45,7 @@ pub fn size(text: &str) -> Result<u64, Complaint> {
 }
 
 /// Seconds with decimals. Zero means that there is no limit.
-pub fn seconds(text: &str) -> Result<Option<Duration>, Complaint> {
+pub(super) fn seconds(text: &str) -> Result<Option<Duration>, Complaint> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let whole = number(whole)?;
     if !is_digits(fraction) {
@@ -62,14 +62,14 @@ pub fn seconds(text: &str) -> Result<Option<Duration>, Complaint> {
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
 
 /// `-u USER:PASSWORD`. Without a colon curl would ask for the password; a fetch command has nobody to ask.
-pub fn credentials(text: &str) -> Result<Credentials, Complaint> {
+pub(super) fn credentials(text: &str) -> Result<Credentials, Complaint> {
     let (user, password) =
         text.split_once(':').ok_or("racefetch does not ask for passwords; write USER:PASSWORD")?;
     Ok(Credentials { user: user.to_owned(), password: password.to_owned() })
 }
 
 /// The text with `%XX` decoded. `None` when that is not UTF-8 or holds a NUL.
-pub fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -92,7 +92,7 @@ fn billionths(decimals: &str) -> u32 {
     digits.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))
 }
 
-pub fn is_digits(text: &str) -> bool {
+pub(super) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 

@@ -2,8 +2,8 @@
 
 use crate::http::Failure;
 
-/// `NAME: ANSWER; NAME: ANSWER`, and behind them what others have said before. A failure of nobody who was asked, as
-/// that of a proxy, stands there once and by itself.
+/// `NAME: ANSWER; NAME: ANSWER`, then `said_before`. A failure of somebody who was not asked, such as a
+/// proxy, is named once, without a NAME.
 pub(super) fn joined(answers: &[(String, Failure)], said_before: Vec<String>) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (name, failure) in answers {

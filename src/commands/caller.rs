@@ -6,14 +6,14 @@ use rustix::process::{Pid, getppid};
 
 /// The process that called, and emerge, when that is another one: to fetch, it forks, and what it has forked goes on
 /// when it is killed.
-pub struct Caller {
+pub(super) struct Caller {
     parent: Option<Pid>,
     emerge: Option<Pid>,
 }
 
 impl Caller {
     /// As it is now.
-    pub fn find() -> Self {
+    pub(super) fn find() -> Self {
         let parent = getppid();
         let is_fork = |of: &Pid| {
             // Until a fork becomes another program it has the command line of what it is a fork of.
@@ -25,7 +25,7 @@ impl Caller {
     }
 
     /// Whether one of them has ended since.
-    pub fn has_gone(&self) -> bool {
+    pub(super) fn has_gone(&self) -> bool {
         getppid() != self.parent || self.emerge.is_some() && self.parent.and_then(parent_of) != self.emerge
     }
 }

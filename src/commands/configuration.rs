@@ -21,7 +21,8 @@ impl<'e> Configuration<'e> {
     pub(super) fn read(environment: &'e Environment) -> Self {
         let call = environment.portage_call();
         let conf = MakeConf::of_system(&call.eprefix, &call.configroot, &read_config);
-        // Portage hands on what make.conf sets for us; here nobody did.
+        // Under Portage, the variables of make.conf are in the environment. Called by somebody else, it is
+        // read here.
         let call = environment.portage_call_with(|name| conf.get(name));
         Self { environment, call, conf }
     }
@@ -47,7 +48,7 @@ impl<'e> Configuration<'e> {
         DistLocks::new(distdir, distlock::are_enabled(&self.features()))
     }
 
-    /// FEATURES, what counts most last.
+    /// FEATURES. Later words outweigh earlier ones.
     pub(super) fn features(&self) -> String {
         let configured = self.conf.get("FEATURES").unwrap_or_default();
         [configured, &self.environment.text("FEATURES").unwrap_or_default()].join(" ")

@@ -38,7 +38,7 @@ impl Environment {
         self.portage_call_with(|_| None)
     }
 
-    /// The same, where our own variables that are not set here are as make.conf has them.
+    /// The same. For variables of our own that are not set in the environment, the value of make.conf counts.
     pub fn portage_call_with<'c>(&self, configured: impl Fn(&str) -> Option<&'c str>) -> PortageCall {
         let ours =
             |name: &str| configured(name).filter(|_| name.starts_with("RACEFETCH_")).map(OsString::from);

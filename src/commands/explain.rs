@@ -9,7 +9,7 @@ use crate::mirror::{Candidate, MirrorKey, State, rank};
 
 /// A mirror that could be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explained {
+pub(super) struct Explained {
     pub mirror: MirrorKey,
     pub tier: u8,
 }
@@ -38,7 +38,7 @@ pub(super) fn run(
     out.write_all(KEY.as_bytes())
 }
 
-/// Of the JSON.
+/// The version of the JSON's form.
 const VERSION: u32 = 1;
 
 const HEADINGS: [&str; 8] =
@@ -49,7 +49,7 @@ Expected: (first byte + size / rate) / success. Figures fade in weeks; without a
 Lower tiers are asked first and alone; a mirror that failed just now is left to cool down, and comes last.
 ";
 
-/// The JSON.
+/// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Explanation {
     version: u32,

@@ -42,7 +42,7 @@ impl Shelves {
     }
 }
 
-/// Mirrors at work at once for a large file.
+/// How many mirrors send parts of one large file at once.
 const PARALLEL: usize = 4;
 
 /// What fetching many files needs besides the files.
@@ -53,16 +53,16 @@ pub(super) struct Many<'a> {
     /// Files that are fetched at once, at most.
     pub(super) jobs: usize,
     pub(super) client: &'a Client,
-    /// Of the call.
+    /// The clock of the call.
     pub(super) clock: Clock,
     pub(super) store: Option<&'a Store>,
-    /// What they are, for people.
+    /// What the files are called in the progress display.
     pub(super) title: String,
 }
 
 impl Many<'_> {
-    /// Fetches the files, as far as they can be had, and records how their hosts fared, which the next batch of the call
-    /// knows, too. `line` says what shall be shown of it in the end.
+    /// Fetches as many of the files as can be had, and records how their hosts fared: in the state, and in
+    /// `hosts` for the next batch of the call. `line` makes the line that is shown in the end.
     pub(super) fn fetch(
         &self,
         hosts: &mut Hosts<'_>,
@@ -85,7 +85,7 @@ impl Many<'_> {
 
     /// The files and all that is needed to fetch them.
     pub(super) fn batch(&self, hosts: &Hosts<'_>, mut items: Vec<Item>) -> Batch<'_> {
-        // So that all connections end at about the same time.
+        // Large files first, so that all connections end at about the same time.
         items.sort_by_key(|item| std::cmp::Reverse(item.size));
         Batch {
             folder: self.distdir,
@@ -130,12 +130,12 @@ fn repository_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, now: u64
             }
             ItemEnd::Present | ItemEnd::Locked | ItemEnd::Disk(_) | ItemEnd::Left => return None,
         };
-        repository_delta(hosts.repositories.get(item.repository)?.as_deref(), had, lacked, now)
+        repository_delta(hosts.repositories.get(item.repository.0)?.as_deref(), had, lacked, now)
     };
     items.iter().zip(&end.items).filter_map(delta).collect()
 }
 
-/// Bytes that are still to come for these files. What is there of them needs no more room.
+/// Bytes that are still to come for these files. Bytes that lie there need no further room.
 pub(super) fn missing<'e>(distdir: &Path, entries: impl Iterator<Item = &'e DistEntry>) -> u64 {
     let there = |entry: &DistEntry| {
         let part = batch::part_of(&distdir.join(&entry.name));
@@ -144,7 +144,7 @@ pub(super) fn missing<'e>(distdir: &Path, entries: impl Iterator<Item = &'e Dist
     entries.fold(0, |sum, entry| sum.saturating_add(entry.size.saturating_sub(there(entry))))
 }
 
-/// In bytes. What cannot be found out is left to the disk.
+/// The free space in bytes. When it cannot be found out, a full disk will show while writing.
 pub(super) fn free_space(distdir: &Path) -> u64 {
     fs2::available_space(distdir).unwrap_or(u64::MAX)
 }

@@ -22,7 +22,7 @@ pub(super) fn names_of(
         for entry in share {
             let Ok(text) = read_text(entry) else { continue };
             let mut words = text.split_ascii_whitespace();
-            // Most entries are not even parsed.
+            // Only entries that contain one of the URIs are parsed.
             if !words.any(|word| last_component(word).is_some_and(|last| lasts.contains(last))) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! Which mirrors there are: those that were named, else those that Portage is configured with.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use super::configuration::Configuration;
@@ -39,20 +40,20 @@ pub(super) fn mirrors_for<'c>(
     if split(asked, &named).is_some() {
         return named;
     }
-    // A list was expanded too early, or there is none.
+    // `--mirrors` may hold an unexpanded or outdated list, or nothing.
     let configured = configured(configuration());
     if configured.is_empty() { named } else { configured }
 }
 
-/// `RACEFETCH_TIERS`, and `given` (`--tier`), which goes before it; and what of the former makes no sense, a line
-/// each.
+/// The tiers of `RACEFETCH_TIERS` and `given` (`--tier`), which counts more; and what is wrong with the
+/// former, one line for each word.
 pub(super) fn tiers(given: &Tiers, call: &PortageCall) -> (Tiers, Vec<String>) {
     let mut tiers = Tiers::default();
     let errors = tiers.add_list(call.tiers.as_deref().unwrap_or_default());
     (tiers.overridden_by(given), errors.iter().map(|error| format!("RACEFETCH_TIERS: {error}")).collect())
 }
 
-/// Under which a mirror's figures are kept.
+/// The key under which a mirror's figures are kept.
 pub(super) fn key(mirror: &MirrorBase) -> MirrorKey {
     MirrorKey::new(&mirror.to_string())
 }
@@ -68,13 +69,9 @@ pub(super) fn file_key(name: &Distfile, digests: &Digests) -> FileKey {
     FileKey::new(name.as_str(), digest.map(Digest::hex).as_deref())
 }
 
-/// Words that are no mirrors of ours (ftp, rsync) are passed over.
+/// Leaves out words that this program cannot fetch from (ftp, rsync), and repeated mirrors.
 fn parse(words: &[String]) -> Vec<MirrorBase> {
-    let mut mirrors: Vec<MirrorBase> = Vec::new();
-    for mirror in words.iter().filter_map(|word| MirrorBase::from_str(word).ok()) {
-        if !mirrors.contains(&mirror) {
-            mirrors.push(mirror);
-        }
-    }
-    mirrors
+    let mut seen = HashSet::new();
+    let mirrors = words.iter().filter_map(|word| MirrorBase::from_str(word).ok());
+    mirrors.filter(|mirror| seen.insert(mirror.clone())).collect()
 }

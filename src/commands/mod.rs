@@ -9,6 +9,7 @@ mod ended;
 pub mod environment;
 mod explain;
 mod fetch;
+#[allow(unreachable_pub, reason = "the commands alone see it")]
 mod interrupt;
 mod manifests;
 mod many;

@@ -82,7 +82,7 @@ impl From<PrefetchError> for CommandError {
 }
 
 /// Fetches what emerge lists, and writes to `out` what became of it.
-pub fn run(
+pub(super) fn run(
     arguments: &PrefetchArgs,
     environment: &Environment,
     interrupt: &Interrupt,
@@ -242,7 +242,7 @@ fn look_up(
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    // Mirrors know a distfile's name; what is only upstream may have another one there.
+    // Mirrors have a file under its distfile name. At upstream it may have another name.
     let upstream: BTreeSet<String> =
         files.iter().filter(|file| !file.is_at(mirrors)).flat_map(|file| file.uris.iter().cloned()).collect();
     let renamed = if upstream.is_empty() { BTreeMap::new() } else { names_of(configuration, &upstream) };
@@ -254,7 +254,7 @@ fn look_up(
     for warning in warnings.into_inner() {
         show.warn(&warning);
     }
-    // Binary packages need none.
+    // Binary packages need no Manifest.
     let only_packages = || files.iter().flat_map(|file| &file.uris).all(|uri| is_binary_package(uri));
     let index = index.or_else(|| only_packages().then(ManifestIndex::default));
     Ok(plan(files, mirrors, &index.ok_or(PrefetchError::NoManifests)?, &renamed))
@@ -268,7 +268,7 @@ struct Sorted {
     several: Vec<(OneOf, Group)>,
 }
 
-/// Groups by the name that stands for them in an [`Item`].
+/// Groups, each by the distfile name that its [`Item`] has.
 type Groups = BTreeMap<Distfile, Group>;
 
 fn sort_out(planned: Vec<Planned>, shelves: &Shelves) -> Sorted {
@@ -324,7 +324,7 @@ fn report(item: &Item, state: State) -> Report {
     Report { name: item.name.to_string(), size: Some(item.size), state }
 }
 
-/// What lies in the place of a file with another size is renamed, as Portage would do it.
+/// Renames a file that has the right name and the wrong size, as Portage would.
 fn make_way(item: &Item, distdir: &Path, locks: &DistLocks, show: &mut Show) {
     if !item.others.is_empty() {
         return; // which one is wanted is not known
@@ -397,7 +397,7 @@ fn fetch(
     (reports, elapsed)
 }
 
-/// Between two looks whether another process is done.
+/// The pause between two looks whether another process has finished.
 const PAUSE: Duration = Duration::from_millis(300);
 
 #[expect(clippy::disallowed_methods, reason = "nothing tells when another process gives a lock back")]

@@ -9,7 +9,7 @@ use crate::mirror::{Attempt, Delta, FailureKind, FileKey, MirrorKey, Outcome, Ra
 use crate::transfer::batch::{BatchEnd, Item, ItemEnd};
 use crate::transfer::engine::{self, Ended, Tally};
 
-/// A file that a mirror does not have is not asked for there again for so long, in seconds.
+/// How long a mirror that lacked a file is not asked for that file again, in seconds.
 const LACKS_FOR: u64 = 120;
 
 /// The events of one transfer from these places; `now` in UNIX seconds.
@@ -20,7 +20,8 @@ pub(super) fn deltas(places: &[Place], ended: &Ended, file: &FileKey, now: u64) 
     let link = is_the_link(&asked);
     let mut deltas = Vec::new();
     for (Place { key, note, .. }, tally) in asked {
-        // Where nothing came from anybody, whose connection was given up first says nothing.
+        // When nothing came from anybody, the source whose connection was given up first is no worse than the
+        // others.
         let stalled = too_slow && tally.failures.last().map(kind) == Some(FailureKind::Stall);
         let outcome = if link || stalled { Outcome::Interrupted } else { outcome(tally) };
         deltas.push(attempt(key, tally, outcome, now));
@@ -64,7 +65,7 @@ pub(super) fn repository_delta(repository: Option<&str>, had: bool, lacked: bool
     })
 }
 
-/// A host that brought something is in order, whatever single files it lacks.
+/// A host that brought a file is in order, whichever other files it lacks.
 fn outcome_of_many(tally: &Tally) -> Outcome {
     let missing = tally.failures.iter().all(Failure::is_not_found);
     if tally.kept > 0 && missing && !tally.corrupt { Outcome::Success } else { outcome(tally) }
@@ -97,7 +98,7 @@ fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Del
     })
 }
 
-/// Everybody failed, and in a way that a broken link of our own explains.
+/// Whether all sources failed in a way that a broken link of our own explains.
 fn is_the_link(asked: &[(&Place, &Tally)]) -> bool {
     let unreachable = |tally: &Tally| {
         let last = tally.failures.last().map(kind);

@@ -27,7 +27,7 @@ pub(super) struct Show {
     progress: Box<dyn Progress>,
     /// What the transfer under way is for.
     name: String,
-    /// How the sources of the transfer under way are called.
+    /// The names of the sources of the transfer under way.
     pub(super) names: Vec<String>,
 }
 

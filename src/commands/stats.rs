@@ -14,7 +14,7 @@ use crate::mirror::{MirrorKey, State, Store, format};
 use crate::portage::{MirrorBase, Tiers};
 
 /// Writes the figures, or the order, to `out`.
-pub fn run(
+pub(super) fn run(
     line: &cli::StatsArgs,
     environment: &Environment,
     out: &mut dyn Write,
@@ -44,7 +44,7 @@ struct Explain {
     size: u64,
     mirrors: Vec<MirrorBase>,
     tiers: Tiers,
-    /// What of `RACEFETCH_TIERS` makes no sense, a line each.
+    /// What is wrong with `RACEFETCH_TIERS`, one line for each word.
     warnings: Vec<String>,
 }
 
@@ -59,8 +59,8 @@ impl Wanted {
         }
     }
 
-    /// Writes it. `now` in UNIX seconds. What was wrong with the state file, or is with the environment, is
-    /// returned, a line each.
+    /// Writes the figures or the order. `now` in UNIX seconds. Returns the warnings, one line each: about the
+    /// state file and about the environment.
     fn write(&self, out: &mut dyn Write, now: u64) -> io::Result<Vec<String>> {
         let (state, warnings) = self.store.load();
         let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
@@ -177,7 +177,7 @@ pub(super) fn nothing() -> String {
     "-".to_owned()
 }
 
-/// Bytes in the largest unit of which there is one.
+/// Bytes in the largest unit that makes the number at least 1.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut amount = bytes as f64;
@@ -192,7 +192,7 @@ pub(super) fn size(bytes: u64) -> String {
     if bytes < 1024 { format!("{bytes} B") } else { format!("{amount:.1} {name}") }
 }
 
-/// Seconds in the largest unit of which there are two, so that little is lost.
+/// Seconds in the largest unit that makes the number at least 2, so that rounding loses little.
 pub(super) fn duration(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 3600, "d"), (3600, "h"), (60, "min")];
     let unit = UNITS.into_iter().find(|(length, _)| seconds / length >= 2);

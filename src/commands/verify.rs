@@ -26,7 +26,7 @@ use crate::progress::{Bar, Circumstances, Kind, Phase, Progress, Silent, Snapsho
 /// How it ended, the worst that was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// What a Manifest names is as it says.
+    /// Every file that a Manifest names is right.
     Right,
     /// Some file could not be read, or has no digest that could be computed.
     Unchecked,
@@ -63,7 +63,7 @@ impl From<VerifyError> for CommandError {
 }
 
 /// Looks at every file and writes to `out` what is wrong.
-pub fn run(
+pub(super) fn run(
     arguments: &VerifyArgs,
     environment: &Environment,
     out: &mut dyn Write,
@@ -104,12 +104,12 @@ pub fn run(
     })
 }
 
-/// The names of all that is not a folder.
+/// The names of everything but folders.
 fn list(distdir: &Path) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(distdir)? {
         let entry = entry?;
-        // A link that leads nowhere is no folder.
+        // A link that leads nowhere counts as a file.
         if !fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
             names.insert(entry.file_name().to_string_lossy().into_owned());
         }

@@ -39,7 +39,7 @@ pub(super) struct AnswerHead {
 
 impl AnswerHead {
     /// Whether another head follows (RFC 9110, section 15.2). After 101 there is none: what comes is that answer's.
-    pub fn is_interim(&self) -> bool {
+    pub(super) fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
 }
@@ -71,7 +71,7 @@ struct Field {
 impl HeadReader {
     /// Takes what belongs to the head from the beginning of `bytes`. Says how many bytes that were, and gives the head
     /// when it is complete; then the reader is as new.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(usize, Option<AnswerHead>), Failure> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(usize, Option<AnswerHead>), Failure> {
         let mut taken = 0;
         while taken < bytes.len() {
             let rest = &bytes[taken..];

@@ -53,7 +53,7 @@ impl Default for State {
 impl Chunks {
     /// Takes bytes from the beginning of `input` and appends what they mean to `out`, as chunks of its own. Says how
     /// many it has taken: all, up to the end of the content or to a fault.
-    pub fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
+    pub(super) fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         let mut taken = 0;
         while taken < input.len() && self.fault.is_none() && self.state != State::Ended {
             if let State::Data { left } = self.state {
@@ -72,12 +72,12 @@ impl Chunks {
     }
 
     /// Why the rest cannot be read.
-    pub fn fault(&self) -> Option<&'static str> {
+    pub(super) fn fault(&self) -> Option<&'static str> {
         self.fault
     }
 
     /// Whether the end of the content was there.
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.state == State::Ended
     }
 

@@ -8,7 +8,7 @@ use super::event::{Attempt, Delta, FailureKind, Outcome, RateSample};
 use super::key::{FileKey, MirrorKey};
 
 /// UNIX seconds: mostly near each other, so that events interact, sometimes anything.
-pub fn time() -> impl Strategy<Value = u64> {
+pub(super) fn time() -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => 1_800_000_000_u64..1_800_000_100,
         2 => 1_800_000_000_u64..1_900_000_000,
@@ -16,7 +16,7 @@ pub fn time() -> impl Strategy<Value = u64> {
     ]
 }
 
-pub fn delta() -> impl Strategy<Value = Delta> {
+pub(super) fn delta() -> impl Strategy<Value = Delta> {
     prop_oneof![
         6 => attempt().prop_map(Delta::Attempt),
         1 => (mirror(), time(), ".{0,9}").prop_map(|(mirror, at, text)| Delta::Layout { mirror, at, text }),
@@ -35,7 +35,7 @@ pub fn delta() -> impl Strategy<Value = Delta> {
 }
 
 /// The mirror that an event is about.
-pub fn mirror_of(delta: &Delta) -> Option<&MirrorKey> {
+pub(super) fn mirror_of(delta: &Delta) -> Option<&MirrorKey> {
     match delta {
         Delta::Attempt(attempt) => Some(&attempt.mirror),
         Delta::Layout { mirror, .. }

@@ -1,6 +1,6 @@
 //! make.conf(5) and make.globals: variables, as Portage's `getconfig` reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -72,15 +72,10 @@ impl MakeConf {
     /// `GENTOO_MIRRORS`, which may be in the environment: each mirror once, without the slashes at its end. A mirror
     /// may be a path of the file system, or of a scheme that cannot be fetched from.
     pub fn gentoo_mirrors(&self, environment: Option<&str>) -> Vec<String> {
-        let mut mirrors: Vec<String> = Vec::new();
         let list = self.get_over("GENTOO_MIRRORS", environment).unwrap_or_default();
-        for word in list.split_whitespace() {
-            let mirror = word.trim_end_matches('/');
-            if !mirror.is_empty() && !mirrors.iter().any(|known| known == mirror) {
-                mirrors.push(mirror.to_owned());
-            }
-        }
-        mirrors
+        let mirrors = list.split_whitespace().map(|word| word.trim_end_matches('/'));
+        let mut seen = BTreeSet::new();
+        mirrors.filter(|mirror| !mirror.is_empty() && seen.insert(*mirror)).map(str::to_owned).collect()
     }
 
     /// What could not be read, in the order in which it was met.

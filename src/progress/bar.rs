@@ -23,7 +23,7 @@ pub struct Bar {
 }
 
 /// Asked at every redraw, because people resize their terminals.
-pub type Width = Box<dyn Fn() -> u16 + Send + Sync>;
+pub(super) type Width = Box<dyn Fn() -> u16 + Send + Sync>;
 
 impl Bar {
     /// `width` in columns; [`terminal_width`] knows that of stderr.

@@ -41,7 +41,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// Whole per cent, rounded down: 100 means complete. A file of no bytes is.
-pub fn percent(have: u64, size: u64) -> u64 {
+pub(super) fn percent(have: u64, size: u64) -> u64 {
     if size == 0 {
         return 100;
     }
@@ -50,14 +50,14 @@ pub fn percent(have: u64, size: u64) -> u64 {
 }
 
 /// How long the rest takes at this rate. `None` when nobody can say.
-pub fn time_left(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> Option<Duration> {
+pub(super) fn time_left(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> Option<Duration> {
     let rest = snapshot.size?.saturating_sub(snapshot.have);
     let rate = bytes_per_second.filter(|rate| *rate >= 1.0)?;
     Duration::try_from_secs_f64((rest as f64 / rate).ceil()).ok()
 }
 
 /// `42% of 103.2 MiB, 12.4 MiB/s, 5 s left`.
-pub fn status(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> String {
+pub(super) fn status(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> String {
     let amount = match snapshot.size {
         Some(size) => format!("{}% of {}", percent(snapshot.have, size), bytes(size)),
         None => bytes(snapshot.have),

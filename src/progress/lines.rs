@@ -69,14 +69,14 @@ pub(super) mod tests {
 
     /// Keeps what was written, one entry for each write.
     #[derive(Clone, Default)]
-    pub struct Record(Arc<Mutex<Vec<Vec<u8>>>>);
+    pub(crate) struct Record(Arc<Mutex<Vec<Vec<u8>>>>);
 
     impl Record {
-        pub fn text(&self) -> String {
+        pub(crate) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().concat()).unwrap()
         }
 
-        pub fn writes(&self) -> usize {
+        pub(crate) fn writes(&self) -> usize {
             self.0.lock().unwrap().len()
         }
     }
@@ -93,12 +93,12 @@ pub(super) mod tests {
     }
 
     #[expect(clippy::disallowed_methods, reason = "any point in time will do")]
-    pub fn start() -> Instant {
+    pub(crate) fn start() -> Instant {
         Instant::now()
     }
 
     /// A transfer of 1 MiB a second.
-    pub fn second(elapsed: u64) -> Snapshot {
+    pub(crate) fn second(elapsed: u64) -> Snapshot {
         Snapshot {
             have: elapsed << 20,
             size: Some(200 << 20),

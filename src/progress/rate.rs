@@ -10,7 +10,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A fading average of the rate at which bytes arrive.
 #[derive(Debug, Default)]
-pub struct RateMeter {
+pub(super) struct RateMeter {
     last: Option<(Instant, u64)>,
     sum: f64,
     /// Of all samples; 1 once they reach back far enough.
@@ -19,7 +19,7 @@ pub struct RateMeter {
 
 impl RateMeter {
     /// Takes a snapshot. Bytes that were there before do not count.
-    pub fn observe(&mut self, now: Instant, snapshot: &Snapshot) {
+    pub(super) fn observe(&mut self, now: Instant, snapshot: &Snapshot) {
         let received = snapshot.have.saturating_sub(snapshot.resumed);
         let Some((then, before)) = self.last else {
             self.last = Some((now, received));
@@ -38,7 +38,7 @@ impl RateMeter {
     }
 
     /// `None` before the first interval.
-    pub fn bytes_per_second(&self) -> Option<f64> {
+    pub(super) fn bytes_per_second(&self) -> Option<f64> {
         (self.weight > 0.0).then(|| self.sum / self.weight)
     }
 }

@@ -32,16 +32,17 @@ struct Pending {
 /// Who compares what, and for how long.
 pub(super) struct Task<'a> {
     pub(super) samples: Vec<Sample>,
-    /// The first contradiction is the end of it; all of the file may be compared until then.
+    /// The task ends with the first contradiction, and has no time limit of its own until then.
     pub(super) until_found: bool,
     /// Who may be asked.
     pub(super) checkers: &'a [SourceId],
-    /// Whether it shall end, by the bytes of samples that have come: the transfer is over, or this is too slow.
+    /// Whether the audit shall end: the transfer is over, or samples come too slowly. It is told how many
+    /// bytes of samples have come.
     pub(super) is_over: &'a mut dyn FnMut(u64) -> bool,
 }
 
-/// Takes the samples, one at a time from each checker; another one is asked when it fails or is silent. Where somebody
-/// contradicts what lies there, a third of the checkers is asked.
+/// Asks each checker for one sample at a time. When a checker fails or is silent, another one is asked for
+/// its sample. When a sample contradicts what lies there, a third source is asked for it too.
 #[expect(clippy::disallowed_methods, reason = "the audit has a time limit")]
 pub(super) fn audit(
     task: Task,
@@ -97,7 +98,8 @@ pub(super) fn audit(
                         // What this range shows is enough.
                         waiting.clear();
                     }
-                    // Two sources contradict each other as a whole; what lay there is of many, each to be judged alone.
+                    // For two sources, one third opinion is enough. What lay there may be of many sources, so
+                    // each of its samples needs a third opinion.
                     let Sample { origin, checker, .. } = done.sample;
                     if origin == Origin::Earlier || thirds.insert((origin, checker)) {
                         waiting.extend(third(&done.sample, task.checkers));
@@ -134,8 +136,8 @@ fn elsewhere(sample: Sample, checkers: &[SourceId], failed: &BTreeSet<SourceId>)
     others.find(|other| !failed.contains(other)).map(|other| Sample { checker: *other, ..sample })
 }
 
-/// The same for one who decides between two that contradict each other. Begins behind the checker, so that everybody
-/// gets a turn.
+/// The same sample for a third source, which decides between the two that contradict each other. The search
+/// begins behind the checker, so that everybody gets a turn.
 fn third(sample: &Sample, checkers: &[SourceId]) -> Option<Sample> {
     let turn = checkers.iter().position(|c| *c == sample.checker).unwrap_or(0);
     let mut others = checkers.iter().cycle().skip(turn + 1).take(checkers.len().saturating_sub(1));
@@ -143,7 +145,8 @@ fn third(sample: &Sample, checkers: &[SourceId]) -> Option<Sample> {
     Some(Sample { checker: *third, ..*sample })
 }
 
-/// Notes both opinions of a sample. False when they are the first of that range that contradict each other.
+/// Notes both opinions of a sample. Returns false when they contradict each other and are the first of that
+/// range to do so.
 fn compare(findings: &mut Findings, done: &Pending, sink: &Sink) -> Result<bool, SinkError> {
     let Sample { origin, checker, range } = done.sample;
     let ours = fingerprint_of(sink, range)?;

@@ -50,7 +50,8 @@ pub struct Opinion {
 const SAMPLE: u64 = 32 * 1024;
 /// Samples of each contribution.
 const SAMPLES: u64 = 2;
-/// What lay there may be of many, each with a stretch of it: a sample for every so many bytes.
+/// Bytes between two samples of what lay there before: it may be of many sources, each of which sent a
+/// stretch.
 const EARLIER_STEP: u64 = 1024 * 1024;
 /// So many of them at most, so much smaller.
 const EARLIER_SAMPLES: u64 = 32;

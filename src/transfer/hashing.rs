@@ -134,8 +134,8 @@ impl Feed {
     }
 }
 
-/// Whether the first `length` bytes of a file are the one that these digests mean; none when `is_over` ends it early.
-/// An error says that the file cannot be read: that speaks against nobody.
+/// Whether the first `length` bytes of a file have these digests; none when `is_over` ends it early. An error
+/// means that the file cannot be read, which speaks against no source.
 pub fn is_right(
     file: &Arc<File>,
     length: u64,

@@ -105,7 +105,8 @@ impl Health {
             Failure::RangeIgnored | Failure::Cancelled => {}
             _ if failure.is_not_found() => {}
             _ => {
-                // One that still says 429 does not want us at all; one that cannot tell its layout is out of order.
+                // A host that still says 429 wants no requests at all; one that cannot tell its layout is out
+                // of order.
                 let is_unwilling = matches!(failure.cause(), Failure::Status { code: 429, .. });
                 self.is_out |= is_unwilling || failure.is_of_layout();
                 self.failures += 1;
@@ -127,7 +128,8 @@ impl Health {
         self.rest_until.map(|until| until.saturating_sub(now)).filter(|left| !left.is_zero())
     }
 
-    /// A file was taken from it because others are faster. All of its connections at once count once.
+    /// A file was taken from it because others are faster. When several of its connections lose their files
+    /// at once, that counts once.
     pub fn on_slow(&mut self, now: Time) {
         if self.slow_at.is_none_or(|at| now.saturating_sub(at) >= LOST) {
             self.slow_at = Some(now);

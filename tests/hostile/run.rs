@@ -210,7 +210,7 @@ impl Racefetch {
         let mut child = self.command.spawn().unwrap();
         let output = child.stdout.take().map(read_all);
         let errors = read_all(child.stderr.take().unwrap());
-        Running { child, output, errors, shown, memory: 0 }
+        Running { child, output, errors, shown, memory: 0, threads: 0 }
     }
 
     /// Runs it to its end.
@@ -242,6 +242,7 @@ pub struct Running {
     shown: String,
     /// Its peak so far, in KiB.
     memory: u64,
+    threads: usize,
 }
 
 impl Running {
@@ -290,7 +291,8 @@ impl Running {
         let stdout = self.output.map(|output| output.join().unwrap()).unwrap_or_default();
         let stderr = self.errors.join().unwrap();
         let code = status.code().unwrap_or_else(|| -status.signal().unwrap_or_default());
-        let ran = Ran { code, stdout, stderr, elapsed, memory: self.memory, shown: self.shown };
+        let Self { memory, threads, shown, .. } = self;
+        let ran = Ran { code, stdout, stderr, elapsed, memory, threads, shown };
         assert!(!ran.stderr().contains("panicked"), "{ran:?}");
         assert!(![101, 134, -6, -11].contains(&ran.code), "{ran:?}");
         assert!(ran.memory < MEMORY_LIMIT, "{} KiB of memory: {ran:?}", ran.memory);
@@ -307,7 +309,7 @@ impl Running {
         poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&time)).is_ok_and(|ready| ready > 0)
     }
 
-    /// `VmHWM` of the process, once it is the program and no longer a copy of this one.
+    /// `VmHWM` and `Threads` of the process, once it is the program and no longer a copy of this one.
     fn look_at_memory(&mut self) {
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.child.id())) else { return };
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
@@ -316,6 +318,8 @@ impl Running {
         }
         let peak = field("VmHWM:").and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok());
         self.memory = self.memory.max(peak.unwrap_or(0));
+        let threads = field("Threads:").and_then(|value| value.trim().parse().ok());
+        self.threads = self.threads.max(threads.unwrap_or(0));
     }
 }
 
@@ -328,6 +332,8 @@ pub struct Ran {
     pub elapsed: Duration,
     /// KiB at the peak, as far as it was seen.
     pub memory: u64,
+    /// The most that were seen at once.
+    pub threads: usize,
     shown: String,
 }
 

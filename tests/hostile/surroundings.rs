@@ -166,6 +166,29 @@ fn no_threads() {
     });
 }
 
+/// They took 10,002 threads once, and the scheduler looks at all of them after every answer.
+#[test]
+fn ten_thousand_mirrors() {
+    let bytes = content(1, 1 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let (has_it, lacks_it) = (Mirror::start(), Mirror::start());
+    has_it.on("/distfiles/x-1.tar").serve(&bytes).always();
+    has_it.on("*").status(404).always();
+    lacks_it.on("*").status(404).always();
+    // More than an argument can hold.
+    let list = |first: &Mirror| {
+        let others = (0..10_000).map(|n| lacks_it.url(&format!("/{n}")));
+        std::iter::once(first.url("")).chain(others).collect::<Vec<_>>().join(" ")
+    };
+    for (first, code) in [(&has_it, 0), (&lacks_it, 22)] {
+        let place = Place::new();
+        place.write("config/etc/portage/make.conf", format!("GENTOO_MIRRORS=\"{}\"\n", list(first)));
+        let ran = place.racefetch().args(file.arguments()).arg(first.url("/distfiles/x-1.tar")).run();
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.threads < 60, "{} threads", ran.threads);
+    }
+}
+
 #[test]
 fn odd_environments() {
     let bytes = content(1, 1000);

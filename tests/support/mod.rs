@@ -4,6 +4,7 @@
 //! in front of it, [`server`] is the listening socket below all of them. [`side_file`] is what a call that is
 //! under way keeps beside FILE. [`build`] is for the examples.
 
+#![allow(unreachable_pub, reason = "nobody names what is in a test binary")]
 #![allow(dead_code, reason = "shared between the tests and the examples, and each needs its own part")]
 
 pub mod build;

@@ -28,12 +28,12 @@ use crate::transfer::engine::{self, Ended as Transferred, Limits, Tally, Wanted}
 use crate::transfer::hashing::is_right;
 use crate::transfer::trace::Trace;
 
-/// Mirrors at work at once, unless the command line says how many.
+/// How many mirrors send parts of one file at once, unless the command line says it.
 const PARALLEL: usize = 4;
-/// Files from so many bytes on are worth more of them.
+/// Files of at least so many bytes are fetched from [`PARALLEL_LARGE`] mirrors at once.
 const LARGE: u64 = 64 * 1024 * 1024;
 const PARALLEL_LARGE: usize = 6;
-/// A file that is wrong wherever it was asked for is not asked for again for so long, in seconds.
+/// How long a file stays marked as wrong everywhere before mirrors are asked for it again, in seconds.
 const WRONG_FOR: u64 = 300;
 
 /// Fetches a distfile to `path` and verifies it.
@@ -167,8 +167,8 @@ pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended
     made.map_err(|error| Ended::failed(ExitStatus::WriteError, format!("{}: {error}", folder.display())))
 }
 
-/// Upstream may call each new version by the name of the one before: what came may be another distfile of the Manifest.
-/// It gets its place then, where Portage finds it; that one's name is returned.
+/// Upstream may publish each new version under the same URL, so what came may be another distfile of the
+/// Manifest. If so, it is renamed to that distfile, where Portage finds it, and the name is returned.
 fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
     let text = read_text(&context.call.manifest()?).ok()?;
     let size = length(path);
@@ -210,8 +210,8 @@ const LACKING_ADVICE: &str = "the file is not there: another mirror or upstream 
 const WRONG_ADVICE: &str =
     "sync the repository; if that does not help, report it to the package's maintainer";
 
-/// How it ended, and the line that says so when all is well. `said_before` is what those have answered who were not asked
-/// again; `kept` tells whether a beginning of the file is there.
+/// How the transfer ended, and the line that is shown after a success. `said_before` is what was answered a
+/// moment ago by those who were not asked again. `kept` tells whether a beginning of the file is there.
 fn end(
     target: &Target,
     names: &[String],
@@ -233,7 +233,7 @@ fn end(
                 .filter_map(|(name, tally)| Some((name.clone(), tally.last_failure()?.clone())))
                 .collect();
             let first = answers.first().map(|(_, failure)| failure);
-            // Who has answered tells more than who cannot be reached.
+            // An answer tells more than a failure to connect.
             let telling = answers.iter().map(|(_, failure)| failure).find(|failure| failure.is_an_answer());
             let (status, advice) = if said_before.is_empty() {
                 let advice = telling.or(first).and_then(|failure| status::advice(failure, kept));
@@ -305,7 +305,8 @@ fn summary(
 ) -> String {
     let algorithms: Vec<&str> = target.digests.iter().map(|d| d.algorithm.name()).collect();
     let verified = format!("verified {}", algorithms.join(" "));
-    // The last bytes of a file may be there when nobody is asked any longer, and still have come just now.
+    // `fetched` is false when the last bytes were found without a further request, although others came just
+    // now.
     if !fetched && tallies.iter().all(|tally| tally.kept == 0) {
         return format!("{} was there already, {verified}", bytes(size));
     }

@@ -14,10 +14,11 @@ use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
 use crate::patience;
 use crate::transfer::sink::open_output;
 
-/// Younger than this, a layout is given out without asking, in seconds. Portage itself asks once a day.
+/// A layout younger than this is given out without asking the mirror, in seconds. Portage itself asks once a
+/// day.
 const FRESH: u64 = 24 * 3600;
 
-/// A mirror without a layout is not asked for it again for so long, in seconds.
+/// How long a mirror that has no layout is not asked for it again, in seconds.
 const LACKS_FOR: u64 = 600;
 
 /// Writes the layout of the mirror at `url` to `path`.
@@ -90,7 +91,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     })
 }
 
-/// Makes do with the layout of some days ago, and says so; none when there is none.
+/// Uses the layout of some days ago, if there is one, and warns.
 fn stale(path: &Path, known: Option<&Dated<String>>, now: u64, why: &str, show: &mut Show) -> Option<Ended> {
     let layout = known.filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
     let days = now.saturating_sub(layout.at) / (24 * 3600);

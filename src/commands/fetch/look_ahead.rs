@@ -242,12 +242,13 @@ fn siblings(context: &Context, target: &Target, folder: &Path) -> Vec<DistEntry>
     manifest::entries(&text)
         .filter_map(Result::ok)
         .filter(|entry| names.contains(entry.name.as_str()) && entry.size > 0 && !entry.digests.is_empty())
-        // What is there with another size is Portage's to judge.
+        // A file that is there with another size is left to Portage.
         .filter(|entry| !folder.join(entry.name.as_str()).exists())
         .collect()
 }
 
-/// What does not fit is Portage's to complain about; the small ones are the many.
+/// Keeps the files that the disk has room for, small ones first: most files are small. Portage reports the
+/// rest.
 fn leave_what_has_no_room(siblings: &mut Vec<DistEntry>, mut room: u64) {
     siblings.sort_by_key(|entry| entry.size);
     siblings.retain(|entry| {

@@ -36,7 +36,7 @@ struct Context<'a> {
     call: PortageCall,
     client: Client,
     interrupt: &'a Interrupt,
-    /// Read when it is needed first.
+    /// Read when it is first needed.
     configuration: OnceCell<Configuration<'a>>,
     upstream: OnceCell<Option<Upstream>>,
 }
@@ -52,7 +52,7 @@ struct Target {
 }
 
 /// Runs all transfers, one after another.
-pub fn run(
+pub(super) fn run(
     options: &FetchOptions,
     environment: &Environment,
     interrupt: &Interrupt,
@@ -164,7 +164,7 @@ impl<'a> Context<'a> {
         Ok(url)
     }
 
-    /// Where the content goes; none is stdout.
+    /// The file for the content; none for stdout.
     fn output_path(&self, transfer: &options::Transfer, url: &Url) -> Result<Option<PathBuf>, Ended> {
         match &transfer.output {
             Output::Stdout => Ok(None),
@@ -187,7 +187,7 @@ impl<'a> Context<'a> {
     fn target(&self, name: Option<&DownloadName>, url: &Url, show: &mut Show) -> Option<Target> {
         let (distfile, listed) = self.distfile(name, url, show);
         let Some(given) = &self.options.distfile.digests else {
-            // The placeholder is missing: the Manifest counts.
+            // `--digests` is missing on the command line, so the Manifest counts.
             let listed = listed.filter(|entry| !entry.digests.is_empty())?;
             Self::warn_unknown(&listed.digests, show);
             return Some(Target { name: listed.name, size: Some(listed.size), digests: listed.digests });

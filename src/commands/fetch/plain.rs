@@ -57,7 +57,7 @@ pub(super) fn run(
         },
     };
     let (report, result) = fetch(&mut agent, &request, &mut output, &limits(options), show, &caller);
-    // What went to stdout cannot be gone on with, nor what is removed.
+    // A transfer to stdout, or one whose file is removed, cannot be continued later.
     let is_file = output.path().is_some() && !options.output.remove_on_error;
     let kept = is_file && (report.brought > 0 || report.resumed > 0);
     let mut ended = ended(url, &request, &report, result, kept);

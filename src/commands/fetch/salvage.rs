@@ -17,7 +17,8 @@ const WRONG_FOR: u64 = 29 * 24 * 3600;
 pub(super) enum Salvaged {
     /// What lay there is the distfile, and has its place.
     Right(PathBuf),
-    /// Nothing is. What was found out about leftovers, for the state: large ones take long to look at.
+    /// Nothing there is the distfile. The deltas tell the state which leftovers are wrong: large ones take
+    /// long to hash again.
     Nothing(Vec<Delta>),
 }
 
@@ -57,7 +58,8 @@ pub(super) fn salvage(
     Salvaged::Nothing(wrong)
 }
 
-/// A leftover is a place without the file, as long as nobody writes to it.
+/// The key under which a leftover is noted as lacking the file. It changes as soon as somebody writes to the
+/// leftover.
 fn key(leftover: &Metadata) -> MirrorKey {
     let changed = (leftover.mtime(), leftover.mtime_nsec());
     let (device, inode, size) = (leftover.dev(), leftover.ino(), leftover.len());

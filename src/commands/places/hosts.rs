@@ -7,7 +7,7 @@ use super::turn::Turns;
 use super::{At, Finder, Found, PER_UPSTREAM, Place, Sought, note_of};
 use crate::mirror::MirrorKey;
 use crate::portage::{DistEntry, Distfile, Places};
-use crate::transfer::batch::{self, Health, Host, HostId, Item, ItemPlace};
+use crate::transfer::batch::{self, Health, Host, HostId, Item, ItemPlace, RepositoryId};
 
 /// Connections to one mirror at once, at most.
 const PER_MIRROR: usize = 3;
@@ -22,7 +22,7 @@ pub(crate) struct Hosts<'s> {
     pub(crate) list: Vec<Host>,
     /// Under which the figures of each are kept.
     pub(crate) keys: Vec<MirrorKey>,
-    /// The repositories that the files are of, by their numbers; none where that is not known.
+    /// The repositories that the files are of, by their [`RepositoryId`]; none where that is not known.
     pub(crate) repositories: Vec<Option<String>>,
     /// What those have answered that are not asked for a file.
     said: BTreeMap<Distfile, Vec<String>>,
@@ -81,7 +81,7 @@ impl<'s> Hosts<'s> {
             places.push(place);
         }
         let DistEntry { name, size, digests } = entry;
-        let repository = self.number(repository);
+        let repository = self.repository(repository);
         Ok(Item { name, size, digests, others: Vec::new(), places, repository })
     }
 
@@ -113,11 +113,11 @@ impl<'s> Hosts<'s> {
         ItemPlace { host, tier: place.turn + u8::from(others > 0), at }
     }
 
-    fn number(&mut self, repository: Option<&str>) -> usize {
+    fn repository(&mut self, repository: Option<&str>) -> RepositoryId {
         let known = self.repositories.iter().position(|known| known.as_deref() == repository);
-        known.unwrap_or_else(|| {
+        RepositoryId(known.unwrap_or_else(|| {
             self.repositories.push(repository.map(str::to_owned));
             self.repositories.len() - 1
-        })
+        }))
     }
 }

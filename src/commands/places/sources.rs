@@ -14,6 +14,10 @@ use crate::portage::{self, MirrorBase, read_mirror_cache, uri};
 use crate::transfer::engine::Source;
 use crate::transfer::worker::{self, Doubt, Find};
 
+/// Mirrors that take part in a race, at most: what the best fifty lack, nobody has. Each that is asked takes a
+/// thread, and each answer a look at all of them.
+const MOST_MIRRORS: usize = 50;
+
 /// Where a file may be on a mirror that has told no layout.
 #[derive(Clone)]
 pub(super) struct Guess {
@@ -91,6 +95,11 @@ impl Finder<'_> {
         let name = file.name.as_str();
         let refuse_html = ![".html", ".htm", ".xhtml"].iter().any(|suffix| name.ends_with(suffix));
         let ranked = ranked.into_iter().filter_map(|ranked| places[ranked.candidate].take());
+        let mut mirrors = 0;
+        let ranked = ranked.filter(|place| {
+            mirrors += usize::from(matches!(place.at, At::Mirror { .. }));
+            mirrors <= MOST_MIRRORS || matches!(place.at, At::Url(_))
+        });
         let source = |place: Place| {
             let (url, doubt) = place.whereabouts(file)?;
             let expectation = self.expectation(&place.key, place.turn, place.is_mirror);

@@ -24,7 +24,7 @@ impl Group {
         self.missing.iter().max_by_key(|entry| entry.size)
     }
 
-    /// Nothing came, and that is how it ended. Without a word only what is certainly there is reported.
+    /// The reports when none of the files came, for that reason.
     pub(super) fn nothing_came(&self, end: State) -> Vec<Report> {
         let mut reports = self.of_present(self.listed);
         if self.is_short_of(0) {

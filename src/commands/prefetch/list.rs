@@ -20,7 +20,7 @@ pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> i
     if let [only] = arguments
         && only == "-"
     {
-        // Nothing is under way yet that would have to end well.
+        // No transfer is under way yet, so a signal may end the process at once.
         interrupt.set_hook(|number| std::process::exit(128 + number));
         let text = read_text(&mut io::stdin().lock())?;
         interrupt.set_hook(|_| {});
@@ -35,7 +35,7 @@ pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> i
         .spawn()?;
     let pid = rustix::process::Pid::from_child(&emerge);
     interrupt.set_hook(move |_| {
-        // It may be over already.
+        // emerge may have ended already.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     });
     let (mut out, mut err) = (emerge.stdout.take(), emerge.stderr.take());

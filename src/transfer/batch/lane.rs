@@ -169,8 +169,8 @@ impl Lane<'_> {
         Ok(())
     }
 
-    /// Upstream may keep the newest of its files under one URL. What is wrong for this file may be another one that is
-    /// wanted from there; it gets its place then. Returns its name.
+    /// Upstream may publish each new version under the same URL, so content that is wrong for this file may
+    /// be another wanted one. If so, it is given that file's name, which is returned.
     fn hand_over(&self, url: &Url, part: &Path, sink: &Sink) -> Result<Option<String>, SinkError> {
         let batch = self.shared.batch;
         let is_from_there = |item: &Item| item.places.iter().any(|place| place.url() == Some(url));
@@ -191,7 +191,7 @@ impl Lane<'_> {
     }
 }
 
-/// Whether a file that is complete is the one that is wanted. That it cannot be read back is nobody's fault.
+/// Whether a complete file is the one that is wanted. An error to read it back is nobody's fault.
 fn is_right(part: &Path, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, SinkError> {
     let right = hashing::is_right(&sink.file(), size, wanted, &|| false);
     Ok(right.map_err(|error| SinkError::new(part, &error))?.unwrap_or_default())

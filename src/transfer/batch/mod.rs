@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Files, Limits, Observer, Snapshot, Stage, Tally};
 use super::queue::{Action, Came, Plan, Queue, Wanted};
-pub use super::queue::{Health, HostId, ItemEnd, ItemId};
+pub use super::queue::{Health, HostId, ItemEnd, ItemId, RepositoryId};
 use super::scheduler::{Expectation, Time};
 use super::sink::SinkError;
 use crate::http::{Agent, Canceller, Client, Failure, Url};
@@ -35,13 +35,13 @@ pub struct Item {
     pub size: u64,
     /// Not empty.
     pub digests: Digests,
-    /// Not empty when it is not known which of several files lies at the places, which have a URL each: those that it
-    /// may be, this one among them.
+    /// The files that may lie at the places, this one among them, when it is not known which one does. The
+    /// places have a URL each. Empty when the file is known.
     pub others: Vec<DistEntry>,
     /// Who may have it.
     pub places: Vec<ItemPlace>,
     /// See [`Wanted::repository`].
-    pub repository: usize,
+    pub repository: RepositoryId,
 }
 
 /// A host that may have a file.
@@ -303,8 +303,8 @@ impl Shared<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a thread for each job that nobody is free for. True when there is not a single one: then the job is this
-    /// thread's.
+    /// Starts a thread for each job that no idle thread can take. Returns true when not a single thread can
+    /// be had: then the calling thread has to do the job.
     fn staff<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, state: &mut State) -> bool {
         while state.jobs.len() > state.idle {
             if std::thread::Builder::new().spawn_scoped(scope, || self.work()).is_ok() {
@@ -492,7 +492,8 @@ pub fn is_there(place: &Path, size: u64) -> bool {
 /// Gives a verified file its name, the group of the folder and the mode that Portage would give it.
 fn put_in_place(part: &Path, place: &Path) -> Result<(), SinkError> {
     let folder = place.parent().unwrap_or(Path::new("."));
-    // By the open file: whoever may write to the folder could put a link there meanwhile.
+    // Owner and mode are set through the open file: whoever may write to the folder could replace the path by
+    // a link.
     let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file = fs::File::options().read(true).custom_flags(nofollow).open(part);
     let file = file.map_err(|error| SinkError::new(part, &error))?;

@@ -30,8 +30,8 @@ impl Clock {
         }
     }
 
-    /// The transfer's time. It never runs backwards: what happened before a stop and is told after it has no time of its
-    /// own any longer.
+    /// The transfer's time at that moment. It never runs backwards: an event from before a stop that is
+    /// reported after the stop gets the time of the stop.
     pub(super) fn time(&self, at: Instant) -> Time {
         let time = at.saturating_duration_since(self.began).saturating_sub(self.stopped.get());
         self.latest.set(time.max(self.latest.get()));

@@ -11,7 +11,7 @@ impl Transfer<'_> {
         scheduler.ask_the_busy_again(self.clock.look(now()))
     }
 
-    /// Whether it is a source that was asked plainly because its answers were odd.
+    /// Whether these bytes are of a source that was asked plainly because its answers were odd.
     fn is_hope(&self, scheduler: &Scheduler, origin: Origin) -> bool {
         let is_odd = |id: SourceId| {
             scheduler.is_plain(id) && self.tallies[id].failures.last().is_some_and(Failure::is_odd)
@@ -42,12 +42,13 @@ impl Transfer<'_> {
         Ok(!lost.is_empty())
     }
 
-    /// Whether why a source came to be asked in the plainest way says more than what it answers to that.
+    /// Whether the earlier failure of a plainly asked source is the one to report, and not its last one.
     pub(super) fn has_reason(&self, scheduler: &Scheduler, source: SourceId) -> bool {
         scheduler.is_plain(source) && !self.tallies[source].failures.is_empty()
     }
 
-    /// The file is right: what those who were asked plainly had failed with before was about the way of asking.
+    /// The file is right, so the earlier failures of the sources that were asked plainly were about the way
+    /// of asking.
     pub(super) fn excuse_odd_answers(&mut self, scheduler: &Scheduler) {
         for (id, tally) in self.tallies.iter_mut().enumerate() {
             if scheduler.is_plain(id) && tally.kept > 0 && !tally.corrupt {

@@ -178,7 +178,8 @@ impl Transfer<'_> {
                 match self.round(&mut scheduler, &mut sink, &mut hashing, size)? {
                     RoundEnd::Complete(learned) => size = Some(learned),
                     RoundEnd::Longer(learned) => {
-                        // What lay there is longer than what the mirrors have: one of them is something else.
+                        // What lay there is longer than the mirrors' file, so it is another file, or they
+                        // have another one.
                         if self.is_whole(hashing, &sink)? {
                             return Ok(Outcome::Verified { size: sink.prefix(), fetched: false });
                         }
@@ -439,7 +440,7 @@ impl Transfer<'_> {
                 let is_excused = self.is_excused(scheduler, &failure, at)
                     || self.wanted.size.is_none() && failure.is_about_size();
                 scheduler.failed(source, failure.clone(), self.clock.time(at));
-                // Whoever was asked beyond the end of the file, before that was known, did not fail.
+                // A request beyond the end of the file, made before the end was known, is no failure.
                 if failure == Failure::Cancelled || scheduler.failure(source) != Some(&failure) {
                     return Ok(());
                 }
@@ -465,7 +466,8 @@ impl Transfer<'_> {
         matches!(failure, Failure::Local(_)) || !failure.is_an_answer() && is_link()
     }
 
-    /// A source was receiving until now. Nobody says so when the last byte of a request has come.
+    /// Counts the time since the last report as receiving. No report says when the last byte of a request has
+    /// come.
     fn count_receiving(&mut self, source: SourceId, at: Instant) {
         if let Some(counted) = &mut self.current[source].counted {
             self.tallies[source].receiving += at.saturating_duration_since(*counted);
@@ -473,13 +475,13 @@ impl Transfer<'_> {
         }
     }
 
-    /// The request under way at a source is over before its last byte: its silence counts, too.
+    /// A request ends before its last byte. The silence before the end counts as receiving, too.
     fn settle(&mut self, source: SourceId, at: Instant) {
         self.count_receiving(source, at);
         self.current[source] = Current::default();
     }
 
-    /// Failures that the scheduler has found itself, because nothing came.
+    /// Adds the failures that the scheduler has found itself because nothing came.
     fn note_failures(&mut self, scheduler: &Scheduler) {
         let size_given = self.wanted.size.is_some();
         let is_about_size = |failure: &Failure| !size_given && failure.is_about_size();

@@ -20,8 +20,8 @@ impl Transfer<'_> {
         size.saturating_sub(sink.present().len()) > room
     }
 
-    /// A size that only some sources name is not right, or there is no room for it: goes on without them. An outcome when
-    /// nobody else is left.
+    /// A size that only some sources name is refuted, or the disk has no room for it: goes on without those
+    /// sources. Returns an outcome when nobody else is left.
     pub(super) fn doubt(
         &mut self,
         size: u64,

@@ -36,7 +36,8 @@ impl Tally {
         self.failures.last().or(self.excused.last())
     }
 
-    /// Asked in the plainest way it sent what is right: what it failed with before was about the way of asking.
+    /// When asked without a range, the source sent the right file. So its earlier failures were about the way
+    /// of asking.
     pub(super) fn excuse_odd_answers(&mut self) {
         self.no_ranges = self.failures.iter().any(Failure::refuses_ranges);
         self.excused.append(&mut self.failures);

@@ -42,7 +42,7 @@ pub struct Limits {
     pub speed: Option<(u64, Duration)>,
 }
 
-/// What goes on beside a transfer. A closure that tells of signals is one in which nothing else does.
+/// What goes on beside a transfer. A closure will do where there is nothing but signals.
 pub trait Surroundings {
     /// The number of a signal that asks for the end.
     fn signalled(&self) -> Option<i32>;

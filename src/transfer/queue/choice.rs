@@ -4,8 +4,8 @@ use super::item::Item;
 use super::{HostId, ItemId, Queue};
 use crate::transfer::scheduler::{ENOUGH_LACK, Time};
 
-/// After so many answers of mirrors that they lack a file of a repository, while they had none, they are asked last for
-/// the rest of it.
+/// When mirrors have said so many times that they lack a file of a repository, and never had one, they are
+/// asked last for the rest of it.
 const IN_VAIN: usize = 20;
 
 impl Queue {
@@ -38,13 +38,14 @@ impl Queue {
         if is_mirror(host) && (none || lacking() >= ENOUGH_LACK) { u8::MAX } else { tier }
     }
 
-    /// Whether a host may be asked for a file now: for the first time, or for the rest, when nobody else is left.
+    /// Whether a host may be asked for a file now: for the first time; or again, when nobody is left who was
+    /// not asked.
     pub(super) fn may_ask(&self, item: &Item, host: HostId) -> bool {
         let another = || item.wanted.hosts.iter().any(|(other, _)| self.is_new(item, *other));
         self.may_be_left(item, host) && (self.is_new(item, host) || !another())
     }
 
-    /// Whether a host may be asked for a file now or when others have failed: it was not yet, or it was only slow.
+    /// Whether a host may still be asked for a file, now or later: it was not asked yet, or it was only slow.
     pub(super) fn may_be_left(&self, item: &Item, host: HostId) -> bool {
         item.hopes_for(host) || !self.health(host).is_out() && item.was_only_slow(host)
     }

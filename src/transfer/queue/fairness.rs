@@ -12,7 +12,7 @@ const SLOW: f64 = 0.33;
 /// Bytes that may come at once on a slow line, with nothing between them: [`LOST`] is at least as long as the average
 /// connection needs for them.
 const BURST: f64 = 128.0 * 1024.0;
-/// How many bytes per second the average connection is thought to bring while nobody has shown it.
+/// The rate that is assumed of the average connection until one has delivered, in bytes per second.
 const ASSUMED: f64 = 100_000.0;
 
 /// Who fetches a file.
@@ -161,7 +161,7 @@ impl Queue {
         ours.time > LAGGING && ours.rate() < self.average(work, now) * SLOW
     }
 
-    /// From which silence on a connection is overdue. On a slow line bytes come in bursts.
+    /// After how much silence a connection is overdue. On a slow line bytes come in bursts.
     fn patience(&self, work: &Work, now: Time) -> Duration {
         let burst = Duration::try_from_secs_f64(BURST / self.average(work, now)).unwrap_or(LONGEST_BURST);
         LOST.max(burst.min(LONGEST_BURST))

@@ -7,6 +7,10 @@ use crate::http::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(pub usize);
 
+/// A repository that files are of, by its number in a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryId(pub usize);
+
 /// A file that is wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -15,8 +19,8 @@ pub struct Wanted {
     /// Who may have it, each with its tier: hosts of a higher tier are asked when those of the lower ones did not have
     /// it.
     pub hosts: Vec<(HostId, u8)>,
-    /// A number for the repository that it is of: the mirrors have most of its files, or hardly any.
-    pub repository: usize,
+    /// Of which the mirrors have most of the files, or hardly any.
+    pub repository: RepositoryId,
 }
 
 /// What became of a file.
@@ -88,8 +92,8 @@ impl Item {
         self.tried.iter().filter(|(_, failure)| failure.is_not_found()).map(|(host, _)| *host)
     }
 
-    /// Hosts whose answers were odd, or may have been about a range, may have it all the same: a race asks them in the
-    /// plainest way. Whether there are any; once.
+    /// Makes the file a race once more when some hosts gave odd answers, or refused a range: they are then
+    /// asked in the plainest way. False when there are none, or when that was done before.
     pub(super) fn is_raced_as_last_hope(&mut self) -> bool {
         if self.is_raced || !self.last_hope.is_empty() {
             return false;

@@ -19,11 +19,12 @@ use super::speed::SpeedLimit;
 use crate::http::Failure;
 use fairness::{By, Speed, Stop, Work, crawled};
 use item::{Item, State};
-pub use item::{ItemEnd, ItemId, Wanted};
+pub use item::{ItemEnd, ItemId, RepositoryId, Wanted};
 
 /// How many files are fetched at once, at most: each takes a thread.
 pub(super) const MOST_AT_ONCE: usize = 32;
-/// Files from so many bytes on are raced, if they are more than one connection's share of all.
+/// Files of at least so many bytes are raced, if they are also larger than one connection's share of all
+/// bytes.
 const LARGE: u64 = 8 * 1024 * 1024;
 
 #[derive(Debug, Default)]
@@ -71,7 +72,7 @@ struct Host {
     is_mirror: bool,
     /// Files that it may have, but for done ones at both ends.
     items: VecDeque<ItemId>,
-    /// There was nothing for it when it was looked last, and only files that came whole have ended since.
+    /// The last search found no file for it, and nothing has happened since that could change that.
     has_nothing: bool,
 }
 
@@ -84,8 +85,8 @@ pub struct Queue {
     ended: Speed,
     /// Those that are still to be raced.
     races: VecDeque<ItemId>,
-    /// By the number of the repository: files that a mirror had, and answers that a mirror lacks one.
-    found: BTreeMap<usize, (usize, usize)>,
+    /// Files of each repository that a mirror had, and answers that a mirror lacks one.
+    found: BTreeMap<RepositoryId, (usize, usize)>,
     undone: usize,
     jobs: usize,
     deadline: Option<Time>,
@@ -100,8 +101,8 @@ impl Queue {
         let connections: usize = plan.hosts.iter().map(Health::connections).sum();
         let jobs = plan.jobs.clamp(1, MOST_AT_ONCE);
         let all = plan.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.size));
-        // What many connections do side by side takes no longer for being done whole; a file that is larger than the
-        // share of one would keep it busy when all others are done.
+        // A race gains nothing while there are enough files for all connections. But a file that is larger
+        // than one connection's share would keep that connection busy when all others are done.
         let raced_from = LARGE.max(all / (connections.min(jobs) as u64).max(1));
         let items: Vec<Item> =
             plan.items.into_iter().map(|item| Item::new(item.clone(), item.size >= raced_from)).collect();
@@ -287,7 +288,7 @@ impl Queue {
         self.schedule(now);
     }
 
-    /// A file was not begun, because there is nobody to fetch it: not more than so many can be fetched at once.
+    /// A file was not begun, because there is no thread for it. No more than `most` can be fetched at once.
     pub fn on_not_begun(&mut self, item: ItemId, most: usize) {
         if let Some(Work { by: By::All(_), .. }) = self.take_work(item) {
             self.races.push_front(item);
@@ -407,7 +408,8 @@ impl Queue {
         self.undone -= 1;
     }
 
-    /// A file waits again, and hosts that were not out may be now: what nobody is left for has failed.
+    /// A file waits again. Ends the files that have nobody left to ask, among them those of `hosts` that have
+    /// just gone out.
     fn look_again(&mut self, item: ItemId, hosts: &[(HostId, bool)]) {
         self.hosts.iter_mut().for_each(|host| host.has_nothing = false);
         self.end_if_hopeless(item);
@@ -508,7 +510,8 @@ impl Queue {
         while items.back().is_some_and(|item| self.items[item.0].is_done()) {
             items.pop_back();
         }
-        // The small files wait for answers, the large ones for bytes: together they keep the link busy.
+        // Small files are bound by latency, large ones by bandwidth. Fetching both at the same time keeps the
+        // link busy.
         let from_the_end = self.health(host).connections() > 1
             && !self.work.iter().any(|work| work.is_at(host) && work.from_the_end);
         let Some(item) = self.next(host, from_the_end) else {

@@ -5,11 +5,13 @@
 //! Everything that goes wrong comes down to one move: a claim, or its tail, goes back to `todo` or to another
 //! source, which happens when that source would bring it earlier.
 
+#[allow(unreachable_pub, reason = "the scheduler alone sees it")]
 mod outlook;
 mod plainly;
 pub(super) mod sharing;
 mod silence;
 mod size;
+#[allow(unreachable_pub, reason = "the scheduler alone sees it")]
 mod source;
 
 use std::time::Duration;

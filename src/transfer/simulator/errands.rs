@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::super::queue::{Action, Came, Health, HostId, ItemEnd, ItemId, Plan, Queue, Wanted};
+use super::super::queue::{Action, Came, Health, HostId, ItemEnd, ItemId, Plan, Queue, RepositoryId, Wanted};
 use super::many::{Errand, Result};
 use super::mirror::{Fault, Mirror};
 use super::properties::{MB, all_rates, config, fault, faulty, healthy, longest_trip, slow_start};
@@ -242,7 +242,7 @@ fn ninety_small_files_and_two_large_ones_with_a_dead_mirror_among_four() {
 fn what_is_all_there_may_be_verified_for_a_while() {
     let hosts = vec![(HostId(0), 0)];
     let mut queue = Queue::new(Plan {
-        items: vec![Wanted { size: 100, hosts, repository: 0 }],
+        items: vec![Wanted { size: 100, hosts, repository: RepositoryId::default() }],
         hosts: vec![Health::new(1)],
         mirrors: vec![true],
         jobs: 1,
@@ -262,7 +262,7 @@ fn what_is_all_there_may_be_verified_for_a_while() {
 #[test]
 fn what_a_race_hears_the_other_connections_know_and_the_other_way_round() {
     let hosts = vec![(HostId(0), 0)];
-    let wanted = |size| Wanted { size, hosts: hosts.clone(), repository: 0 };
+    let wanted = |size| Wanted { size, hosts: hosts.clone(), repository: RepositoryId::default() };
     let mut queue = Queue::new(Plan {
         items: vec![wanted(100_000_000), wanted(100), wanted(100)],
         hosts: vec![Health::new(3)],

@@ -7,7 +7,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use super::super::queue::{Action, Came, Health, HostId, ItemEnd, ItemId, MOST_AT_ONCE, Plan, Queue, Wanted};
+use super::super::queue::{
+    Action, Came, Health, HostId, ItemEnd, ItemId, MOST_AT_ONCE, Plan, Queue, RepositoryId, Wanted,
+};
 use super::super::scheduler::Time;
 use super::mirror::{Answer, Connection, Mirror};
 use super::{FOR_EVER, Setup, run};
@@ -97,7 +99,7 @@ impl<'a> Day<'a> {
         let wanted = |(file, (size, _)): (usize, &(u64, Vec<usize>))| {
             let places = errand.places.get(file).cloned().unwrap_or_else(|| (0..hosts).collect());
             let hosts = places.into_iter().map(|host| (HostId(host), errand.mirrors[host].0.tier)).collect();
-            Wanted { size: *size, hosts, repository: 0 }
+            Wanted { size: *size, hosts, repository: RepositoryId::default() }
         };
         let queue = Queue::new(Plan {
             items: errand.files.iter().enumerate().map(wanted).collect(),

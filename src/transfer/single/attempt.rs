@@ -12,9 +12,9 @@ use crate::transfer::scheduler::PROGRESS;
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 128 * 1024;
-/// Answers in a row that bring less than [`PROGRESS`], after which a file that comes in parts is given up.
+/// A file that comes in parts is given up after so many answers in a row that bring less than [`PROGRESS`].
 const MOST_SMALL_PARTS: u32 = 16;
-/// Requests for the rest of a file that bring nothing, after which all of it is asked for.
+/// After so many requests for the rest that bring nothing, the whole file is asked for.
 const MOST_RANGES_IN_VAIN: u32 = 2;
 
 /// What answers have told so far.
@@ -163,7 +163,7 @@ impl Attempt<'_> {
         Tries { fruitless, elapsed: self.began.elapsed(), ..self.tries }
     }
 
-    /// How long to wait before another attempt if this one ends so; none when there is none.
+    /// How long to wait before another attempt if this one ends so; none when there is to be no other.
     fn pause(&self, failure: &Failure) -> Option<Duration> {
         self.request.retry.pause(self.tried(), failure)
     }
@@ -254,7 +254,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// An error in answer to the request for the next part: fine when the file turns out to end here.
+    /// An error in answer to the request for the next part is no failure when the file turns out to end here.
     fn no_further_part(&self, next: Option<u64>, head: &Head) -> Result<(), Stop> {
         let complete_length = head.content_range.flatten().and_then(ContentRange::complete_length);
         if head.status == 416 && complete_length.is_none_or(|length| Some(length) == next) {
@@ -283,9 +283,8 @@ impl Attempt<'_> {
 
     fn error(&mut self, offset: u64, answer: Answer) -> Result<(), Stop> {
         let failure = Failure::Status { code: answer.head.status, retry_after: answer.head.retry_after };
-        // A page that explains an error never goes behind the bytes of a file; nor is one saved that is
-        // followed by another attempt.
-        // Without -f only those are an error that curl calls transient.
+        // An error page is never written behind the bytes of a file, nor saved when another attempt follows.
+        // Without -f only errors that curl calls transient count as errors.
         let is_error =
             self.request.error_status != ErrorStatus::Save || failure.passing() == Some(Passing::Busy);
         let again = is_error && self.pause(&failure).is_some();
@@ -317,7 +316,7 @@ impl Attempt<'_> {
             self.output.rename(name)?;
         }
         let ranged = self.request.range.as_deref();
-        // Where the content must begin; what a server makes of the first `-r` is its own affair.
+        // Where the content must begin. How a server understands the first `-r` is left to it.
         let wanted = next.or(ranged.is_none().then_some(offset));
         match head.extent() {
             Extent::Part { range, complete_length } => {
@@ -351,7 +350,7 @@ impl Attempt<'_> {
                     if matches!(head.status, 204 | 205 | 300..) || head.content_length == Some(0) {
                         return Err(Failure::RangeMismatch.into());
                     }
-                    // The server does not send ranges, or the file has changed: from the beginning.
+                    // The server sends no ranges, or the file has changed: begin anew.
                     self.output.restart()?;
                     self.report.resumed = 0;
                     self.report.received = 0;

@@ -38,7 +38,7 @@ pub struct Request {
     pub retry: Retry,
     /// The name that the server gives the file counts (`-J`), if nothing has it yet.
     pub named_by_server: bool,
-    /// An encoded content is refused: it was promised that it would be decoded (`--compressed`).
+    /// Refuse encoded content: `--compressed` promises decoded content, which we do not make.
     pub refuse_encoded: bool,
 }
 

@@ -19,7 +19,8 @@ pub enum Output {
 pub struct Stdout {
     /// Offset of the file's next byte.
     pub position: u64,
-    /// So many bytes more must be text: stdout is a terminal, and nobody has said that it may get anything else.
+    /// How many more bytes must be text. Set when stdout is a terminal and the user has not asked for binary
+    /// output there.
     pub text: usize,
 }
 
@@ -31,12 +32,12 @@ pub struct FileOutput {
     pub path: PathBuf,
     /// Keep what is there, and write from this offset on.
     pub offset: u64,
-    /// How many bytes before the offset are not in the file: with `-C OFFSET` and no file, all of them.
+    /// How many bytes before the offset the file lacks: all of them with `-C OFFSET` and no file.
     pub without: u64,
     /// Instead of 0666 less the umask.
     pub mode: Option<u32>,
     file: Option<File>,
-    /// What lies in the file up to here was there when the content began anew: it stays as long as the same comes.
+    /// The length of the file when the content began anew. Those bytes stay as long as the same ones come.
     held: u64,
     /// It has the name that the server gave it.
     renamed: bool,
@@ -149,7 +150,8 @@ impl Output {
         there.iter().zip(bytes).take_while(|(there, new)| there == new).count()
     }
 
-    /// Whether these bytes lie there already, `back` bytes before the position. Nobody can tell of what went to stdout.
+    /// Whether these bytes lie there already, `back` bytes before the position. Never for stdout, which
+    /// cannot be read back.
     pub(super) fn holds(&self, back: u64, bytes: &[u8]) -> Result<bool, SinkError> {
         if bytes.is_empty() {
             return Ok(true);
@@ -198,7 +200,8 @@ impl Output {
         Ok(())
     }
 
-    /// The content did not come to its end: what it would have been compared with is still there.
+    /// The content broke off. The rest of the old bytes is still there, and can be compared with the next
+    /// attempt.
     pub(super) fn keep(&mut self) {
         if let Self::File(output) = self {
             output.offset = output.offset.max(output.held);

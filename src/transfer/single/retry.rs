@@ -11,7 +11,7 @@ use crate::patience::{FIRST_PAUSE, LONGEST_PAUSE, LONGEST_REST};
 const BROKEN: u32 = 3;
 /// The same after it took too long, or the server was busy.
 const LATE: u32 = 2;
-/// The same after no connection came about in time: TCP itself has tried again and again by then.
+/// The same after a connection timed out: TCP itself has tried several times by then.
 const NO_CONNECTION: u32 = 1;
 
 /// When to try again (`--retry` and its companions).
@@ -19,8 +19,8 @@ const NO_CONNECTION: u32 = 1;
 pub struct Retry {
     /// How often, when the user says so.
     pub times: Option<u32>,
-    /// The transfer must not fail for what passes (`-f`): it goes on by itself when `times` says nothing, and after a
-    /// broken connection, too.
+    /// `-f`: goes on by itself after failures that pass when `times` says nothing; and `--retry` covers
+    /// broken connections, too.
     pub persistent: bool,
     /// Instead of 1 s, doubled each time.
     pub delay: Option<Duration>,
@@ -38,7 +38,7 @@ pub(super) struct Tries {
     pub(super) fruitless: u32,
     /// Since the first one began.
     pub(super) elapsed: Duration,
-    /// What all of them may take together, when they are made without the user's word (`-m`).
+    /// The time limit of all attempts together (`-m`), when they are made without `--retry`.
     pub(super) whole: Option<Duration>,
 }
 
@@ -97,7 +97,7 @@ impl Retry {
         if tries.fruitless > most {
             return None;
         }
-        // What broke goes on at once; a server that says that it is busy is given time.
+        // After a broken connection the next attempt begins at once; a busy server is given time.
         let doublings = match failure.passing() {
             Some(Passing::Busy) => tries.fruitless,
             _ => tries.fruitless.saturating_sub(1),
