@@ -30,6 +30,14 @@ pub const LAYOUT: Duration = Duration::from_secs(10);
 /// The part of [`LAYOUT`] that making the connection may take: half, so that the other half is left for the answer.
 pub const LAYOUT_CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a mirror is asked for its `layout.conf` alone. Then another mirror is asked for its own, which will be wanted
+/// soon: a witness that the link works. Once the witness has answered, a mirror without a connection is given up. Long
+/// enough for a first packet that was lost, which TCP sends again after a second.
+pub const LAYOUT_ALONE: Duration = Duration::from_millis(1200);
+
+/// How long a mirror that has accepted the connection may be silent when its witness has answered.
+pub const LAYOUT_SILENT: Duration = Duration::from_secs(3);
+
 // ---- A file
 
 /// The wait for another process that has locked FILE, after it last made FILE longer. One that goes on is waited for;
@@ -156,6 +164,8 @@ mod tests {
     fn limits_nest() {
         for (outer, inner) in [
             (LAYOUT, LAYOUT_CONNECT),
+            (LAYOUT_CONNECT, LAYOUT_SILENT),
+            (LAYOUT_SILENT, LAYOUT_ALONE),
             (ANSWER, CONNECT + HEAD + DRAIN),
             (CONNECT, 100 * ATTEMPT_DELAY),
             (OUTPUT_LOCK, STALL),

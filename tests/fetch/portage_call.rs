@@ -343,6 +343,36 @@ fn a_mirror_that_does_not_tell_its_layout_in_time_is_left() {
     });
 }
 
+#[test]
+fn nobody_waits_for_a_layout_while_another_mirror_answers() {
+    let (dead, dead_too) = (Port::unanswering(), Port::unanswering());
+    let good = Mirror::start();
+    good.on(LAYOUT_PATH).serve(LAYOUT).always();
+    let silent = Mirror::start();
+    silent.on(LAYOUT_PATH).silence();
+    let slow = Mirror::start();
+    slow.on(LAYOUT_PATH).add(Rule::serve(LAYOUT).rate(20));
+    let at = |port: &Port| format!("http://{}", port.address());
+    // The mirror, its witness, whether it tells its layout, and after how many seconds it is over.
+    let rows = [
+        (at(&dead), base(&good), false, 1.0..4.0),
+        (base(&silent), base(&good), false, 2.5..6.0),
+        (base(&slow), at(&dead_too), true, 1.5..5.0), // no witness: it has all the time
+    ];
+    thread::scope(|scope| {
+        for (asked, witness, succeeds, seconds) in rows {
+            scope.spawn(move || {
+                let distdir = Distdir::new();
+                let call = distdir.call().args(["--digests", ""]).mirrors(&[&asked, &witness]);
+                let call = call.output(&layout_file(&distdir));
+                let ended = call.start(&format!("{asked}{LAYOUT_PATH}")).finish();
+                assert_eq!(ended.success(), succeeds, "{ended}");
+                assert!(seconds.contains(&ended.elapsed.as_secs_f64()), "{ended}");
+            });
+        }
+    });
+}
+
 fn layout_file(distdir: &Distdir) -> PathBuf {
     distdir.path(".layout.conf.127.0.0.1.__download__")
 }

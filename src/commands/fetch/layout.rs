@@ -1,17 +1,19 @@
-//! A mirror's `layout.conf`: asked of that mirror alone, within a short time, and remembered.
+//! A mirror's `layout.conf`: asked of that mirror, within a short time, and remembered.
 
 use std::path::Path;
 
+use super::witness::{self, Told};
 use super::{Context, folder_of, status};
 use crate::cli::ExitStatus;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
-use crate::commands::places::{LAYOUT_KEPT, ask_layout, is_fresh};
+use crate::commands::mirrors::{key as mirror_key, mirrors_for};
+use crate::commands::places::{LAYOUT_KEPT, is_fresh};
 use crate::commands::show::Show;
-use crate::http::{Client, Failure, Settings, Url};
+use crate::http::Url;
 use crate::mirror::stats::Dated;
-use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
-use crate::patience;
+use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, State, Store};
+use crate::portage::MirrorBase;
 use crate::transfer::sink::open_output;
 
 /// A layout younger than this is given out without asking the mirror, in seconds. Portage itself asks once a
@@ -51,7 +53,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
         return stale(path, known.as_ref(), now, &why, show)
             .unwrap_or_else(|| Ended::failed(ExitStatus::CouldntConnect, why));
     }
-    let (fetched, first_byte) = fetch(context, url);
+    let witness = witness(context, url, &key, &state, now);
+    let Told { layout: fetched, first_byte, witness } = witness::ask(context, url, witness);
     if let Some(number) = context.interrupt.number() {
         return Ended::failed(signal_status(number), format!("{url}: interrupted"));
     }
@@ -77,6 +80,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
         }
         Err(_) => {}
     }
+    deltas.extend(witness.map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
     if let Some(Err(error)) = store.map(|store| store.apply(&deltas, now)) {
         show.warn(&error.to_string());
     }
@@ -99,17 +103,21 @@ fn stale(path: &Path, known: Option<&Dated<String>>, now: u64, why: &str, show: 
     Some(write(path, &layout.value))
 }
 
-fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::time::Duration>) {
-    let all = context.options.limits.max_time.map_or(patience::LAYOUT, |limit| limit.min(patience::LAYOUT));
-    let settings = context.client.settings();
-    let settings = Settings {
-        connect_timeout: settings.connect_timeout.min(patience::LAYOUT_CONNECT),
-        ..settings.clone()
-    };
-    let mut agent = Client::new(settings).agent();
-    let canceller = agent.canceller();
-    context.interrupt.set_hook(move |_| canceller.cancel());
-    ask_layout(url, &mut agent, all)
+/// Another mirror of the call whose layout is not known, and where it has it.
+fn witness(
+    context: &Context,
+    url: &Url,
+    key: &MirrorKey,
+    state: &State,
+    now: u64,
+) -> Option<(MirrorKey, Url)> {
+    let given = context.options.distfile.mirrors.as_deref();
+    let mirrors = mirrors_for(&url.to_string(), given, &context.call, || context.configuration());
+    let of = |base: &MirrorBase| Some((mirror_key(base), Url::parse(&base.uri("layout.conf")).ok()?));
+    mirrors.iter().filter_map(of).find(|(other, place)| {
+        let cools_down = || state.mirror(other).is_some_and(|known| known.cool_down_left(now) > 0);
+        other != key && place.authority() != url.authority() && !cools_down()
+    })
 }
 
 fn write(path: &Path, text: &str) -> Ended {

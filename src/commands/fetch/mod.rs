@@ -9,6 +9,7 @@ mod look_ahead;
 mod plain;
 mod salvage;
 mod status;
+mod witness;
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
