@@ -32,11 +32,12 @@ use super::wire::WireLog;
 const INPUT_BUFFER: usize = 128 * 1024;
 /// Holds any URL ([`super::url::LONGEST`]), and a long field of the user's.
 const OUTPUT_BUFFER: usize = 64 * 1024;
-/// Content of an answer that is not used is read before the next request, so that the connection can serve again, up
-/// to so many bytes.
+/// How much of an unused answer is read before the next request, in bytes, so that its connection can be used
+/// again.
 const DRAIN_LIMIT: u64 = 16 * 1024;
 
-/// Makes agents that share their settings and the TLS configuration, and keeps those that may have a connection yet.
+/// Makes agents that share their settings and the TLS configuration, and keeps idle agents, whose connections
+/// may still stand.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Shared,
@@ -88,7 +89,7 @@ impl Client {
         }
     }
 
-    /// One that was at that place before, when there is one; its connection may still stand.
+    /// An idle agent of that place, if there is one: its connection may still stand. Else a new one.
     pub fn agent_at(&self, place: &str) -> Agent {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept.iter().position(|(at, _)| at == place).map(|index| kept.swap_remove(index).1);
@@ -289,7 +290,7 @@ impl Agent {
             unread.drain();
         }
         let first = self.send(hop, ask);
-        // The server may close an idle connection in the moment in which it is used again.
+        // The server may close an idle connection at the very moment when it is used again.
         let stale = self.log.connection().is_none() && self.log.received() == 0;
         match first {
             Err(Failure::EmptyReply | Failure::Reset | Failure::Send(_)) if stale => self.send(hop, ask),
@@ -353,16 +354,18 @@ pub struct Content {
     /// As the head says.
     length: Option<u64>,
     log: Arc<WireLog>,
-    /// For how long it has come more slowly than the speed limit allows.
+    /// For how long the content has been slower than the speed limit.
     slow_for: Duration,
 }
 
 impl Content {
     /// Reads some bytes; 0 at the end of the content.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        // For bytes of the content: trailers and chunk sizes may come for ever.
+        // The limit for the next byte of content. Trailers and chunk sizes do not renew it: they may come for
+        // ever.
         self.log.enter(Phase::Content { slow_for: self.slow_for });
-        // What was received long ago is not asked for at the socket, and may be read at a slow pace of our own.
+        // Bytes that were received long ago are read without asking the socket, perhaps at a slow pace of our
+        // own. The limits hold for them, too.
         self.log.time_left()?;
         let read = self.reader.read(buffer).inspect(|bytes| self.log.read(*bytes as u64));
         read.map_err(|error| {
@@ -392,13 +395,13 @@ impl Content {
         Ok(filled)
     }
 
-    /// Says for how long the content has come more slowly than the speed limit allows: the next bytes have only the
-    /// rest of that time.
+    /// Tells for how long the content has been slower than the speed limit: the next bytes have only the rest
+    /// of that time.
     pub fn set_slow_for(&mut self, time: Duration) {
         self.slow_for = time;
     }
 
-    /// Says whether much content is still to come: it is then taken from the kernel in larger pieces.
+    /// Tells whether much content is still to come: it is then taken from the kernel in larger pieces.
     pub fn set_bulk(&self, bulk: bool) {
         self.log.set_bulk(bulk);
     }

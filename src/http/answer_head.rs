@@ -28,7 +28,7 @@ pub(super) struct AnswerHead {
     pub status: u16,
     /// `HTTP/1.1`, `HTTP/1.0`, `HTTP/2`.
     pub version: &'static str,
-    /// Those with a name that may be one (RFC 9110, section 5.1), names in lower case, in the order received.
+    /// The fields with a valid name (RFC 9110, section 5.1), names in lower case, in the order received.
     pub fields: Vec<(String, Vec<u8>)>,
     /// The bytes as they came, and those of the interim answers before it.
     pub raw: Vec<u8>,
@@ -63,7 +63,7 @@ struct StatusLine {
 
 #[derive(Clone, Debug)]
 struct Field {
-    /// As it came. One with blanks around it, or with other bytes than a name has, is no name.
+    /// The name as it came. With blanks around it, or other bytes than a name may have, it is none.
     name: Vec<u8>,
     value: Vec<u8>,
 }
@@ -179,7 +179,7 @@ fn status_line(line: &[u8]) -> Result<StatusLine, Failure> {
     code.map(|code| StatusLine { version, code }).ok_or(Failure::NotHttp)
 }
 
-/// How the end of the content is told, and whether more than one thing tells it.
+/// How the head tells where the content ends, and whether it does so in more than one way.
 fn framing(status: u16, fields: &[(String, Vec<u8>)]) -> Result<(Framing, bool), Failure> {
     match status {
         101 => return Ok((Framing::UntilClose, false)),

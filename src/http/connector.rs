@@ -125,8 +125,8 @@ impl Dial {
         }
     }
 
-    /// How long a wait may last before it asks here again; an error when the connection is not wanted any longer, or
-    /// not in time.
+    /// How long a wait may last before this is called again. An error when the connection is no longer
+    /// wanted, or its time is over.
     fn pause(&self) -> Result<Duration, Failure> {
         if self.log.is_cancelled() {
             return Err(Failure::Cancelled);
@@ -337,8 +337,8 @@ fn no_connection(error: &io::Error) -> Failure {
     if is_ours { Failure::Local(super::failure::plain(error)) } else { Failure::connect(error) }
 }
 
-/// Only the wanted family; both families take turns, beginning with the system's first choice (RFC 8305,
-/// section 4).
+/// The addresses of the wanted family. For both families they alternate, beginning with the system's first
+/// choice (RFC 8305, section 4).
 fn order(addresses: Vec<SocketAddr>, family: AddressFamily) -> Vec<SocketAddr> {
     let wanted = |a: &SocketAddr| match family {
         AddressFamily::Any => true,

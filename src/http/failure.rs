@@ -107,7 +107,7 @@ pub enum Failure {
     #[error("time is up ({} s)", .0.as_secs_f32())]
     TimeUp(Duration),
 
-    /// It was not the server asked that failed, or not what it was asked for.
+    /// Somebody else than the server asked failed, or another request than the one for the file.
     #[error("{place}: {failure}")]
     Elsewhere { place: Elsewhere, failure: Box<Self> },
 
@@ -116,7 +116,7 @@ pub enum Failure {
     Cancelled,
 }
 
-/// Who, or what, failed in place of what was asked for.
+/// Who, or which request, failed in place of what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Elsewhere {
     /// A proxy, by its host and port.
@@ -157,7 +157,7 @@ pub enum Passing {
 }
 
 impl Failure {
-    /// The same, of that proxy. What is ours, or the user's wish, stays so.
+    /// The same failure, of that proxy. Failures of this system, and limits of the user, stay as they are.
     #[must_use]
     pub(crate) fn of_proxy_at(self, proxy: &str) -> Self {
         self.at(|| Elsewhere::Proxy(proxy.to_owned()))

@@ -44,7 +44,7 @@ impl WireLog {
         self.lock().deadlines = Some(deadlines);
     }
 
-    /// Forgets how the one before fared: that of a redirect, or one whose connection was closed.
+    /// Forgets how the connection before fared: it was that of a redirect, or it was closed.
     pub(super) fn start(&self) {
         let mut state = self.lock();
         *state = WireState { deadlines: state.deadlines, ..WireState::default() };
@@ -66,7 +66,7 @@ impl WireLog {
         }
     }
 
-    /// How long the next wait may last; none: as long as it takes. Which limit it was when time is up.
+    /// How long the next wait may last; none when there is no limit. An error names the limit that is over.
     #[expect(clippy::disallowed_methods, reason = "every wait for a peer asks here for its end")]
     pub(super) fn time_left(&self) -> Result<Option<Duration>, Failure> {
         let Some(end) = self.lock().deadlines.and_then(|deadlines| deadlines.end()) else { return Ok(None) };
