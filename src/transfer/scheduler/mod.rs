@@ -530,7 +530,7 @@ impl Scheduler {
         if self.size.is_none() {
             return true;
         }
-        busy < self.hands() || self.takes_long(now)
+        busy < self.hands(id) || self.takes_long(now)
     }
 
     // What it is asked for.

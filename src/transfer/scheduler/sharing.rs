@@ -59,7 +59,7 @@ impl Scheduler {
         let average = self.average_rate(now);
         if known.is_none() && average.is_none() {
             let front = self.todo.first()?;
-            return Some(ByteRange::new(front.first, front.first + self.first_claim().min(front.len())));
+            return Some(ByteRange::new(front.first, front.first + self.first_claim(id).min(front.len())));
         }
         let assumed = self.promise(now);
         let rate = known.unwrap_or(assumed);
@@ -72,7 +72,7 @@ impl Scheduler {
             .filter(|other| *other != id)
             .map(|other| &self.sources[other])
             .filter(|s| !s.sequential && !s.silent)
-            .take(self.hands().saturating_sub(workers.len()))
+            .take(self.hands(id).saturating_sub(workers.len()))
             .collect();
         workers.extend(next.iter().map(|s| Worker {
             free: 0.0,
@@ -87,7 +87,7 @@ impl Scheduler {
         let in_part = workers.len() > 1 && share * FRACTION > rate * gap.max(LEAST_GAP) * pays;
         let mut claim = whole(if in_part { share * FRACTION } else { share }.min(rate * LONGEST_CLAIM));
         if known.is_none() {
-            claim = claim.min(self.first_claim());
+            claim = claim.min(self.first_claim(id));
         }
         // Somebody has to begin.
         let least = if at_work { LEAST_CLAIM } else { 0 };
@@ -115,9 +115,12 @@ impl Scheduler {
         active.all(|s| s.is_settled(now) && !self.pauses(s, now)) && common_finish(&workers, left) > TOO_LONG
     }
 
-    /// How many should share what is left: small files are not worth many requests.
-    pub(super) fn hands(&self) -> usize {
-        let usable = self.sources.iter().filter(|s| !s.is_out() && !s.silent).count();
+    /// How many should share what is left with a source: small files are not worth many requests, and those of
+    /// other tiers wait.
+    pub(super) fn hands(&self, id: SourceId) -> usize {
+        let tier = self.tier(id);
+        let takes_part = |(other, s): &(SourceId, &Source)| !s.is_out() && !s.silent && self.tier(*other) <= tier;
+        let usable = self.sources.iter().enumerate().filter(takes_part).count();
         let worth = 1 + self.missing() / PER_SOURCE;
         usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))
     }
@@ -175,8 +178,8 @@ impl Scheduler {
 
     /// Bytes that a source of unknown rate is asked for: its share if all were equal, for a further request costs more
     /// than to be relieved of a part.
-    fn first_claim(&self) -> u64 {
-        self.missing().div_ceil(self.hands().max(1) as u64).max(LEAST_FIRST_CLAIM)
+    fn first_claim(&self, id: SourceId) -> u64 {
+        self.missing().div_ceil(self.hands(id).max(1) as u64).max(LEAST_FIRST_CLAIM)
     }
 
     /// Those at work, and the bytes that nobody has or that those who have them do not send. A source of unknown
