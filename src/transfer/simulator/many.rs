@@ -343,7 +343,7 @@ impl<'a> Day<'a> {
         match mirror.answer(asked, true, *size, sent, requests, self.now) {
             Answer::Failure { failure, keeps_connection } => self.fail(item, failure, keeps_connection),
             Answer::Content { from, .. } => {
-                fetch.connection.get_or_insert_with(|| Connection::new(self.now)).begin(self.now);
+                fetch.connection.get_or_insert_with(|| Connection::new(self.now)).begin(mirror, self.now);
                 fetch.position = from;
                 self.next_content(item);
             }

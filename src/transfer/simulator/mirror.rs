@@ -14,6 +14,11 @@ pub const INITIAL_WINDOW: u64 = 14_600;
 /// What the queue at the bottleneck holds, in seconds of its rate.
 const QUEUE: f64 = 0.1;
 
+/// How long it takes until what a burst has lost is there, and the part of the rate that is left meanwhile: as seen at a
+/// round trip of 150 ms.
+const RECOVERY: Duration = Duration::from_millis(400);
+const RECOVERING: f64 = 0.1;
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mirror {
@@ -179,18 +184,26 @@ pub struct Connection {
     /// When the window doubles.
     round_ends: Time,
     last: Time,
+    /// Until when what was lost is sent again.
+    recovers_until: Time,
     arriving: u64,
 }
 
 impl Connection {
     pub fn new(now: Time) -> Self {
-        Self { window: INITIAL_WINDOW, round_ends: now, last: now, arriving: 0 }
+        Self { window: INITIAL_WINDOW, round_ends: now, last: now, recovers_until: now, arriving: 0 }
     }
 
-    /// Content begins to arrive. After a second of rest slow start begins again (RFC 5681, section 4.1).
-    pub fn begin(&mut self, now: Time) {
+    /// Content begins to arrive. After a second of rest slow start begins again (RFC 5681, section 4.1). After a shorter
+    /// one the whole window leaves at once. What of it the queue cannot hold is lost: far away that is most of it,
+    /// and the rate collapses until it has been sent again.
+    pub fn begin(&mut self, mirror: &Mirror, now: Time) {
+        let held = (2.0 * mirror.rate_at(now) * QUEUE).max(INITIAL_WINDOW as f64);
         if now.saturating_sub(self.last) > Duration::from_secs(1) {
             self.window = INITIAL_WINDOW;
+        } else if self.window as f64 > held {
+            self.window = (self.window * 7 / 10).max(INITIAL_WINDOW);
+            self.recovers_until = now + RECOVERY;
         }
         self.round_ends = now;
     }
@@ -205,7 +218,8 @@ impl Connection {
             self.round_ends = now + round_trip;
         }
         let slow_start = self.window < most_in_flight(mirror, rate);
-        let rate = rate.min(self.window as f64 / round_trip.as_secs_f64()).max(1.0);
+        let recovers = if now < self.recovers_until { RECOVERING } else { 1.0 };
+        let rate = (rate.min(self.window as f64 / round_trip.as_secs_f64()) * recovers).max(1.0);
         let time =
             if slow_start { READ.min(self.round_ends.saturating_sub(now)) } else { READ }.as_secs_f64();
         let bytes = whole((rate * time).ceil()).clamp(1, BUFFER).min(rest.max(1));

@@ -274,7 +274,9 @@ impl<'a> Simulation<'a> {
             }
             Answer::Content { from, content_end, complete_length } => {
                 let reused = peer.connection.is_some();
-                peer.connection.get_or_insert_with(|| Connection::new(self.now)).begin(self.now);
+                peer.connection
+                    .get_or_insert_with(|| Connection::new(self.now))
+                    .begin(&peer.mirror, self.now);
                 request.opened = true;
                 request.content_end = content_end.unwrap_or(size);
                 request.said_end = content_end.unwrap_or(u64::MAX);
