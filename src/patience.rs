@@ -18,6 +18,10 @@ use std::time::Duration;
 /// parent ends; people who have ended emerge notice nothing of a quarter of a second.
 pub const PARENT_CHECK: Duration = Duration::from_millis(250);
 
+/// What tidying up may take after a signal that asks for the end: then the process ends, whatever it is at. Portage kills
+/// a quarter of a second after it has asked, and people who have pressed Ctrl-C do not wait.
+pub const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// The wait for the lock of the state file, which others hold for milliseconds. Without it the call goes on as
 /// if there were no state: figures are a help, not a condition.
 pub const STATE_LOCK: Duration = Duration::from_secs(2);
@@ -172,6 +176,7 @@ mod tests {
             (LONGEST_REST, USUAL_REST),
             (LONGEST_PAUSE, FIRST_PAUSE),
             (PARENT_CHECK, PULSE),
+            (LAST_WORDS, 2 * PULSE),
             (CONNECT, CANCEL_CHECK),
             (STALL, GATHER),
         ] {

@@ -27,5 +27,6 @@ mod verify;
 
 pub use command::{CommandError, complain, run};
 pub use environment::Environment;
+pub use interrupt::end_by;
 
 use interrupt::Interrupt;

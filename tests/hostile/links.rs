@@ -321,7 +321,7 @@ fn a_locked_output_can_be_waited_for_but_not_for_ever() {
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == output)
     });
     running.signal(Signal::TERM);
-    assert_eq!(running.wait().code, 143);
+    assert_eq!(running.wait().code, -15);
     assert_eq!(fs::read(&output).unwrap(), &bytes[..100]);
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use racefetch::portage::{Algorithm, Digest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use tempfile::TempDir;
 
 use crate::support::mirror::{Mirror, Rule};
@@ -164,9 +164,18 @@ impl Racefetch {
     }
 
     /// By way of `sh`, which first does `preparation`: limits, redirections.
-    pub fn after(mut self, preparation: &str) -> Self {
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", &format!("{preparation}\nexec \"$@\""), "sh"]).arg(self.command.get_program());
+    pub fn after(self, preparation: &str) -> Self {
+        self.by_shell("/bin/sh", &format!("{preparation}\nexec \"$@\""))
+    }
+
+    /// As `"$@"` of a script.
+    pub fn by_bash(self, script: &str) -> Self {
+        self.by_shell("/bin/bash", script)
+    }
+
+    fn by_shell(mut self, path: &str, script: &str) -> Self {
+        let mut shell = Command::new(path);
+        shell.args(["-c", script, "sh"]).arg(self.command.get_program());
         self.take_over(shell);
         self
     }
@@ -251,6 +260,11 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Sends it to all that it has started, too, as a terminal does.
+    pub fn signal_group(&self, signal: Signal) {
+        kill_process_group(self.pid(), signal).unwrap();
     }
 
     /// Waits until something is the case. It is asked again and again: files and processes send no word.

@@ -116,7 +116,7 @@ fn files_hold_no_password() {
     }
     running.signal(Signal::TERM);
     let ran = running.wait();
-    assert_eq!(ran.code, 143, "{ran:?}");
+    assert_eq!(ran.code, -15, "{ran:?}");
     assert_silent(&ran, "interrupted");
     assert!(place.exists("state/mirrors.json"));
     no_file_holds_it(place.path());

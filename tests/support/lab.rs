@@ -145,7 +145,12 @@ impl Lab {
 
     /// Runs another of Portage's programs to its end, with these variables in its environment.
     pub fn run(&self, program: &str, args: &[&str], env: &[(&str, &Path)]) -> Emerged {
-        self.start(&self.venv.join("bin").join(program), args, env).finish()
+        self.start_program(program, args, env).finish()
+    }
+
+    /// Starts another of Portage's programs.
+    pub fn start_program(&self, program: &str, args: &[&str], env: &[(&str, &Path)]) -> Running {
+        self.start(&self.venv.join("bin").join(program), args, env)
     }
 
     /// Runs the program under test itself, with the lab's state.

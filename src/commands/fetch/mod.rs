@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::configuration::Configuration;
-use super::ended::Ended;
+use super::ended::{Ended, signal_status};
 use super::environment::read_text;
 use super::show::Show;
 use super::upstream::Upstream;
@@ -90,7 +90,7 @@ pub fn run(
     {
         show.warn(&format!("cookies are not written (-c): {error}"));
     }
-    Ok(status)
+    Ok(interrupt.number().map_or(status, signal_status))
 }
 
 /// Writes the cookies that there are in the end (`-c`).
