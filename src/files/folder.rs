@@ -24,6 +24,13 @@ impl Folder {
         Self::open_with(path, OFlags::empty())
     }
 
+    /// The folder that a file lies in, and the file's name there.
+    pub fn of(path: &Path) -> io::Result<(Self, &OsStr)> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Ok((Self::open(folder.unwrap_or(Path::new(".")))?, name))
+    }
+
     /// A symbolic link in its place is an error.
     pub fn open_no_link(path: &Path) -> io::Result<Self> {
         match Self::open_with(path, OFlags::NOFOLLOW) {
@@ -79,6 +86,35 @@ impl Folder {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
     }
 
+    /// Gives an open file another name, and no other file in its stead: who can write to the folder can swap names at
+    /// any time. One that was swapped between the look and the renaming gets its name back.
+    pub fn rename_file(&self, file: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        if !self.is_at(file, from) {
+            return Err(replaced());
+        }
+        self.rename(from, to)?;
+        if !self.is_at(file, to) {
+            let _ = self.rename(to, from); // somebody may have taken it away already
+            return Err(replaced());
+        }
+        Ok(())
+    }
+
+    /// Holds on to what has this name, be it a symbolic link, without reading it.
+    pub fn hold(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::empty())?.into())
+    }
+
+    /// Makes an open file usable for those who can use this folder: its group, and that mode. Not everybody may change
+    /// the group, nor does every file system know groups and modes; then it stays as it is.
+    pub fn share(&self, file: &File, mode: u32) {
+        if let Ok(folder) = self.metadata() {
+            let _ = fchown(file, None, Some(Gid::from_raw(folder.gid())));
+        }
+        let _ = fchmod(file, Mode::from_raw_mode(mode));
+    }
+
     /// Whether anything has this name, be it a symbolic link to nowhere.
     pub fn has(&self, name: &OsStr) -> io::Result<bool> {
         match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -111,6 +147,10 @@ impl Folder {
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?.into()))
     }
+}
+
+fn replaced() -> io::Error {
+    io::Error::other("somebody has put another file in its place")
 }
 
 fn is_link(path: &Path) -> bool {
@@ -149,5 +189,25 @@ mod tests {
             assert!(error.contains("symbolic link"), "{error}");
         }
         assert!(Folder::open(&path).is_ok());
+    }
+
+    #[test]
+    fn only_the_open_file_gets_the_name() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(name);
+        let (folder, name) = (Folder::open(parent.path()).unwrap(), OsStr::new);
+        let file = folder.create_file(name("part"), 0o600).unwrap();
+        fs::rename(path("part"), path("kept")).unwrap();
+        let swapped: [fn(&Path); 3] =
+            [|part| fs::write(part, "theirs").unwrap(), |part| symlink("kept", part).unwrap(), |_| {}];
+        for swap in swapped {
+            swap(&path("part"));
+            let error = folder.rename_file(&file, name("part"), name("whole")).unwrap_err().to_string();
+            assert!(error.contains("another file in its place"), "{error}");
+            assert!(!path("whole").exists() && path("kept").exists());
+            let _ = fs::remove_file(path("part"));
+        }
+        folder.rename_file(&file, name("kept"), name("whole")).unwrap();
+        assert!(folder.is_at(&file, name("whole")) && !path("kept").exists());
     }
 }

@@ -7,6 +7,7 @@ mod folder;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -35,6 +36,16 @@ pub fn read_all(file: &File, largest: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {} KiB", largest >> 10)));
     }
     Ok(content)
+}
+
+/// An error unless an open file is a regular one with one name: whoever has put a second name here, or has a second one
+/// elsewhere, must not have that file published, shared or changed.
+pub fn check_sole(file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.nlink() != 1 {
+        return Err(io::Error::other("it was removed, or has a second name (a hard link)"));
+    }
+    Ok(())
 }
 
 /// Opening a pipe or a terminal with these neither waits nor makes the terminal ours.

@@ -17,8 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs2::FileExt;
-use rustix::fs::{Access, Mode, OFlags, access, fchmod, fchown};
-use rustix::process::{Gid, geteuid};
+use rustix::fs::{Access, OFlags, access};
+use rustix::process::geteuid;
 
 use super::event::Delta;
 use super::format::{self, Content, SIZE_MAX, VERSION};
@@ -265,7 +265,7 @@ impl Turn<'_> {
         let written = file
             .write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
-            .and_then(|()| self.folder.rename(&name, self.store.file_name()));
+            .and_then(|()| self.folder.rename_file(&file, &name, self.store.file_name()));
         if written.is_err() {
             let _ = self.folder.remove_file(&name); // the next one that writes removes it
         }
@@ -275,7 +275,7 @@ impl Turn<'_> {
     fn create_temporary(&self) -> io::Result<(File, OsString)> {
         for number in 0..100 {
             let name = self.store.with_suffix(&format!(".tmp-{}-{number}", std::process::id()));
-            match create_shared(&self.folder, &name) {
+            match create_shared(&self.folder, &name, 0o664) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => return Ok((created?, name)),
             }
@@ -332,7 +332,7 @@ fn is_own(folder: &Path) -> bool {
 }
 
 fn open_side_car(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
-    match create_shared(folder, name) {
+    match create_shared(folder, name, 0o660) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         created => return created,
@@ -345,13 +345,10 @@ fn open_side_car(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
 }
 
 /// Makes a file that everybody in the folder's group can read and write, whatever the umask: root and the user
-/// portage take turns. Best effort: not all file systems know groups and modes.
-fn create_shared(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
+/// portage take turns.
+fn create_shared(folder: &files::Folder, name: &OsStr, mode: u32) -> io::Result<File> {
     let file = folder.create_file(name, 0o600)?;
-    if let Ok(folder) = folder.metadata() {
-        let _ = fchown(&file, None, Some(Gid::from_raw(folder.gid())));
-    }
-    let _ = fchmod(&file, Mode::from_raw_mode(0o664));
+    folder.share(&file, mode);
     Ok(file)
 }
 

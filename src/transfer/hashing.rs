@@ -14,7 +14,7 @@ use blake2::{Blake2b512, Digest as _};
 use sha2::{Sha256, Sha512};
 
 use crate::patience::PULSE;
-use crate::portage::{Algorithm, Digest};
+use crate::portage::{Algorithm, Digest, Digests};
 
 /// How much is read at once, in bytes.
 const STEP: usize = 256 * 1024;
@@ -145,6 +145,23 @@ pub fn digests_of(
     let mut hashing = Hashing::new(file.clone(), algorithms);
     hashing.committed(length);
     hashing.finish(length, is_over)
+}
+
+/// Whether a whole file has all of the digests wanted, and there are any. None when `is_over` ends it early.
+pub fn has_digests(
+    file: &Arc<File>,
+    length: u64,
+    wanted: &Digests,
+    is_over: &dyn Fn() -> bool,
+) -> io::Result<Option<bool>> {
+    let algorithms = wanted.iter().map(|digest| digest.algorithm).collect();
+    let digests = digests_of(file, length, algorithms, is_over)?;
+    Ok(digests.map(|digests| matches(wanted, &digests)))
+}
+
+/// Whether these digests are all of those that are wanted.
+pub fn matches(wanted: &Digests, computed: &[Digest]) -> bool {
+    !wanted.is_empty() && wanted.iter().all(|digest| computed.contains(digest))
 }
 
 /// A hasher that has seen nothing yet.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
@@ -171,6 +172,85 @@ fn a_forged_side_file_neither_publishes_nor_harms() {
         victim.assert_untouched("forged journal");
         let output = fs::read(place.join("x-1.tar.__download__")).unwrap_or_default();
         assert!(!output.starts_with(b"root:"), "somebody else's file lies in the output");
+    }
+}
+
+/// A member of the group replaces each part as soon as it is complete, at any moment between the look at its digests and
+/// its new name. Root gives away no file of its own, and what it says is there is what was verified.
+#[test]
+fn parts_that_are_swapped_are_neither_shared_nor_published() {
+    const COUNT: usize = 12;
+    let contents: Vec<Vec<u8>> = (0..COUNT).map(|seed| content(seed as u64, 1 << 20)).collect();
+    let mirror = Mirror::start();
+    mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    let (victim, place) = (Victim::new(), Place::new());
+    set_mode(&victim.file, 0o600);
+    let group = fs::metadata(&victim.file).unwrap().gid();
+    // A group that is not the victim's.
+    let other = if is_root() { Some(65534) } else { None };
+    std::os::unix::fs::chown(place.path(), None, other).unwrap();
+    let (mut list, mut manifest) = (Vec::new(), Vec::new());
+    for (number, bytes) in contents.iter().enumerate() {
+        let name = format!("x-{number}.tar");
+        mirror.on(&format!("/distfiles/{name}")).serve(bytes).always();
+        let digests = Distfile { name: "", content: bytes }.digests();
+        let words: Vec<&str> = digests.split([':', ' ']).collect();
+        let (size, blake2b, sha512) = (bytes.len(), words[1], words[3]);
+        manifest.push(format!("DIST {name} {size} BLAKE2B {blake2b} SHA512 {sha512}\n"));
+        list.push(name);
+    }
+    place.write("repo/cat/pkg/Manifest", manifest.concat());
+    let ebuild = place.write("repo/cat/pkg/pkg-1.ebuild", "");
+    let file = Distfile { name: "x-0.tar", content: &contents[0] };
+    let run = place.racefetch().args(file.arguments()).arg("-v").arg(mirror.url("/distfiles/x-0.tar"));
+    let run = run.args(["--mirrors", &mirror.url("")]);
+    let run = run.env("EBUILD_PHASE", "fetch").env("EBUILD", ebuild).env("A", list.join(" "));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let swap = || {
+            let link = place.join("link");
+            while !over.load(Ordering::SeqCst) {
+                for (name, bytes) in list.iter().zip(&contents).skip(1) {
+                    let part = place.join(format!("{name}.__download__"));
+                    let is_whole = |found: fs::Metadata| found.len() == bytes.len() as u64;
+                    if fs::symlink_metadata(&part).is_ok_and(is_whole) {
+                        fs::hard_link(&victim.file, &link).unwrap();
+                        let _ = fs::rename(&link, &part);
+                        let _ = fs::remove_file(&link);
+                    }
+                }
+            }
+        };
+        scope.spawn(swap);
+        let ran = run.run();
+        over.store(true, Ordering::SeqCst);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    });
+    let found = fs::metadata(&victim.file).unwrap();
+    assert_eq!((found.mode() & 0o777, found.gid()), (0o600, group), "root has given its file away");
+    victim.assert_untouched("swapped parts");
+    for (name, bytes) in list.iter().zip(&contents).skip(1) {
+        let there = fs::read(place.join(name));
+        assert!(there.is_err() || there.is_ok_and(|there| there == *bytes), "{name} was not verified");
+    }
+}
+
+/// What Portage set aside is looked at and renamed by one descriptor; neither a link nor a file with a second name gets
+/// FILE's name.
+#[test]
+fn salvage_takes_no_links() {
+    let bytes = content(1, 20_000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = mirror(&bytes);
+    for hard in [false, true] {
+        let place = Place::new();
+        let other = place.write("other", &bytes);
+        let leftover = place.join("x-1.tar._checksum_failure_.abcd");
+        if hard { fs::hard_link(&other, &leftover) } else { symlink(&other, &leftover) }.unwrap();
+        place.racefetch().args(file.arguments()).arg(mirror.url("/x")).succeeds();
+        let (output, other) = (place.join("x-1.tar.__download__"), fs::metadata(other).unwrap());
+        let found = fs::symlink_metadata(output).unwrap();
+        assert!(found.is_file() && found.nlink() == 1 && found.ino() != other.ino(), "hard: {hard}");
     }
 }
 

@@ -1,11 +1,14 @@
 //! A distfile with digests: from the best of its places, verified, and remembered.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
+
+use rustix::fs::OFlags;
 
 use super::candidates::{Candidate, Guess, Search, find};
 use super::salvage::{Salvaged, salvage};
@@ -22,13 +25,15 @@ use crate::commands::record::{Keys, deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
 use crate::commands::turn::{Kind, Turns};
+use crate::files::{self, Folder};
 use crate::http::{Failure, Url};
 use crate::mirror::{self, Delta, State, Store, rank};
 use crate::portage::tiers::LOCAL_TIER;
 use crate::portage::{DistEntry, Distfile, manifest};
 use crate::progress::{bytes, duration};
 use crate::timeline;
-use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted, is_right};
+use crate::transfer::engine::{self, Ended as Transferred, Limits, Source, Tally, Wanted};
+use crate::transfer::hashing::has_digests;
 use crate::transfer::trace::Trace;
 use crate::transfer::worker::{Doubt, Place};
 
@@ -178,7 +183,10 @@ pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended
 /// It gets its place then, where Portage finds it; that one's name is returned.
 fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
     let text = read_text(&context.call.manifest()?).ok()?;
-    let size = length(path);
+    let (in_folder, from) = Folder::of(path).ok()?;
+    let file = Arc::new(in_folder.open_file(from, OFlags::RDONLY).ok()?);
+    files::check_sole(&file).ok()?;
+    let size = file.metadata().ok()?.len();
     let is_over = || context.interrupt.number().is_some();
     let may_be = |entry: &DistEntry| {
         entry.size == size && entry.name != target.name && !entry.digests.is_empty() && size > 0
@@ -189,7 +197,9 @@ fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> 
         let place = folder.join(&entry.name);
         let Ok(Some(_lock)) = locks.try_lock(&entry.name) else { continue };
         let is_free = fs::symlink_metadata(&place).is_err();
-        if is_free && is_right(path, &entry.digests, size, &is_over) && fs::rename(path, &place).is_ok() {
+        let is_right = || matches!(has_digests(&file, size, &entry.digests, &is_over), Ok(Some(true)));
+        let to = OsStr::new(entry.name.as_str());
+        if is_free && is_right() && in_folder.rename_file(&file, from, to).is_ok() {
             return Some(entry.name);
         }
     }

@@ -1,13 +1,17 @@
 //! Files that Portage set aside, or did not get to look at: one of them may be right. Then it costs no byte of the network.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
 
 use super::{Target, folder_of};
 use crate::commands::aside::INFIX;
+use crate::files::{self, Folder};
 use crate::mirror::{Delta, FileKey, MirrorKey, State};
-use crate::transfer::engine::is_right;
+use crate::transfer::hashing::has_digests;
 
 /// For how long a leftover that is wrong is not looked at again, in seconds, unless it changes.
 const WRONG_FOR: u64 = 29 * 24 * 3600;
@@ -30,23 +34,30 @@ pub(super) fn salvage(
 ) -> Salvaged {
     let prefix = format!("{}{INFIX}", target.name);
     let mut wrong = Vec::new();
-    for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
-        let Some(metadata) = entry.metadata().ok().filter(|m| ours && m.is_file() && m.len() > 0) else {
-            continue;
-        };
+    let Ok((folder, to)) = Folder::of(path) else { return Salvaged::Nothing(wrong) };
+    let names = folder.names().unwrap_or_default();
+    for name in names.iter().filter(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
+        let Ok(found) = folder.open_file(name, OFlags::RDONLY).map(Arc::new) else { continue };
+        let Ok(metadata) = found.metadata() else { continue };
         let place = key(&metadata);
-        if target.size.is_some_and(|size| size != metadata.len()) || state.lacks(&place, file, now) {
+        let wanted = target.size.is_none_or(|size| size == metadata.len()) && metadata.len() > 0;
+        if !wanted || files::check_sole(&found).is_err() || state.lacks(&place, file, now) {
             continue;
         }
-        let found = entry.path();
-        if is_right(&found, &target.digests, metadata.len(), is_over) {
-            if fs::rename(&found, path).is_ok() {
-                return Salvaged::Right(found);
+        match has_digests(&found, metadata.len(), &target.digests, is_over) {
+            Ok(Some(true)) if folder.rename_file(&found, name, to).is_ok() => {
+                return Salvaged::Right(folder_of(path).join(name));
             }
-        } else if !is_over() {
-            let answer = "other digests".to_owned();
-            wrong.push(Delta::Lacks { mirror: place, file: file.clone(), until: now + WRONG_FOR, answer });
+            Ok(Some(false)) => {
+                let answer = "other digests".to_owned();
+                wrong.push(Delta::Lacks {
+                    mirror: place,
+                    file: file.clone(),
+                    until: now + WRONG_FOR,
+                    answer,
+                });
+            }
+            Ok(_) | Err(_) => {}
         }
     }
     Salvaged::Nothing(wrong)

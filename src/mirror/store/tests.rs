@@ -62,7 +62,7 @@ fn what_is_applied_is_loaded() {
     assert_eq!(attempts(&store), 2);
     assert_eq!(names(folder.path()), ["mirrors.json", "mirrors.json.lock"]);
     assert_eq!(mode(store.file()), 0o664);
-    assert_eq!(mode(&beside(&store, ".lock")), 0o664);
+    assert_eq!(mode(&beside(&store, ".lock")), 0o660, "whoever can read it can lock it");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_is_not_a_file_is_left_alone() {
     refused();
     fs::remove_file(store.file()).unwrap();
 
-    let mode = Mode::from_raw_mode(0o600);
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(rustix::fs::CWD, store.file(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     refused();
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "secret");

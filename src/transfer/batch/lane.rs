@@ -4,13 +4,12 @@ mod any;
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use super::{Came, HostId, Item, ItemEnd, ItemId, Shared, is_there, part_of, put_in_place};
 use crate::http::{Agent, Answer, Ask, Failure, Judged, Question, Url};
 use crate::portage::Digests;
 use crate::transfer::engine;
-use crate::transfer::hashing::digests_of;
+use crate::transfer::hashing::has_digests;
 use crate::transfer::sink::{Sink, SinkError};
 
 /// What is read at once, in bytes.
@@ -69,11 +68,11 @@ impl Lane<'_> {
             if resumed < wanted.size {
                 self.receive(&url, &mut sink)?;
             }
-            if is_right(&part, &sink, wanted.size, &wanted.digests)? {
-                put_in_place(&part, &place)?;
+            if self.is_right(&sink, wanted.size, &wanted.digests)? {
+                put_in_place(&sink.file(), &part, &place)?;
                 return Ok(Came::Whole);
             }
-            if let Some(name) = self.hand_over(&url, &part, &sink)? {
+            if let Some(name) = self.hand_over(&url, &sink)? {
                 return Err(Failure::OtherFile(name).into());
             }
             sink.clear()?;
@@ -143,7 +142,7 @@ impl Lane<'_> {
 
     /// Upstream may keep the newest of its files under one URL. What is wrong for this file may be another one that is
     /// wanted from there; it gets its place then. Returns its name.
-    fn hand_over(&self, url: &Url, part: &Path, sink: &Sink) -> Result<Option<String>, SinkError> {
+    fn hand_over(&self, url: &Url, sink: &Sink) -> Result<Option<String>, Came> {
         let batch = self.shared.batch;
         let is_from_there = |item: &Item| item.places.iter().any(|place| place.url.as_ref() == Some(url));
         for (index, other) in batch.items.iter().enumerate() {
@@ -153,22 +152,30 @@ impl Lane<'_> {
             }
             // What somebody else is at is left to him.
             let Ok(Some(_lock)) = (batch.lock)(&other.name) else { continue };
-            if !is_there(&place, other.size) && is_right(part, sink, other.size, &other.digests)? {
-                put_in_place(part, &place)?;
+            if !is_there(&place, other.size) && self.is_right(sink, other.size, &other.digests)? {
+                put_in_place(&sink.file(), sink.path(), &place)?;
                 self.shared.lock().handed_over.insert(ItemId(index), self.host);
                 return Ok(Some(other.name.to_string()));
             }
         }
         Ok(None)
     }
+
+    /// Whether a file that is complete has the digests wanted, as an error when it is not known.
+    fn is_right(&self, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, Came> {
+        let is_over = || (self.shared.signalled)().is_some();
+        is_right(sink, size, wanted, &is_over)?.ok_or(Came::Ended(ItemEnd::Left))
+    }
 }
 
-/// Whether a file that is complete has the digests wanted. That it cannot be read back is nobody's fault.
-fn is_right(part: &Path, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, SinkError> {
-    let algorithms = wanted.iter().map(|digest| digest.algorithm).collect();
-    let digests = digests_of(&sink.file(), size, algorithms, &|| false);
-    let digests = digests.map_err(|error| SinkError::new(part, &error))?.unwrap_or_default();
-    Ok(wanted.iter().all(|digest| digests.contains(digest)))
+/// None when `is_over` ends it early. That the file cannot be read back is nobody's fault.
+fn is_right(
+    sink: &Sink,
+    size: u64,
+    wanted: &Digests,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Option<bool>, SinkError> {
+    has_digests(&sink.file(), size, wanted, is_over).map_err(|error| SinkError::new(sink.path(), &error))
 }
 
 impl From<Failure> for Came {
@@ -198,8 +205,9 @@ mod tests {
         let opened = Sink::open(&part, true, "", Some(size), |_| ControlFlow::Break(())).unwrap();
         let ControlFlow::Continue(mut sink) = opened else { panic!("nobody else has it") };
         sink.write(0, &[7; 100]).unwrap();
-        assert!(!is_right(&part, &sink, size, &digests).unwrap(), "wrong bytes are the host's fault");
+        let is_right = |sink: &Sink| is_right(sink, size, &digests, &|| false);
+        assert_eq!(is_right(&sink).unwrap(), Some(false), "wrong bytes are the host's fault");
         fs::File::options().write(true).open(&part).unwrap().set_len(50).unwrap();
-        assert!(is_right(&part, &sink, size, &digests).is_err(), "somebody here has cut it");
+        assert!(is_right(&sink).is_err(), "somebody here has cut it");
     }
 }

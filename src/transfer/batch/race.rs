@@ -12,6 +12,7 @@ use crate::transfer::engine::{
     self, Limits, Observer, Outcome, Snapshot, Source, Surroundings, Tally, Wanted,
 };
 use crate::transfer::scheduler::{Expectation, SourceId};
+use crate::transfer::sink::SinkError;
 use crate::transfer::worker::{Doubt, Find, Place};
 
 /// Races a file and tells the queue what came of it.
@@ -79,7 +80,8 @@ impl Race<'_> {
                     those.map(|(host, _)| *host).collect()
                 };
                 let (from, lacking) = (those(|tally| tally.kept > 0), those(Tally::lacks_it));
-                match put_in_place(&part, &place) {
+                let file = ended.file.ok_or_else(|| SinkError::new(&part, &ErrorKind::NotFound.into()));
+                match file.and_then(|file| put_in_place(&file, &part, &place)) {
                     Ok(()) => ItemEnd::Fetched { from, lacking },
                     Err(error) => ItemEnd::Disk(error.to_string()),
                 }

@@ -9,13 +9,15 @@ mod tally;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::blame::{Opinion, Origin};
-use super::hashing::{Hashing, digests_of};
+use super::hashing::{Hashing, matches};
 pub use super::observer::{Files, Observer, Snapshot, Stage};
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
@@ -24,7 +26,7 @@ use super::trace::{Recorder, What};
 use super::worker::{Buffers, Report, Worker};
 use crate::http::{ByteRange, Client, Failure};
 use crate::patience::SILENCE;
-use crate::portage::{Algorithm, Digest, Digests};
+use crate::portage::{Algorithm, Digest};
 use clock::Clock;
 use repair::Audit;
 pub use tally::Tally;
@@ -85,6 +87,7 @@ pub fn run(
         earlier_dropped: false,
         began_anew: false,
         slow_since: None,
+        verified: None,
     };
     let outcome = match transfer.fetch(path) {
         Ok(outcome) => outcome,
@@ -96,7 +99,7 @@ pub fn run(
     let elapsed = now().saturating_duration_since(transfer.clock.began);
     let size = if let Outcome::Verified { size, .. } = outcome { Some(size) } else { wanted.size };
     let trace = transfer.trace.finish(size, elapsed);
-    Ended { outcome, tallies: transfer.tallies, elapsed, trace }
+    Ended { outcome, tallies: transfer.tallies, elapsed, trace, file: transfer.verified }
 }
 
 /// What the engine remembers of a source's request under way.
@@ -148,6 +151,8 @@ struct Transfer<'a> {
     began_anew: bool,
     /// Since when the transfer has been slower than allowed, and what had come by then.
     slow_since: Option<(Time, u64)>,
+    /// See [`Ended::file`].
+    verified: Option<Arc<File>>,
 }
 
 impl Transfer<'_> {
@@ -179,7 +184,7 @@ impl Transfer<'_> {
                     RoundEnd::Longer(learned) => {
                         // What lay there is longer than what the mirrors have: one of them is something else.
                         if self.is_whole(hashing, &sink)? {
-                            return Ok(Outcome::Verified { size: sink.prefix(), fetched: false });
+                            return self.verified(sink, false);
                         }
                         size = Some(learned);
                         self.give_up(&mut sink, &everything())?;
@@ -199,9 +204,10 @@ impl Transfer<'_> {
                     }
                     RoundEnd::Over(Outcome::NoSource) if size.is_none() && sink.prefix() > 0 => {
                         // Nobody could tell the size: what lies there may be the whole file.
-                        let whole = self.is_whole(hashing, &sink)?;
-                        let verified = Outcome::Verified { size: sink.prefix(), fetched: false };
-                        return Ok(if whole { verified } else { Outcome::NoSource });
+                        if self.is_whole(hashing, &sink)? {
+                            return self.verified(sink, false);
+                        }
+                        return Ok(Outcome::NoSource);
                     }
                     RoundEnd::Over(Outcome::NoSource) if self.camp.is_some() => {
                         // This camp cannot complete the file.
@@ -220,8 +226,7 @@ impl Transfer<'_> {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
                 self.convict(&scheduler, total);
                 self.excuse_odd_answers(&scheduler);
-                sink.finish()?;
-                return Ok(Outcome::Verified { size: total, fetched });
+                return self.verified(sink, fetched);
             }
             // Somebody else's bytes may be what is wrong.
             if self.only_hopes_sent(&scheduler) && self.lose_hope(&mut scheduler, &mut sink)? {
@@ -247,6 +252,14 @@ impl Transfer<'_> {
             Some(number) => ControlFlow::Break(Outcome::Signal(number)),
             None => ControlFlow::Continue(()),
         }
+    }
+
+    /// What lies there is the file.
+    fn verified(&mut self, sink: Sink, fetched: bool) -> Result<Outcome, SinkError> {
+        let (file, size) = (sink.file(), sink.prefix());
+        sink.finish()?;
+        self.verified = Some(file);
+        Ok(Outcome::Verified { size, fetched })
     }
 
     /// Whether what lies there is the file already.
@@ -573,19 +586,6 @@ enum RoundEnd {
     /// The file's size, which is less than what is there.
     Longer(u64),
     Over(Outcome),
-}
-
-/// Salvage: whether a file that lies there complete has the digests wanted.
-/// `is_over` ends it early.
-pub fn is_right(path: &Path, wanted: &Digests, size: u64, is_over: &dyn Fn() -> bool) -> bool {
-    let Ok(file) = crate::files::open(path) else { return false };
-    let algorithms = wanted.iter().map(|d| d.algorithm).collect();
-    let digests = digests_of(&file.into(), size, algorithms, is_over);
-    digests.is_ok_and(|digests| digests.is_some_and(|digests| matches(wanted, &digests)))
-}
-
-fn matches(wanted: &Digests, computed: &[Digest]) -> bool {
-    !wanted.is_empty() && wanted.iter().all(|digest| computed.contains(digest))
 }
 
 fn everything() -> Segments {

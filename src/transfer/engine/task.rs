@@ -1,5 +1,7 @@
 //! What a transfer is asked for, and how it ends.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tally;
@@ -101,4 +103,6 @@ pub struct Ended {
     pub elapsed: Duration,
     /// What happened, when that was to be written down.
     pub trace: Option<Trace>,
+    /// What was verified, still open, and locked as long as it is.
+    pub file: Option<Arc<File>>,
 }

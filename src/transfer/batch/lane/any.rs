@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use super::{Came, ItemEnd, Lane, Sink, is_right, is_there, part_of, put_in_place};
+use super::{Came, ItemEnd, Lane, Sink, is_there, part_of, put_in_place};
 use crate::http::{Answer, Failure, Judged, Question};
 use crate::portage::DistEntry;
 use crate::transfer::engine;
@@ -111,8 +111,8 @@ impl<'a> Lane<'a> {
         }
         answer.content.drain();
         for candidate in candidates.iter().filter(|candidate| candidate.entry.size == came) {
-            if is_right(&fitting.part, &sink, came, &candidate.entry.digests)? {
-                put_in_place(&fitting.part, &candidate.place)?;
+            if self.is_right(&sink, came, &candidate.entry.digests)? {
+                put_in_place(&sink.file(), &fitting.part, &candidate.place)?;
                 let name = candidate.entry.name.clone();
                 self.shared.lock().came_as.insert(self.item, name);
                 return Ok(Came::Whole);
