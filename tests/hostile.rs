@@ -8,12 +8,14 @@
 mod run;
 
 mod body;
+mod denied;
 mod disk;
 mod drip;
 mod files;
 mod garbage;
 mod head;
 mod links;
+mod locks;
 mod names;
 mod redirects;
 mod secrets;

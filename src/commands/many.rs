@@ -57,6 +57,8 @@ pub(super) struct Many<'a> {
     /// Of the call.
     pub(super) clock: Clock,
     pub(super) store: Option<&'a Store>,
+    /// See [`Batch::said_unlocked`].
+    pub(super) said_unlocked: bool,
     /// What they are, for people.
     pub(super) title: String,
 }
@@ -85,6 +87,7 @@ impl Many<'_> {
             limits: Limits { parallel: PARALLEL, ..self.limits.clone() },
             jobs: self.jobs,
             client: self.client,
+            said_unlocked: self.said_unlocked,
             clock: self.clock,
             hosts: hosts.list.clone(),
             items,

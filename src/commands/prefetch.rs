@@ -177,6 +177,7 @@ pub fn run(
             client: &client,
             clock: Clock::start(),
             store: store.as_ref(),
+            said_unlocked: false,
             title: "prefetch".to_owned(),
         };
         let (came, time) = fetch(&many, &mut hosts, (items, &groups), &shelves, interrupt, &mut show);

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
@@ -60,6 +61,10 @@ impl Folder {
         Ok(made)
     }
 
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     pub fn metadata(&self) -> io::Result<Metadata> {
         self.0.metadata()
     }
@@ -113,6 +118,27 @@ impl Folder {
             let _ = fchown(file, None, Some(Gid::from_raw(folder.gid())));
         }
         let _ = fchmod(file, Mode::from_raw_mode(mode));
+    }
+
+    /// Makes a file for a lock, or opens the one that is there: whoever can open it can lock it, so that nobody can who
+    /// could not write to this folder.
+    pub fn lock_file(&self, name: &OsStr) -> io::Result<File> {
+        let is_everybodys = self.metadata()?.mode() & 0o002 != 0;
+        let mode = if is_everybodys { 0o666 } else { 0o660 };
+        match self.create_file(name, 0o600) {
+            Ok(file) => {
+                self.share(&file, mode);
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let file = self.open_file(name, OFlags::RDWR)?;
+        let found = file.metadata()?;
+        if found.mode() & 0o777 != mode && found.uid() == geteuid().as_raw() {
+            self.share(&file, mode);
+        }
+        Ok(file)
     }
 
     /// Whether anything has this name, be it a symbolic link to nowhere.

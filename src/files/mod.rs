@@ -4,6 +4,7 @@
 //! place.
 
 mod folder;
+mod output;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,6 +14,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 pub use folder::Folder;
+pub use output::{Existing, open_output, open_to_verify};
 
 /// Reads a file of at most `largest` bytes. Symbolic links to it are followed.
 pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,36 @@ use crate::patience::STATE_LOCK;
 #[derive(Clone, Debug)]
 pub struct Store {
     location: Location,
-    lock_budget: Duration,
+    lock_budget: LockBudget,
+}
+
+/// How long the locks of state files are waited for, in all of a call. Clones share what is left.
+#[derive(Clone, Debug)]
+pub struct LockBudget {
+    whole: Duration,
+    left: Arc<Mutex<Duration>>,
+}
+
+impl LockBudget {
+    pub fn new(whole: Duration) -> Self {
+        Self { whole, left: Arc::new(Mutex::new(whole)) }
+    }
+
+    fn left(&self) -> Duration {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spend(&self, time: Duration) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = left.saturating_sub(time);
+    }
+}
+
+impl Default for LockBudget {
+    /// [`STATE_LOCK`].
+    fn default() -> Self {
+        Self::new(STATE_LOCK)
+    }
 }
 
 /// What [`locate`] goes by: the paths as arguments and environment give them.
@@ -87,12 +116,12 @@ pub enum StoreError {
 
 impl Store {
     pub fn new(location: Location) -> Self {
-        Self { location, lock_budget: STATE_LOCK }
+        Self { location, lock_budget: LockBudget::default() }
     }
 
-    /// With another time to wait for the lock than [`STATE_LOCK`].
+    /// With another time to wait for the lock.
     #[must_use]
-    pub fn with_lock_budget(self, lock_budget: Duration) -> Self {
+    pub fn with_lock_budget(self, lock_budget: LockBudget) -> Self {
         Self { lock_budget, ..self }
     }
 
@@ -121,7 +150,7 @@ impl Store {
             return Ok(None);
         }
         self.make_folder().map_err(|source| self.error("make the folder of", source))?;
-        let turn = self.lock(self.lock_budget)?;
+        let turn = self.lock()?;
         let (mut state, warning) = turn.newest()?;
         state.apply_all(deltas);
         state.prune(now);
@@ -131,7 +160,7 @@ impl Store {
 
     /// Moves a broken file away, if it is still broken when nobody else can change it.
     fn recover(&self, why: String) -> (State, Vec<Warning>) {
-        let recovered = self.lock(self.lock_budget).and_then(|turn| turn.newest());
+        let recovered = self.lock().and_then(|turn| turn.newest());
         match recovered {
             Ok((state, warning)) => (state, warning.into_iter().collect()),
             Err(_) => (State::default(), vec![Warning::Broken { file: self.file().to_owned(), why }]),
@@ -162,26 +191,30 @@ impl Store {
         }
     }
 
-    /// Takes the lock.
-    fn lock(&self, budget: Duration) -> Result<Turn<'_>, StoreError> {
+    /// Takes the lock, or goes on without it where the file system knows none: then processes at once may lose figures.
+    fn lock(&self) -> Result<Turn<'_>, StoreError> {
         if self.file().file_name().is_none() {
             return Err(self.error("write", io::Error::other("the path names no file")));
         }
         let failed = |source| self.error("lock", source);
         let name = self.with_suffix(".lock");
-        let deadline = now() + budget;
-        loop {
+        let began = now();
+        let deadline = began + self.lock_budget.left();
+        let turn = loop {
             let folder = self.open_folder().map_err(failed)?;
-            let side_car = open_side_car(&folder, &name).map_err(failed)?;
+            let side_car = folder.lock_file(&name).map_err(failed)?;
             let left = deadline.saturating_duration_since(now());
             let locked = lock_within(side_car, left).map_err(failed)?;
             match locked.map(|side_car| Turn { store: self, folder, side_car }) {
-                Some(turn) if turn.is_current() => return Ok(turn),
+                Some(turn) if turn.is_current() => break Some(turn),
                 // Somebody has removed it meanwhile; others may have locked its successor.
                 Some(_) if now() < deadline => {}
-                Some(_) | None => return Err(StoreError::Busy { file: self.file().to_owned(), budget }),
+                Some(_) | None => break None,
             }
-        }
+        };
+        self.lock_budget.spend(now().saturating_duration_since(began));
+        let (file, budget) = (self.file().to_owned(), self.lock_budget.whole);
+        turn.ok_or(StoreError::Busy { file, budget })
     }
 
     fn make_folder(&self) -> io::Result<()> {
@@ -275,7 +308,7 @@ impl Turn<'_> {
     fn create_temporary(&self) -> io::Result<(File, OsString)> {
         for number in 0..100 {
             let name = self.store.with_suffix(&format!(".tmp-{}-{number}", std::process::id()));
-            match create_shared(&self.folder, &name, 0o664) {
+            match create_shared(&self.folder, &name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => return Ok((created?, name)),
             }
@@ -331,34 +364,22 @@ fn is_own(folder: &Path) -> bool {
         && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
-fn open_side_car(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
-    match create_shared(folder, name, 0o660) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        created => return created,
-    }
-    // Only NFS demands that what is locked can be written.
-    folder.open_file(name, OFlags::RDWR).or_else(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => folder.open_file(name, OFlags::RDONLY),
-        _ => Err(error),
-    })
-}
-
 /// Makes a file that everybody in the folder's group can read and write, whatever the umask: root and the user
 /// portage take turns.
-fn create_shared(folder: &files::Folder, name: &OsStr, mode: u32) -> io::Result<File> {
+fn create_shared(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
     let file = folder.create_file(name, 0o600)?;
-    folder.share(&file, mode);
+    folder.share(&file, 0o664);
     Ok(file)
 }
 
-/// Locks a file, or gives up when others had it all the time.
+/// Locks a file, or gives up when others had it all the time. One that cannot be locked is nobody's.
 fn lock_within(file: File, budget: Duration) -> io::Result<Option<File>> {
     match file.try_lock_exclusive() {
-        Ok(()) => return Ok(Some(file)),
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-        Err(_) if budget.is_zero() => return Ok(None),
-        Err(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Ok(()) | Err(_) => return Ok(Some(file)),
+    }
+    if budget.is_zero() {
+        return Ok(None);
     }
     // flock(2) knows no time limit, but has a queue: who waits in it is served in turn, and at once,
     // unlike who asks again and again. When time is up the thread stays behind; should it ever get the

@@ -105,6 +105,14 @@ impl Distfile<'_> {
         format!("{} {}", digest(Algorithm::Blake2b), digest(Algorithm::Sha512))
     }
 
+    /// What its Manifest says of it.
+    pub fn manifest_line(&self) -> String {
+        let digests = self.digests();
+        let words: Vec<&str> = digests.split([':', ' ']).collect();
+        let (name, size, blake2b, sha512) = (self.name, self.content.len(), words[1], words[3]);
+        format!("DIST {name} {size} BLAKE2B {blake2b} SHA512 {sha512}\n")
+    }
+
     /// What Portage passes for it, with `-f -L -C -`.
     pub fn arguments(&self) -> Vec<OsString> {
         let file = format!("{}.__download__", self.name);
@@ -166,6 +174,14 @@ impl Racefetch {
     /// By way of `sh`, which first does `preparation`: limits, redirections.
     pub fn after(self, preparation: &str) -> Self {
         self.by_shell("/bin/sh", &format!("{preparation}\nexec \"$@\""))
+    }
+
+    /// Behind these arguments of another program, and `--`.
+    pub fn by(mut self, program: &Path, arguments: &[String]) -> Self {
+        let mut other = Command::new(program);
+        other.args(arguments).arg("--").arg(self.command.get_program());
+        self.take_over(other);
+        self
     }
 
     /// As `"$@"` of a script.

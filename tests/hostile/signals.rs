@@ -286,11 +286,12 @@ fn while_a_file_is_hashed() {
 fn while_another_process_is_at_the_file() {
     let mirror = Mirror::start(); // fails the test when it is asked for anything
     let place = Place::new();
-    let path = place.write("x-1.tar.__download__", "x");
-    let held = fs::File::options().write(true).open(&path).unwrap();
-    fs2::FileExt::lock_exclusive(&held).unwrap();
-    let start = || both(&place, &mirror.url("/x")).into_iter().last().unwrap();
-    ends("the file is opened", start, |id| has_opened(id, &path));
+    for (which, hold) in ["plain.own-hold", "x-1.tar.hold"].iter().enumerate() {
+        let held = fs::File::create(place.write(&format!(".racefetch/{hold}"), "")).unwrap();
+        fs2::FileExt::lock_exclusive(&held).unwrap();
+        let start = || both(&place, &mirror.url("/x")).into_iter().nth(which).unwrap();
+        ends("waiting", start, |_| true);
+    }
 }
 
 /// Nobody waits for figures to be kept.

@@ -213,6 +213,11 @@ impl Lab {
         fs::read_to_string(self.root().join(prefix::CALLS)).unwrap().lines().map(Call::from_line).collect()
     }
 
+    /// Waits until no fetch is under way, whoever started it.
+    pub fn wait_for_fetches(&self) {
+        running::wait_until("all fetches have ended", || !self.is_fetching());
+    }
+
     /// Whether the program under test is running, whoever started it.
     pub fn is_fetching(&self) -> bool {
         let program = self.root().join(prefix::PROGRAM);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -11,8 +10,9 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use super::candidates::{Candidate, Guess, Search, find};
-use super::salvage::{Salvaged, salvage};
-use super::{Context, Target, folder_of, look_ahead, status};
+use super::held::held;
+use super::salvage::{Salvaged, copy_whole, salvage};
+use super::{Context, Target, folder_of, look_ahead, status, write};
 use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::answers::joined;
@@ -25,7 +25,7 @@ use crate::commands::record::{Keys, deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
 use crate::commands::turn::{Kind, Turns};
-use crate::files::{self, Folder};
+use crate::files::{self, Existing, Folder};
 use crate::http::{Failure, Url};
 use crate::mirror::{self, Delta, State, Store, rank};
 use crate::portage::tiers::LOCAL_TIER;
@@ -50,6 +50,13 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     if let Some(ended) = create_folders(context, path).err() {
         return ended;
     }
+    let is_over = || context.interrupt.number().is_some();
+    let limits = limits(context, target.size);
+    let (hold, waited) = match held(context, path, show) {
+        Ok(held) => held,
+        Err(ended) => return ended,
+    };
+    let limits = Limits { time: limits.time.map(|time| time.saturating_sub(waited)), ..limits };
     let folder = folder_of(path);
     let given = context.options.distfile.state.as_deref();
     let store = context.environment.store(&context.call, given, Some(folder));
@@ -59,7 +66,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     }
     let file = file_key(&target.name, &target.digests);
     let now = unix_now();
-    let is_over = || context.interrupt.number().is_some();
+    copy_whole(path, target, &is_over);
     let wrong_leftovers = match salvage(path, target, &state, &file, now, &is_over) {
         Salvaged::Right(found) => {
             show.begin(path, Vec::new());
@@ -69,6 +76,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         Salvaged::Nothing(wrong) => wrong,
     };
     let name = target.name.as_str();
+    if let Some(number) = context.interrupt.number() {
+        return Ended::failed(signal_status(number), format!("{name}: interrupted"));
+    }
     if state.wrong_everywhere(&file, now) {
         let error = format!(
             "{name}: the mirrors agree on a file that the Manifest does not mean (seen just now); {WRONG_ADVICE}"
@@ -108,9 +118,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         trace: context.options.distfile.is_traced(),
     };
     context.interrupt.set_hook(|_| {}); // the engine looks for itself
-    let limits = limits(context, target.size);
-    let transferred =
-        engine::run(path, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
+    let mut transferred =
+        engine::run(hold, &wanted, sources, &limits, &context.client, &|| context.interrupt.number(), show);
+    drop(transferred.file.take()); // another process may be waiting for it
     let mut events = deltas(&keys, &transferred, &file, now);
     events.extend(wrong_leftovers);
     let of_mirrors =
@@ -152,22 +162,18 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
 fn explain(options: &DistfileOptions, trace: &Trace, show: &mut Show) {
     if let Some(to) = &options.trace {
         match serde_json::to_string(trace) {
-            Ok(text) => write(to, "--trace", &(text + "\n"), show),
+            Ok(text) => draw(to, "--trace", &(text + "\n"), show),
             Err(error) => show.warn(&format!("the trace cannot be written as JSON: {error}")),
         }
     }
     if let Some(to) = &options.timeline {
-        write(to, "--timeline", &timeline::draw(trace), show);
+        draw(to, "--timeline", &timeline::draw(trace), show);
     }
 }
 
-fn write(to: &Sink, option: &str, text: &str, show: &mut Show) {
-    let (name, written) = match to {
-        Sink::Stdout => ("stdout".into(), io::stdout().write_all(text.as_bytes())),
-        Sink::File(path) => (path.to_string_lossy(), fs::write(path, text)),
-    };
-    if let Err(error) = written {
-        show.warn(&format!("cannot write {name} ({option}): {error}"));
+fn draw(to: &Sink, option: &str, text: &str, show: &mut Show) {
+    if let Err(error) = write(to, Existing::Empty, text.as_bytes()) {
+        show.warn(&format!("cannot write {error} ({option})"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! A mirror's `layout.conf`: asked of that mirror alone, within a short time, and remembered.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::{Context, folder_of, status};
@@ -8,12 +9,13 @@ use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
 use crate::commands::layouts::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
 use crate::commands::show::Show;
+use crate::files::{self, Existing};
 use crate::http::{Ask, Client, Failure, Question, Settings, Url};
 use crate::mirror::stats::Dated;
 use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
 use crate::patience;
 use crate::portage::LayoutConf;
-use crate::transfer::sink::open_output;
+use crate::transfer::sink::SinkError;
 
 /// Younger than this, a layout is given out without asking, in seconds. Portage itself asks once a day.
 const FRESH: u64 = 24 * 3600;
@@ -123,12 +125,9 @@ fn fetch(context: &Context, url: &Url) -> (Result<String, Failure>, Option<std::
 }
 
 fn write(path: &Path, text: &str) -> Ended {
-    let written = open_output(path, false).map_err(|error| error.to_string()).and_then(|mut file| {
-        use std::io::Write;
-        file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
-    });
-    match written {
+    let written = files::open_output(path, Existing::Empty);
+    match written.and_then(|mut file| file.write_all(text.as_bytes())) {
         Ok(()) => Ended::ok(),
-        Err(error) => Ended::failed(ExitStatus::WriteError, error),
+        Err(error) => Ended::failed(ExitStatus::WriteError, SinkError::new(path, &error).to_string()),
     }
 }

@@ -60,6 +60,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
         client: &context.client,
         clock: Clock::start(),
         store: store.as_ref(),
+        said_unlocked: true, // with FILE
         title: format!("{} more of this package", items.len()),
     };
     many.fetch(&mut hosts, items, show, &|| context.interrupt.number(), summary);

@@ -5,6 +5,7 @@
 
 mod candidates;
 mod distfile;
+mod held;
 mod layout;
 mod look_ahead;
 mod plain;
@@ -24,11 +25,12 @@ use super::upstream::Upstream;
 use super::{CommandError, Environment, Interrupt, settings};
 use crate::cli::options::{FetchOptions, Output, Sink, remote_name};
 use crate::cli::{ExitStatus, options};
+use crate::files::{self, Existing};
 use crate::http::Client;
 use crate::http::url::{Url, UrlError};
 use crate::portage::uri;
 use crate::portage::{Digests, DistEntry, Distfile, DownloadName, PortageCall, manifest};
-use crate::transfer::sink::{SinkError, open_output};
+use crate::transfer::sink::SinkError;
 
 /// Everything that the transfers of one call share.
 struct Context<'a> {
@@ -95,10 +97,17 @@ pub fn run(
 
 /// Writes the cookies that there are in the end (`-c`).
 fn write_cookies(sink: &Sink, client: &Client) -> Result<(), SinkError> {
-    let text = client.cookie_text().unwrap_or_default();
-    let (path, written) = match sink {
-        Sink::Stdout => (Path::new("stdout"), std::io::stdout().write_all(text.as_bytes())),
-        Sink::File(path) => (path.as_path(), open_output(path, false)?.write_all(text.as_bytes())),
+    write(sink, Existing::Empty, client.cookie_text().unwrap_or_default().as_bytes())
+}
+
+/// Writes to where an option says.
+fn write(to: &Sink, existing: Existing, bytes: &[u8]) -> Result<(), SinkError> {
+    let (path, written) = match to {
+        Sink::Stdout => (Path::new("stdout"), std::io::stdout().write_all(bytes)),
+        Sink::File(path) => {
+            let file = files::open_output(path, existing);
+            (path.as_path(), file.and_then(|mut file| file.write_all(bytes)))
+        }
     };
     written.map_err(|error| SinkError::new(path, &error))
 }

@@ -1,6 +1,9 @@
 //! Files that Portage set aside, or did not get to look at: one of them may be right. Then it costs no byte of the network.
 
-use std::fs::Metadata;
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +12,9 @@ use rustix::fs::OFlags;
 
 use super::{Target, folder_of};
 use crate::commands::aside::INFIX;
-use crate::files::{self, Folder};
+use crate::files::{self, Existing, Folder};
 use crate::mirror::{Delta, FileKey, MirrorKey, State};
+use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::transfer::hashing::has_digests;
 
 /// For how long a leftover that is wrong is not looked at again, in seconds, unless it changes.
@@ -21,6 +25,22 @@ pub(super) enum Salvaged {
     Right(PathBuf),
     /// Nothing is. What was found out about leftovers, for the state: large ones take long to look at.
     Nothing(Vec<Delta>),
+}
+
+/// Copies the distfile to FILE, which is called as Portage calls it, when another process has brought it: Portage looks
+/// for it there. What goes wrong is put right by fetching.
+pub(super) fn copy_whole(path: &Path, target: &Target, is_over: &dyn Fn() -> bool) {
+    let Ok((folder, name)) = Folder::of(path) else { return };
+    let Some(whole) = name.as_bytes().strip_suffix(DOWNLOAD_SUFFIX.as_bytes()) else { return };
+    let Ok(whole) = folder.open_file(OsStr::from_bytes(whole), OFlags::RDONLY).map(Arc::new) else { return };
+    let Ok(size) = whole.metadata().map(|whole| whole.len()) else { return };
+    let is_right = || matches!(has_digests(&whole, size, &target.digests, is_over), Ok(Some(true)));
+    let is_there = fs::metadata(path).is_ok_and(|file| file.len() == size);
+    if !is_there && target.size.is_none_or(|wanted| wanted == size) && size > 0 && is_right() {
+        // Where the file system can, they share their blocks.
+        let output = files::open_output(path, Existing::Empty);
+        let _ = output.and_then(|mut output| io::copy(&mut &*whole, &mut output));
+    }
 }
 
 /// Looks through what lies beside `path`. `now` in UNIX seconds; `is_over` ends it early.

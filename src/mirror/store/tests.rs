@@ -102,9 +102,9 @@ fn a_broken_file_is_kept_under_another_name() {
 #[test]
 fn a_broken_file_stays_while_somebody_writes() {
     let (_folder, store) = in_folder();
-    let store = store.with_lock_budget(Duration::ZERO);
+    let store = store.with_lock_budget(LockBudget::new(Duration::ZERO));
     fs::write(store.file(), "broken").unwrap();
-    let _lock = store.lock(Duration::ZERO).unwrap();
+    let _lock = store.lock().unwrap();
     let (_, warnings) = store.load();
     assert!(matches!(&warnings[..], [Warning::Broken { .. }]), "{warnings:?}");
     assert_eq!(fs::read_to_string(store.file()).unwrap(), "broken");
@@ -197,20 +197,32 @@ fn what_a_killed_process_left_is_removed() {
 #[test]
 fn a_lock_that_is_held_is_waited_for_and_given_up() {
     let (_folder, store) = in_folder();
-    let store = store.with_lock_budget(Duration::from_millis(50));
-    let held = store.lock(Duration::ZERO).unwrap();
+    let store = store.with_lock_budget(LockBudget::new(Duration::from_millis(50)));
+    let held = store.lock().unwrap();
     let error = store.apply(&success(), NOW).unwrap_err();
     assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    assert_eq!(store.clone().lock_budget.left(), Duration::ZERO, "a call waits once, not for each change");
     // The thread that waited in vain gets the lock now, and must not keep it.
     drop(held);
-    store.with_lock_budget(Duration::from_secs(60)).apply(&success(), NOW).unwrap();
+    store.with_lock_budget(LockBudget::new(Duration::from_secs(60))).apply(&success(), NOW).unwrap();
+}
+
+/// Whoever can read the side-car of an earlier version could lock it.
+#[test]
+fn a_side_car_is_not_for_others() {
+    let (_folder, store) = in_folder();
+    let path = beside(&store, ".lock");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    store.apply(&success(), NOW).unwrap();
+    assert_eq!(mode(&path), 0o660);
 }
 
 #[test]
 fn a_lock_that_is_released_is_taken_at_once() {
     let (_folder, store) = in_folder();
-    let store = store.with_lock_budget(Duration::from_secs(60));
-    let held = store.lock(Duration::ZERO).unwrap();
+    let store = store.with_lock_budget(LockBudget::new(Duration::from_secs(60)));
+    let held = store.lock().unwrap();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| store.apply(&success(), NOW));
         drop(held);
@@ -223,10 +235,10 @@ fn a_lock_that_is_released_is_taken_at_once() {
 fn a_lock_on_a_removed_side_car_is_none() {
     let (_folder, store) = in_folder();
     let path = beside(&store, ".lock");
-    let held = store.lock(Duration::ZERO).unwrap();
+    let held = store.lock().unwrap();
     fs::remove_file(&path).unwrap();
     assert!(!held.is_current());
-    let successor = store.lock(Duration::ZERO).unwrap();
+    let successor = store.lock().unwrap();
     assert!(successor.is_current() && !held.is_current());
 }
 

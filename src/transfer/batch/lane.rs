@@ -3,14 +3,14 @@
 mod any;
 
 use std::fs;
-use std::ops::ControlFlow;
+use std::path::Path;
 
 use super::{Came, HostId, Item, ItemEnd, ItemId, Shared, is_there, part_of, put_in_place};
 use crate::http::{Agent, Answer, Ask, Failure, Judged, Question, Url};
 use crate::portage::Digests;
 use crate::transfer::engine;
 use crate::transfer::hashing::has_digests;
-use crate::transfer::sink::{Sink, SinkError};
+use crate::transfer::sink::{Hold, Sink, SinkError};
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 64 * 1024;
@@ -57,8 +57,8 @@ impl Lane<'_> {
         };
         let part = part_of(&place);
         let identity = engine::identity(&wanted.digests);
-        let opened = Sink::open(&part, true, &identity, Some(wanted.size), |_| ControlFlow::Break(()))?;
-        let ControlFlow::Continue(mut sink) = opened else { return Ok(Came::Ended(ItemEnd::Locked)) };
+        let Some(hold) = self.hold(&part) else { return Ok(Came::Ended(ItemEnd::Locked)) };
+        let mut sink = Sink::open(hold, true, &identity, Some(wanted.size))?;
         loop {
             if sink.prefix() > wanted.size {
                 sink.clear()?;
@@ -161,6 +161,13 @@ impl Lane<'_> {
         Ok(None)
     }
 
+    /// None when another process is at the file.
+    fn hold(&self, part: &Path) -> Option<Hold> {
+        let hold = Hold::try_take(part)?;
+        self.shared.lock().say_once(hold.note());
+        Some(hold)
+    }
+
     /// Whether a file that is complete has the digests wanted, as an error when it is not known.
     fn is_right(&self, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, Came> {
         let is_over = || (self.shared.signalled)().is_some();
@@ -202,8 +209,8 @@ mod tests {
         let text = format!("DIST a 100 SHA256 {}", "ab".repeat(32));
         let DistEntry { size, digests, .. } =
             manifest::find(&text, &Distfile::new("a").unwrap()).unwrap().unwrap();
-        let opened = Sink::open(&part, true, "", Some(size), |_| ControlFlow::Break(())).unwrap();
-        let ControlFlow::Continue(mut sink) = opened else { panic!("nobody else has it") };
+        let hold = Hold::try_take(&part).unwrap();
+        let mut sink = Sink::open(hold, true, "", Some(size)).unwrap();
         sink.write(0, &[7; 100]).unwrap();
         let is_right = |sink: &Sink| is_right(sink, size, &digests, &|| false);
         assert_eq!(is_right(&sink).unwrap(), Some(false), "wrong bytes are the host's fault");

@@ -108,6 +108,8 @@ pub struct Batch<'a> {
     /// Files that are fetched at once, at most; at least 1.
     pub jobs: usize,
     pub client: &'a Client,
+    /// The user knows already when files cannot be locked here.
+    pub said_unlocked: bool,
     /// What the times in [`Host::health`] are on.
     pub clock: Clock,
 }
@@ -225,6 +227,8 @@ struct State {
     /// Threads that have nothing to do.
     idle: usize,
     notes: Vec<String>,
+    /// That files cannot be locked was said.
+    said_unlocked: bool,
     is_over: bool,
 }
 
@@ -333,7 +337,15 @@ impl State {
             threads: 0,
             idle: 0,
             notes: Vec::new(),
+            said_unlocked: batch.said_unlocked,
             is_over: false,
+        }
+    }
+
+    /// Why a file could not be locked, which holds for the others, too.
+    fn say_once(&mut self, note: Option<&str>) {
+        if let Some(note) = note.filter(|_| !std::mem::replace(&mut self.said_unlocked, true)) {
+            self.notes.push(note.to_owned());
         }
     }
 

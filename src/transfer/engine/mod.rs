@@ -9,10 +9,7 @@ mod tally;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -21,7 +18,7 @@ use super::hashing::{Hashing, matches};
 pub use super::observer::{Files, Observer, Snapshot, Stage};
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
-use super::sink::{Shelf, Sink, SinkError};
+use super::sink::{Finished, Hold, Shelf, Sink, SinkError};
 use super::trace::{Recorder, What};
 use super::worker::{Buffers, Report, Worker};
 use crate::http::{ByteRange, Client, Failure};
@@ -37,9 +34,9 @@ const REPORTS: usize = 64;
 /// How often the progress is told.
 const TELL: Duration = Duration::from_millis(100);
 
-/// Fetches `wanted` to `path`.
+/// Fetches `wanted` to the file that is held.
 pub fn run(
-    path: &Path,
+    hold: Hold,
     wanted: &Wanted,
     sources: Vec<Source>,
     limits: &Limits,
@@ -89,7 +86,7 @@ pub fn run(
         slow_since: None,
         verified: None,
     };
-    let outcome = match transfer.fetch(path) {
+    let outcome = match transfer.fetch(hold) {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Disk(error.to_string()),
     };
@@ -152,18 +149,13 @@ struct Transfer<'a> {
     /// Since when the transfer has been slower than allowed, and what had come by then.
     slow_since: Option<(Time, u64)>,
     /// See [`Ended::file`].
-    verified: Option<Arc<File>>,
+    verified: Option<Finished>,
 }
 
 impl Transfer<'_> {
-    fn fetch(&mut self, path: &Path) -> Result<Outcome, SinkError> {
+    fn fetch(&mut self, hold: Hold) -> Result<Outcome, SinkError> {
         let identity = identity(&self.wanted.digests);
-        let opened =
-            Sink::open(path, self.wanted.resume, &identity, self.wanted.size, |time| self.wait_idle(time))?;
-        let mut sink = match opened {
-            ControlFlow::Continue(sink) => sink,
-            ControlFlow::Break(outcome) => return Ok(outcome),
-        };
+        let mut sink = Sink::open(hold, self.wanted.resume, &identity, self.wanted.size)?;
         if self.wanted.size.is_some_and(|size| sink.prefix() > size) {
             sink.clear()?;
         }
@@ -221,7 +213,7 @@ impl Transfer<'_> {
             }
             let total = size.unwrap_or_else(|| sink.prefix());
             self.tell(Stage::Verifying, &sink, size, None);
-            let Some(digests) = self.digests(hashing, total, path)? else { return Ok(self.interrupted()) };
+            let Some(digests) = self.digests(hashing, total, sink.path())? else { return Ok(self.interrupted()) };
             if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
                 self.convict(&scheduler, total);
@@ -241,24 +233,10 @@ impl Transfer<'_> {
         }
     }
 
-    /// Waits, while no source is asked, unless that ends the transfer.
-    fn wait_idle(&self, time: Duration) -> ControlFlow<Outcome> {
-        let elapsed = now().saturating_duration_since(self.clock.began);
-        if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
-            return ControlFlow::Break(Outcome::TimeUp(limit));
-        }
-        let _ = self.reports.recv_timeout(time); // nobody was asked, so this is a pause
-        match self.around.signalled() {
-            Some(number) => ControlFlow::Break(Outcome::Signal(number)),
-            None => ControlFlow::Continue(()),
-        }
-    }
-
     /// What lies there is the file.
     fn verified(&mut self, sink: Sink, fetched: bool) -> Result<Outcome, SinkError> {
-        let (file, size) = (sink.file(), sink.prefix());
-        sink.finish()?;
-        self.verified = Some(file);
+        let size = sink.prefix();
+        self.verified = Some(sink.finish()?);
         Ok(Outcome::Verified { size, fetched })
     }
 

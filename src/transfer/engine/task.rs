@@ -1,7 +1,5 @@
 //! What a transfer is asked for, and how it ends.
 
-use std::fs::File;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tally;
@@ -9,6 +7,7 @@ use crate::http::Failure;
 use crate::portage::Digests;
 use crate::transfer::limiter::Limiter;
 use crate::transfer::scheduler::{Expectation, SourceId};
+use crate::transfer::sink::Finished;
 use crate::transfer::trace::Trace;
 use crate::transfer::worker::Place;
 
@@ -103,6 +102,6 @@ pub struct Ended {
     pub elapsed: Duration,
     /// What happened, when that was to be written down.
     pub trace: Option<Trace>,
-    /// What was verified, still open, and locked as long as it is.
-    pub file: Option<Arc<File>>,
+    /// What was verified.
+    pub file: Option<Finished>,
 }

@@ -6,7 +6,7 @@
 
 mod journal;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -17,12 +17,12 @@ use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
 use rustix::process::geteuid;
 
 use super::SinkError;
+use super::names::{Names, folder_of};
 use crate::files::Folder;
 use crate::http::ByteRange;
 use crate::transfer::segments::Segments;
 use journal::Journal;
 
-const FOLDER: &str = ".racefetch";
 /// Side files that nobody took over for so long are removed, in seconds.
 const KEEP: u64 = 14 * 24 * 3600;
 
@@ -41,27 +41,6 @@ struct Named {
     folder: Folder,
     names: Names,
     journal: Journal,
-}
-
-/// The names of what belongs to one FILE.
-#[derive(Debug)]
-struct Names {
-    bytes: OsString,
-    journal: OsString,
-    /// The journal that is about to replace the other one.
-    draft: OsString,
-}
-
-impl Names {
-    fn of(file: &Path) -> Self {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.strip_suffix(".__download__").unwrap_or(&name);
-        Self {
-            bytes: format!("{name}.ahead").into(),
-            journal: format!("{name}.journal").into(),
-            draft: format!("{name}.journal-draft").into(),
-        }
-    }
 }
 
 impl Ahead {
@@ -164,10 +143,6 @@ impl Ahead {
     }
 }
 
-fn folder_of(file: &Path) -> PathBuf {
-    file.parent().unwrap_or(Path::new("")).join(FOLDER)
-}
-
 fn create_named(folder: &Path, names: Names, identity: &str) -> io::Result<(File, Named)> {
     let folder = Folder::make_like_parent(folder)?;
     sweep(&folder);
@@ -199,9 +174,7 @@ fn remove(folder: &Folder, names: &Names, file: &Path) {
 fn sweep(folder: &Folder) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     for name in folder.names().unwrap_or_default() {
-        let extension = Path::new(&name).extension().unwrap_or_default();
-        let ours = ["ahead", "journal", "journal-draft"].iter().any(|ours| extension == *ours);
-        if ours && folder.modified(&name).is_ok_and(|at| now.saturating_sub(at) > KEEP) {
+        if Names::is_one(&name) && folder.modified(&name).is_ok_and(|at| now.saturating_sub(at) > KEEP) {
             let _ = folder.remove_file(&name);
         }
     }
@@ -233,7 +206,7 @@ mod tests {
         ahead.read(5, &mut read).unwrap();
         assert_eq!(&read, b"abc");
         ahead.remove();
-        assert!(!folder.path().join(FOLDER).exists());
+        assert!(!folder_of(&file).exists());
     }
 
     #[test]
@@ -245,9 +218,9 @@ mod tests {
             ahead.write(5, b"abc").unwrap();
             drop(ahead);
             let second = folder.path().join("second");
-            fs::hard_link(folder.path().join(FOLDER).join(name), &second).unwrap();
+            fs::hard_link(folder_of(&file).join(name), &second).unwrap();
             assert!(Ahead::take_over(&file, "x").is_none(), "{name}");
-            assert!(second.exists() && !folder.path().join(FOLDER).exists(), "{name}");
+            assert!(second.exists() && !folder_of(&file).exists(), "{name}");
         }
     }
 
@@ -255,8 +228,8 @@ mod tests {
     #[test]
     fn without_a_folder_there_is_a_side_file_without_a_name() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FOLDER), "").unwrap();
         let file = folder.path().join("x.__download__");
+        fs::write(folder_of(&file), "").unwrap();
         let mut ahead = Ahead::create(&file, "x").unwrap();
         ahead.write(5, b"abc").unwrap();
         let mut read = [0; 3];

@@ -5,23 +5,20 @@
 //! when the prefix reaches it, it is moved over.
 
 mod ahead;
+mod hold;
+mod names;
 
 use std::fs::{self, File};
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::Errno;
-use rustix::process::geteuid;
 
 use super::segments::Segments;
+use crate::files;
 use crate::http::ByteRange;
-use crate::patience::{OUTPUT_LOCK, PIPE_READER, PULSE};
 use ahead::Ahead;
+pub use hold::Hold;
 
 /// How much is moved at once, in bytes.
 const MOVE: usize = 512 * 1024;
@@ -52,27 +49,24 @@ pub struct Sink {
     stale: bool,
     /// FILE was not there before.
     is_new: bool,
+    hold: Option<Hold>,
+}
+
+/// A file that is as it shall be, still open, and nobody else's as long as this is there.
+#[derive(Debug)]
+pub struct Finished {
+    pub file: Arc<File>,
+    _hold: Option<Hold>,
 }
 
 impl Sink {
-    /// Opens FILE, keeping what is there (`resume`), or emptying it when the first byte comes. What an earlier call left ahead of it is taken
-    /// over when it was for the same `identity`, up to `size` if that is known.
-    ///
-    /// Another process that is at FILE is waited for, and `wait` is how: for the time given, or until it says with
-    /// `Break` that there is no waiting any longer.
-    pub fn open<B>(
-        path: &Path,
-        resume: bool,
-        identity: &str,
-        size: Option<u64>,
-        wait: impl FnMut(Duration) -> ControlFlow<B>,
-    ) -> Result<ControlFlow<B, Self>, SinkError> {
+    /// Opens FILE, which is this process's, keeping what is there (`resume`), or emptying it when the first byte comes. What an earlier call left
+    /// ahead of it is taken over when it was for the same `identity`, up to `size` if that is known.
+    pub fn open(hold: Hold, resume: bool, identity: &str, size: Option<u64>) -> Result<Self, SinkError> {
+        let path = hold.path();
         let failed = |e: io::Error| SinkError::new(path, &e);
         let is_new = fs::symlink_metadata(path).is_err();
-        let file = match open_locked(path, wait).map_err(failed)? {
-            ControlFlow::Continue(file) => file,
-            ControlFlow::Break(reason) => return Ok(ControlFlow::Break(reason)),
-        };
+        let file = files::open_to_verify(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let prefix = if resume { length } else { 0 };
         let mut ahead = Ahead::take_over(path, identity);
@@ -88,9 +82,10 @@ impl Sink {
             identity: identity.to_owned(),
             stale: length > prefix,
             is_new,
+            hold: Some(hold),
         };
         while sink.advance()? {}
-        Ok(ControlFlow::Continue(sink))
+        Ok(sink)
     }
 
     /// The file, for the hashers.
@@ -184,7 +179,7 @@ impl Sink {
     /// The file is as it shall be: the side file is of no use any longer.
     ///
     /// An error when FILE is not at its place any longer: somebody has removed or replaced it.
-    pub fn finish(mut self) -> Result<(), SinkError> {
+    pub fn finish(mut self) -> Result<Finished, SinkError> {
         self.freshen()?;
         self.is_new = false;
         if let Some(ahead) = self.ahead.take() {
@@ -196,7 +191,7 @@ impl Sink {
             let reason = "was replaced by another file meanwhile".to_owned();
             return Err(SinkError { path: self.path.clone(), reason });
         }
-        Ok(())
+        Ok(Finished { file: self.file.clone(), _hold: self.hold.take() })
     }
 
     /// Moves over a piece of what the prefix has reached; false when there is nothing. The hashers can be at work on
@@ -287,47 +282,6 @@ impl Shelf {
     }
 }
 
-/// Opens FILE when no other process is at it. Once that one has ended, FILE may be gone, or another one.
-fn open_locked<B>(
-    path: &Path,
-    mut wait: impl FnMut(Duration) -> ControlFlow<B>,
-) -> io::Result<ControlFlow<B, File>> {
-    let mut file = open_regular(path)?;
-    let (mut waited, mut length) = (Duration::ZERO, 0);
-    loop {
-        match fs2::FileExt::try_lock_exclusive(&file) {
-            Ok(()) if is_at(&file, path)? => return Ok(ControlFlow::Continue(file)),
-            Ok(()) => {
-                file = open_regular(path)?;
-                continue;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-        let now = file.metadata()?.len();
-        if now != length {
-            (waited, length) = (Duration::ZERO, now);
-        }
-        if waited >= OUTPUT_LOCK {
-            let text = "another process has locked it and does not go on: end that one (see fuser)";
-            return Err(io::Error::other(text));
-        }
-        if let ControlFlow::Break(reason) = wait(PULSE) {
-            return Ok(ControlFlow::Break(reason));
-        }
-        waited += PULSE;
-    }
-}
-
-/// Opens a file that is to be verified: it is read again, and cut.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let file = open(path, OFlags::RDWR)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::other("is not a regular file, and what is verified is kept in one"))
-}
-
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match fs::metadata(path) {
@@ -347,139 +301,16 @@ fn piece(buffer: &mut [u8], left: u64) -> &mut [u8] {
     &mut buffer[..len]
 }
 
-/// Opens an output file for writing. A pipe is an output once it has a reader.
-#[expect(clippy::disallowed_methods, reason = "a pipe tells nobody that its reader has come")]
-pub fn open_output(path: &Path, resume: bool) -> Result<File, SinkError> {
-    let failed = |e: io::Error| SinkError::new(path, &e);
-    let mut waited = Duration::ZERO;
-    let file = loop {
-        match open(path, OFlags::WRONLY) {
-            Err(error) if is_errno(&error, Errno::NXIO) && waited < PIPE_READER => {
-                std::thread::sleep(PULSE);
-                waited += PULSE;
-            }
-            opened => break opened.map_err(failed)?,
-        }
-    };
-    let blocking = || fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK);
-    blocking().map_err(|errno| failed(errno.into()))?;
-    if !resume {
-        empty(&file).map_err(failed)?;
-    }
-    Ok(file)
-}
-
-/// Opens an output, or makes it, without waiting and without a change to what is there.
-///
-/// Whoever can write to a folder can put a link there that leads to a file of root's. So root writes neither through
-/// a symbolic link, unless what it leads to is no regular file (`/dev/stdout`), nor to a file that has a second name.
-/// It is refused rather than removed: a link may be there on purpose, and curl would have written through it.
-fn open(path: &Path, access: OFlags) -> io::Result<File> {
-    let flags = access | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if !geteuid().is_root() {
-        return Ok(rustix::fs::open(path, flags, CREATED)?.into());
-    }
-    let file: File = match rustix::fs::open(path, flags | OFlags::NOFOLLOW, CREATED) {
-        Err(Errno::LOOP) => match rustix::fs::open(path, flags - OFlags::CREATE, CREATED).map(File::from) {
-            Ok(file) if !file.metadata()?.is_file() => file,
-            Ok(_) | Err(Errno::NOENT) => {
-                return Err(io::Error::other(
-                    "is a symbolic link; root does not write through it: remove it",
-                ));
-            }
-            Err(error) => return Err(error.into()),
-        },
-        opened => opened?.into(),
-    };
-    let metadata = file.metadata()?;
-    if metadata.is_file() && metadata.nlink() > 1 {
-        let text = "has a second name (a hard link); root does not write through it: remove it";
-        return Err(io::Error::other(text));
-    }
-    Ok(file)
-}
-
-/// The mode of a new file, less the umask.
-const CREATED: Mode = Mode::from_raw_mode(0o666);
-
-fn is_errno(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno.raw_os_error())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    /// A FILE that another process has locked.
-    fn locked() -> (tempfile::TempDir, PathBuf, File) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.__download__");
-        let theirs = File::create(&path).unwrap();
-        fs2::FileExt::lock_exclusive(&theirs).unwrap();
-        (folder, path, theirs)
-    }
-
-    fn open(path: &Path, wait: impl FnMut(Duration) -> ControlFlow<()>) -> Result<Option<Sink>, SinkError> {
-        match Sink::open(path, true, "", None, wait)? {
-            ControlFlow::Continue(sink) => Ok(Some(sink)),
-            ControlFlow::Break(()) => Ok(None),
-        }
-    }
-
-    #[test]
-    fn another_process_is_waited_for_as_long_as_it_goes_on() {
-        let (_folder, path, mut theirs) = locked();
-        let (mut waited, mut pieces) = (Duration::ZERO, 3);
-        let error = open(&path, |time| {
-            waited += time;
-            if pieces > 0 && waited.as_secs() % 59 == 58 {
-                theirs.write_all(b"more").unwrap();
-                pieces -= 1;
-            }
-            ControlFlow::Continue(())
-        });
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("another process") && !error.contains('\n'), "{error}");
-        assert!(waited > Duration::from_secs(58) + OUTPUT_LOCK, "{waited:?}");
-        assert_eq!(fs::read(&path).unwrap(), b"moremoremore");
-    }
-
-    #[test]
-    fn waiting_can_be_broken_off() {
-        let (_folder, path, _theirs) = locked();
-        assert!(open(&path, |_| ControlFlow::Break(())).unwrap().is_none());
-    }
-
-    /// The other process has moved the complete file to its name, and ended.
-    #[test]
-    fn what_is_at_the_path_after_waiting_counts() {
-        let (folder, path, theirs) = locked();
-        let mut theirs = Some(theirs);
-        let sink = open(&path, |_| {
-            if let Some(mut theirs) = theirs.take() {
-                theirs.write_all(b"complete").unwrap();
-                fs::rename(&path, folder.path().join("x")).unwrap();
-            }
-            ControlFlow::Continue(())
-        });
-        let mut sink = sink.unwrap().unwrap();
-        assert_eq!(sink.prefix(), 0);
-        sink.write(0, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::read(folder.path().join("x")).unwrap(), b"complete");
-    }
 
     /// What a journal claims beyond the file's size is not the file's.
     #[test]
     fn nothing_is_taken_over_beyond_the_size() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.__download__");
-        let open = |size| match Sink::open(&path, true, "x", size, |_| ControlFlow::Break(())).unwrap() {
-            ControlFlow::Continue(sink) => sink,
-            ControlFlow::Break(()) => panic!("nobody else has it"),
-        };
+        let open = |size| Sink::open(Hold::try_take(&path).unwrap(), true, "x", size).unwrap();
         let mut sink = open(None);
         sink.write(10, b"0123456789").unwrap();
         drop(sink);
