@@ -67,7 +67,7 @@ fn killed_processes_leave_a_readable_file_with_all_that_was_recorded() {
 fn a_file_that_ends_anywhere_never_fails_a_load() {
     let place = Place::new();
     let (file, answer) = (FileKey::new("a-1.tar.xz", None), "HTTP status 404".to_owned());
-    let lacks = Delta::Lacks { mirror: key(0), file, until: NOW + 60, answer };
+    let lacks = Delta::Lacks { mirror: key(0), file, at: NOW, lasts: 60, answer };
     place.store().apply(&[deltas(0), vec![lacks]].concat(), NOW).unwrap();
     let whole = fs::read(place.file()).unwrap();
     let expected = place.load();

@@ -127,6 +127,8 @@ pub(super) fn read_text(mut content: crate::http::Content, largest: usize) -> Re
     }
 }
 
+/// Whether what was learned `at` (UNIX seconds) is younger than so many seconds. What is from the future was written by a
+/// clock that was wrong.
 pub(super) fn is_fresh(at: u64, kept: u64) -> bool {
-    super::environment::unix_now().saturating_sub(at) < kept
+    super::environment::unix_now().checked_sub(at).is_some_and(|age| age < kept)
 }

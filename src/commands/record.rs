@@ -91,7 +91,7 @@ fn no_ranges(mirror: &MirrorKey, tally: &Tally, now: u64) -> Option<Delta> {
 
 fn lacks(mirror: &MirrorKey, file: &FileKey, answer: &Failure, now: u64) -> Delta {
     let (mirror, file, answer) = (mirror.clone(), file.clone(), answer.to_string());
-    Delta::Lacks { mirror, file, until: now.saturating_add(LACKS_FOR), answer }
+    Delta::Lacks { mirror, file, at: now, lasts: LACKS_FOR, answer }
 }
 
 fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Delta {

@@ -25,10 +25,11 @@ pub fn delta() -> impl Strategy<Value = Delta> {
         1 => (mirror(), time(), any::<u64>())
             .prop_map(|(mirror, at, connections)| Delta::ConnectionCap { mirror, at, connections }),
         1 => (mirror(), time()).prop_map(|(mirror, at)| Delta::NoRanges { mirror, at }),
-        2 => (mirror(), file(), time(), "\\PC{0,120}").prop_map(|(mirror, file, until, answer)| {
-            Delta::Lacks { mirror, file, until, answer }
+        2 => (mirror(), file(), time(), time(), "\\PC{0,120}").prop_map(|(mirror, file, at, lasts, answer)| {
+            Delta::Lacks { mirror, file, at, lasts, answer }
         }),
-        1 => (file(), time()).prop_map(|(file, until)| Delta::WrongEverywhere { file, until }),
+        1 => (file(), time(), time())
+            .prop_map(|(file, at, lasts)| Delta::WrongEverywhere { file, at, lasts }),
         1 => ("[a-c]", time(), any::<bool>())
             .prop_map(|(name, at, hit)| Delta::Repository { name, at, hit }),
     ]

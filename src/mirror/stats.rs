@@ -12,7 +12,7 @@ use super::cool_down::CoolDown;
 use super::event::{Attempt, Delta, FailureKind, Outcome, RATE_MAX};
 use super::fading::{Average, Ratio};
 use super::key::{FileKey, MirrorKey};
-use super::notes::Notes;
+use super::notes::{Notes, Span};
 
 /// Mirrors, and repositories, that are remembered at most. More than any list of mirrors has.
 pub(super) const MIRRORS_MAX: usize = 300;
@@ -136,11 +136,11 @@ impl State {
                 renew(&mut self.at_mirror(mirror).connection_cap, *connections, *at);
             }
             Delta::NoRanges { mirror, at } => renew(&mut self.at_mirror(mirror).no_ranges, true, *at),
-            Delta::Lacks { mirror, file, until, answer } if file.is_possible() => {
-                self.notes.add_lacks(mirror, file, *until, answer);
+            Delta::Lacks { mirror, file, at, lasts, answer } if file.is_possible() => {
+                self.notes.add_lacks(mirror, file, Span::new(*at, *lasts), answer);
             }
-            Delta::WrongEverywhere { file, until } if file.is_possible() => {
-                self.notes.add_wrong_everywhere(file, *until);
+            Delta::WrongEverywhere { file, at, lasts } if file.is_possible() => {
+                self.notes.add_wrong_everywhere(file, Span::new(*at, *lasts));
             }
             Delta::Repository { name, at, hit } if name.len() <= REPOSITORY_NAME_MAX => {
                 self.repositories.entry(name.clone()).or_default().add(*hit, 1.0, *at);
@@ -430,6 +430,16 @@ mod tests {
         let mirror = state.mirror(&key()).unwrap();
         assert_eq!(mirror.cool_down, CoolDown::default());
         assert_eq!(mirror.last_failure, Some(LastFailure { kind: FailureKind::Connect, at: NOW }));
+    }
+
+    #[test]
+    fn no_cool_down_lasts_longer_because_the_clock_went_back() {
+        let mut state = after(&[refused(NOW, FailureKind::ServerError, 3600)]);
+        let earlier = NOW - 7200;
+        let left = |state: &State, now| state.mirror(&key()).unwrap().cool_down_left(now);
+        assert_eq!(left(&state, earlier), 0);
+        state.apply(&failure(earlier, FailureKind::Connect));
+        assert_eq!((left(&state, earlier), left(&state, earlier + 60)), (30, 0));
     }
 
     #[test]

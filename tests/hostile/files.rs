@@ -258,6 +258,34 @@ fn a_monstrous_journal() {
     assert!(place.read(NAME) == left.bytes);
 }
 
+/// The clock went back two hours after a mirror said that it lacks the file: nobody believes that for two hours.
+#[test]
+fn a_note_from_the_future() {
+    let bytes = content(1, 1000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let (place, lacking) = (Place::new(), Mirror::start());
+    lacking.on("*").status(404).always();
+    fetch(&place, &lacking, &file).fails(22, &["x-1.tar"]);
+    fetch(&place, &lacking, &file).fails(22, &["a moment ago"]);
+    let mut state: serde_json::Value = serde_json::from_slice(&place.read("state/mirrors.json")).unwrap();
+    let ahead = |time: &mut serde_json::Value| *time = (time.as_u64().unwrap() + 7200).into();
+    let mut moved = 0;
+    for files in state["notes"]["lacks"].as_object_mut().unwrap().values_mut() {
+        for span in files.as_object_mut().unwrap().values_mut() {
+            match span.as_array_mut() {
+                Some(span) => span.iter_mut().for_each(ahead),
+                None => ahead(span),
+            }
+            moved += 1;
+        }
+    }
+    assert!(moved > 0, "{state}");
+    place.write("state/mirrors.json", state.to_string());
+    let before = lacking.requests_for("/distfiles/x-1.tar").len();
+    fetch(&place, &lacking, &file).fails(22, &["x-1.tar"]);
+    assert_eq!(lacking.requests_for("/distfiles/x-1.tar").len(), before + 1, "it was not asked");
+}
+
 /// A file that Portage set aside, of the right size and wrong: it is not taken, and it stays.
 #[test]
 fn a_wrong_file_of_the_right_size_is_no_salvage() {

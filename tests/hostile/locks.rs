@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use super::denied::{ENOLCK, ENOSYS, EOPNOTSUPP, denier};
 use super::run::{Distfile, Place, each, is_root, set_mode};
 use crate::support::content::content;
-use super::denied::{ENOLCK, ENOSYS, EOPNOTSUPP, denier};
 use crate::support::mirror::Mirror;
 
 fn mirror(bytes: &[u8]) -> Mirror {
@@ -25,9 +25,10 @@ fn without_locks_it_goes_on_with_one_line() {
     let file = Distfile { name: "x-1.tar", content: &bytes };
     let mirror = mirror(&bytes);
     for errno in [ENOLCK, ENOSYS, EOPNOTSUPP] {
-        for (name, arguments) in
-            [("plain", ["-f", "-o", "plain"].map(Into::into).to_vec()), ("x-1.tar.__download__", file.arguments())]
-        {
+        for (name, arguments) in [
+            ("plain", ["-f", "-o", "plain"].map(Into::into).to_vec()),
+            ("x-1.tar.__download__", file.arguments()),
+        ] {
             let place = Place::new();
             let run = place.bare().arg("--no-progress-meter").args(arguments);
             let run = run.arg(mirror.url("/distfiles/x-1.tar"));

@@ -130,7 +130,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     events.extend(repository_delta(repository, had, lacked, now));
     events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
     if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
-        events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
+        events.push(Delta::WrongEverywhere { file, at: now, lasts: WRONG_FOR });
     }
     let is_resumable = context.options.request.resume != Resume::No && length(path) > 0;
     let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);

@@ -74,8 +74,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     match &fetched {
         Ok(text) => deltas.push(Delta::Layout { mirror: key, at: now, text: text.clone() }),
         Err(failure) if failure.is_not_found() => {
-            let (until, answer) = (now + LACKS_FOR, failure.to_string());
-            deltas.push(Delta::Lacks { mirror: key, file, until, answer });
+            let answer = failure.to_string();
+            deltas.push(Delta::Lacks { mirror: key, file, at: now, lasts: LACKS_FOR, answer });
         }
         Err(_) => {}
     }

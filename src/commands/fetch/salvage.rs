@@ -73,7 +73,8 @@ pub(super) fn salvage(
                 wrong.push(Delta::Lacks {
                     mirror: place,
                     file: file.clone(),
-                    until: now + WRONG_FOR,
+                    at: now,
+                    lasts: WRONG_FOR,
                     answer,
                 });
             }

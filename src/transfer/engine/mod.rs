@@ -213,7 +213,9 @@ impl Transfer<'_> {
             }
             let total = size.unwrap_or_else(|| sink.prefix());
             self.tell(Stage::Verifying, &sink, size, None);
-            let Some(digests) = self.digests(hashing, total, sink.path())? else { return Ok(self.interrupted()) };
+            let Some(digests) = self.digests(hashing, total, sink.path())? else {
+                return Ok(self.interrupted());
+            };
             if matches(&self.wanted.digests, &digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
                 self.convict(&scheduler, total);

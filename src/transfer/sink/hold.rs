@@ -27,7 +27,12 @@ pub struct Hold {
 #[derive(Debug)]
 enum Lock {
     /// A file of its own: the folder, its path, and the name there.
-    Beside { folder: Folder, path: PathBuf, name: OsString, file: File },
+    Beside {
+        folder: Folder,
+        path: PathBuf,
+        name: OsString,
+        file: File,
+    },
     /// FILE itself.
     Itself(#[expect(dead_code, reason = "it is locked as long as it is open")] File),
     None,

@@ -54,7 +54,9 @@ mod tests {
     #[test]
     fn each_file_has_its_own() {
         let mut seen = std::collections::BTreeSet::new();
-        for file in ["x", "x.__download__", "x.own", "x.own.__download__", "x.own-ahead", "x.ahead", "x.journal"] {
+        for file in
+            ["x", "x.__download__", "x.own", "x.own.__download__", "x.own-ahead", "x.ahead", "x.journal"]
+        {
             let Names { bytes, journal, draft, hold } = Names::of(Path::new(file));
             for name in [bytes, journal, draft, hold] {
                 assert!(Names::is_one(&name), "{name:?}");
