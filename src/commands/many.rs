@@ -10,6 +10,7 @@ use super::hosts::Hosts;
 use super::mirrors::file_key;
 use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
+use crate::files;
 use crate::http::Client;
 use crate::mirror::{Delta, Store};
 use crate::portage::{Digests, DistEntry, DistLocks, Distfile, LayoutConf};
@@ -142,7 +143,7 @@ pub(super) fn missing<'e>(distdir: &Path, entries: impl Iterator<Item = &'e Dist
 
 /// In bytes. What cannot be found out is left to the disk.
 pub(super) fn free_space(distdir: &Path) -> u64 {
-    fs2::available_space(distdir).unwrap_or(u64::MAX)
+    files::room(distdir).unwrap_or(u64::MAX)
 }
 
 fn lock(locks: DistLocks) -> batch::Lock {

@@ -55,14 +55,20 @@ int main(int argc, char **argv) {
         *equals = 0;
         if (!strcmp(argv[at], "flock")) deny(__NR_flock, error);
         else if (!strcmp(argv[at], "fallocate")) deny(__NR_fallocate, error);
-        else if (!strcmp(argv[at], "tmpfile")) deny_with(__NR_openat, 2, O_TMPFILE, O_TMPFILE, error);
+        else if (!strcmp(argv[at], "tmpfile")) {
+#ifdef __NR_open
+            deny_with(__NR_open, 1, O_TMPFILE, O_TMPFILE, error);
+#endif
+            deny_with(__NR_openat, 2, O_TMPFILE, O_TMPFILE, error);
+        }
         else if (!strcmp(argv[at], "setlk")) deny_with(__NR_fcntl, 1, ~0U, F_SETLK, error);
         else if (!strcmp(argv[at], "mkdir")) {
 #ifdef __NR_mkdir
             deny(__NR_mkdir, error);
 #endif
             deny(__NR_mkdirat, error);
-        } else return 99;
+        }
+        else return 99;
     }
     add((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
     struct sock_fprog program = {count, filter};

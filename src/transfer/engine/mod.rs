@@ -84,6 +84,7 @@ pub fn run(
         earlier_dropped: false,
         began_anew: false,
         slow_since: None,
+        in_order: false,
         verified: None,
     };
     let outcome = match transfer.fetch(hold) {
@@ -148,6 +149,8 @@ struct Transfer<'a> {
     began_anew: bool,
     /// Since when the transfer has been slower than allowed, and what had come by then.
     slow_since: Option<(Time, u64)>,
+    /// Nothing can be kept ahead of its turn.
+    in_order: bool,
     /// See [`Ended::file`].
     verified: Option<Finished>,
 }
@@ -164,6 +167,7 @@ impl Transfer<'_> {
         self.trace.begin(sink.prefix(), self.resumed);
         let mut size = self.wanted.size;
         let mut fetched = false;
+        self.find_room(&sink)?;
         let mut scheduler = self.scheduler(&sink);
         loop {
             self.shares.retain(|_, share| !share.is_empty());
@@ -267,7 +271,7 @@ impl Transfer<'_> {
             size: self.wanted.size,
             present: sink.present(),
             sources: self.expectations.clone(),
-            parallel: self.limits.parallel,
+            parallel: if self.in_order { 1 } else { self.limits.parallel },
             retries: self.limits.retries,
             silence: self.limits.speed.map_or(SILENCE, |(_, time)| time),
         })
@@ -508,7 +512,12 @@ impl Transfer<'_> {
                 share.remove(range);
             }
         }
-        sink.retract(wrong)
+        sink.retract(wrong)?;
+        // What is not wrong may have had no room beside FILE.
+        for gone in sink.present().gaps(ByteRange::new(0, u64::MAX)).iter() {
+            self.shares.values_mut().for_each(|share| share.remove(gone));
+        }
+        Ok(())
     }
 
     fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Time) -> Option<Outcome> {

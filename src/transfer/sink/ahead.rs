@@ -16,9 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
 use rustix::process::geteuid;
 
-use super::SinkError;
 use super::names::{Names, folder_of};
-use crate::files::Folder;
+use crate::files::{self, Folder};
 use crate::http::ByteRange;
 use crate::transfer::segments::Segments;
 use journal::Journal;
@@ -46,7 +45,7 @@ struct Named {
 impl Ahead {
     /// A new, empty side file for `file`. Where the folder for it cannot be used, because it is a link or somebody
     /// else's, it gets no name: a fetch shall not fail because of that.
-    pub(super) fn create(file: &Path, identity: &str) -> Result<Self, SinkError> {
+    pub(super) fn create(file: &Path, identity: &str) -> io::Result<Self> {
         let names = Names::of(file);
         if let Ok((bytes, named)) = create_named(&folder_of(file), names, identity) {
             return Ok(Self {
@@ -60,14 +59,14 @@ impl Ahead {
     }
 
     /// A new, empty file beside `file` that has no name.
-    pub(super) fn unnamed(file: &Path) -> Result<Self, SinkError> {
+    pub(super) fn unnamed(file: &Path) -> io::Result<Self> {
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)) {
             Ok(bytes) => {
                 Ok(Self { file: bytes.into(), held: Segments::new(), path: file.to_owned(), named: None })
             }
-            Err(error) => Err(SinkError::new(folder, &error.into())),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -94,19 +93,19 @@ impl Ahead {
         &self.held
     }
 
-    pub(super) fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), SinkError> {
-        self.file.write_all_at(bytes, first).map_err(|error| self.error(&error))?;
+    pub(super) fn write(&mut self, first: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, first)?;
         let range = ByteRange::new(first, first + bytes.len() as u64);
         self.held.insert(range);
         self.record('+', range)
     }
 
-    pub(super) fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), SinkError> {
-        self.file.read_exact_at(buffer, first).map_err(|error| self.error(&error))
+    pub(super) fn read(&self, first: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, first)
     }
 
     /// Gives up bytes, and the space that they take.
-    pub(super) fn forget(&mut self, range: ByteRange) -> Result<(), SinkError> {
+    pub(super) fn forget(&mut self, range: ByteRange) -> io::Result<()> {
         let given_up = self.held.intersection(range);
         self.held.remove(range);
         for range in given_up.iter() {
@@ -118,6 +117,10 @@ impl Ahead {
         Ok(())
     }
 
+    pub(super) fn can_punch(&self) -> bool {
+        files::can_punch(&self.file)
+    }
+
     /// Removes the side file, its journal, and the folder when it is empty.
     pub(super) fn remove(self) {
         if let Some(named) = &self.named {
@@ -125,21 +128,14 @@ impl Ahead {
         }
     }
 
-    fn record(&mut self, sign: char, range: ByteRange) -> Result<(), SinkError> {
+    fn record(&mut self, sign: char, range: ByteRange) -> io::Result<()> {
         let Some(Named { folder, names, journal }) = &mut self.named else { return Ok(()) };
         let recorded = journal.record(sign, range);
         if journal.is_long() {
             // Failing that, the long one is as good.
             let _ = journal.shorten(&self.held, folder, &names.draft, &names.journal);
         }
-        recorded.map_err(|error| self.error(&error))
-    }
-
-    fn error(&self, error: &io::Error) -> SinkError {
-        match &self.named {
-            Some(named) => SinkError::new(&folder_of(&self.path).join(&named.names.bytes), error),
-            None => SinkError::new(&self.path, error),
-        }
+        recorded
     }
 }
 

@@ -106,6 +106,14 @@ impl Hold {
         &self.path
     }
 
+    /// The file that is locked in the folder of side files: what can be done there can be tried with it.
+    pub(super) fn beside(&self) -> Option<&File> {
+        match &self.lock {
+            Lock::Beside { file, .. } => Some(file),
+            Lock::Itself(_) | Lock::None => None,
+        }
+    }
+
     /// A line for people when FILE could not be locked.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()

@@ -45,6 +45,8 @@ pub struct Sink {
     ahead: Option<Ahead>,
     /// What the side file is for: its journal is only taken over for the same file.
     identity: String,
+    /// Of the whole file, in bytes.
+    size: Option<u64>,
     /// FILE still has what lay there before, of which nothing is wanted.
     stale: bool,
     /// FILE was not there before.
@@ -71,8 +73,8 @@ impl Sink {
         let prefix = if resume { length } else { 0 };
         let mut ahead = Ahead::take_over(path, identity);
         if let Some(ahead) = &mut ahead {
-            ahead.forget(ByteRange::new(0, prefix))?;
-            ahead.forget(ByteRange { first: size.unwrap_or(u64::MAX), end: u64::MAX })?;
+            let beyond = ByteRange { first: size.unwrap_or(u64::MAX), end: u64::MAX };
+            ahead.forget(ByteRange::new(0, prefix)).and_then(|()| ahead.forget(beyond)).map_err(failed)?;
         }
         let mut sink = Self {
             path: path.to_owned(),
@@ -80,6 +82,7 @@ impl Sink {
             prefix,
             ahead,
             identity: identity.to_owned(),
+            size,
             stale: length > prefix,
             is_new,
             hold: Some(hold),
@@ -113,15 +116,70 @@ impl Sink {
     pub fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), SinkError> {
         if first == self.prefix {
             self.freshen()?;
-            self.file.write_all_at(bytes, first).map_err(|e| SinkError::new(&self.path, &e))?;
+            self.file.write_all_at(bytes, first).map_err(|e| self.failed(&e))?;
             self.prefix += bytes.len() as u64;
             return Ok(());
         }
+        self.put_aside(first, bytes).map_err(|e| self.failed(&e))
+    }
+
+    fn put_aside(&mut self, first: u64, bytes: &[u8]) -> io::Result<()> {
         let ahead = match &mut self.ahead {
             Some(ahead) => ahead,
             None => self.ahead.insert(Ahead::create(&self.path, &self.identity)?),
         };
         ahead.write(first, bytes)
+    }
+
+    /// Names FILE, whichever file it was, and the room when there is not enough.
+    fn failed(&self, error: &io::Error) -> SinkError {
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let failed = SinkError::new(&self.path, error);
+        match self.size.filter(|_| is_full) {
+            Some(size) => SinkError { reason: format!("{}: {}", failed.reason, self.room(size)), ..failed },
+            None => failed,
+        }
+    }
+
+    /// What is needed for a file of that size and what there is, for people.
+    fn room(&self, size: u64) -> String {
+        let free = self.free().map_or("an unknown number".to_owned(), |free| free.to_string());
+        format!("{} more bytes are needed, and {free} are free", self.missing(size))
+    }
+
+    /// Bytes that are still to come of a file of that size.
+    fn missing(&self, size: u64) -> u64 {
+        size.saturating_sub(self.present().len())
+    }
+
+    /// Bytes that can be written before the disk is full; what lies there and is not wanted gives way. None when that is
+    /// not known.
+    fn free(&self) -> Option<u64> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let stale = self.file.metadata().map_or(0, |file| if self.stale { file.blocks() * 512 } else { 0 });
+        Some(files::room(folder.unwrap_or(Path::new(".")))?.saturating_add(stale))
+    }
+
+    /// An error when there is no room for a file of that size.
+    pub fn check_room(&self, size: u64) -> Result<(), SinkError> {
+        if self.free().is_none_or(|free| free >= self.missing(size)) {
+            return Ok(());
+        }
+        Err(SinkError { path: self.path.clone(), reason: format!("no space left: {}", self.room(size)) })
+    }
+
+    /// Whether there can be a side file, and room for it. Where a file system cannot give back what was moved over, it
+    /// grows to the size of the file.
+    pub fn may_be_ahead(&self, size: Option<u64>) -> bool {
+        let can_punch = match self.hold.as_ref().and_then(Hold::beside) {
+            Some(beside) => files::can_punch(beside),
+            None => match Ahead::unnamed(&self.path) {
+                Ok(unnamed) => unnamed.can_punch(),
+                Err(_) => return false,
+            },
+        };
+        let has_room = |size| self.free().is_none_or(|free| free / 2 > self.missing(size));
+        can_punch || size.is_some_and(has_room)
     }
 
     /// Removes what lay there before.
@@ -136,16 +194,17 @@ impl Sink {
     pub fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), SinkError> {
         match &self.ahead {
             Some(ahead) if first >= self.prefix => ahead.read(first, buffer),
-            _ => self.file.read_exact_at(buffer, first).map_err(|e| SinkError::new(&self.path, &e)),
+            _ => self.file.read_exact_at(buffer, first),
         }
+        .map_err(|e| SinkError::new(&self.path, &e))
     }
 
     /// Gives up `wrong` ranges. What lies behind the first of them and is not wrong is put aside, ahead of the
-    /// prefix that remains.
+    /// prefix that remains, as far as there is room for it.
     pub fn retract(&mut self, wrong: &Segments) -> Result<(), SinkError> {
         if let Some(ahead) = &mut self.ahead {
             for range in wrong.iter() {
-                ahead.forget(range)?;
+                ahead.forget(range).map_err(|e| SinkError::new(&self.path, &e))?;
             }
         }
         let Some(first) = wrong.first().map(|r| r.first).filter(|first| *first < self.prefix) else {
@@ -154,16 +213,14 @@ impl Sink {
         let good = wrong.gaps(ByteRange::new(first, self.prefix));
         let old_prefix = std::mem::replace(&mut self.prefix, first);
         let mut buffer = vec![0; MOVE];
-        for range in good.iter() {
+        'aside: for range in good.iter() {
             let mut at = range.first;
             while at < range.end {
                 let piece = piece(&mut buffer, range.end - at);
                 self.file.read_exact_at(piece, at).map_err(|e| SinkError::new(&self.path, &e))?;
-                let ahead = match &mut self.ahead {
-                    Some(ahead) => ahead,
-                    None => self.ahead.insert(Ahead::create(&self.path, &self.identity)?),
-                };
-                ahead.write(at, piece)?;
+                if self.put_aside(at, piece).is_err() {
+                    break 'aside; // it is fetched again
+                }
                 at += piece.len() as u64;
             }
         }
@@ -204,10 +261,12 @@ impl Sink {
         let mut buffer = vec![0; MOVE];
         let from = self.prefix;
         let piece = piece(&mut buffer, range.end - from);
-        ahead.read(from, piece)?;
-        self.file.write_all_at(piece, from).map_err(|e| SinkError::new(&self.path, &e))?;
-        self.prefix += piece.len() as u64;
-        ahead.forget(ByteRange::new(from, self.prefix))?;
+        let end = from + piece.len() as u64;
+        let moved = ahead.read(from, piece).and_then(|()| self.file.write_all_at(piece, from));
+        if let Err(error) = moved.and_then(|()| ahead.forget(ByteRange::new(from, end))) {
+            return Err(self.failed(&error));
+        }
+        self.prefix = end;
         Ok(true)
     }
 }
@@ -243,11 +302,9 @@ impl Shelf {
                     Some(shelf) => Ok(shelf),
                     none => Ahead::unnamed(&sink.path).map(|shelf| none.insert(shelf)),
                 };
-                let put = shelf.and_then(|shelf| {
-                    sink.read(at, piece)?;
-                    shelf.write(at, piece)
-                });
-                if put.is_err() {
+                let is_put =
+                    sink.read(at, piece).is_ok() && shelf.is_ok_and(|shelf| shelf.write(at, piece).is_ok());
+                if !is_put {
                     return;
                 }
                 at += piece.len() as u64;
@@ -275,7 +332,7 @@ impl Shelf {
             }
         }
         for range in returned.iter() {
-            shelf.forget(range)?;
+            shelf.forget(range).map_err(|e| SinkError::new(&sink.path, &e))?;
         }
         while sink.advance()? {}
         Ok(returned)
