@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use super::configuration::Configuration;
 use super::environment::{read_text, unix_now};
 use super::hosts::Hosts;
+use super::layouts::LAYOUT_LARGEST;
 use super::mirrors::file_key;
 use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
@@ -26,7 +27,8 @@ pub(super) struct Shelves {
 impl Shelves {
     pub(super) fn new(distdir: &Path, configuration: &Configuration<'_>) -> Self {
         let layout = |folder: &Path| {
-            let text = read_text(&folder.join("layout.conf")).ok();
+            let text =
+                read_text(&folder.join("layout.conf")).ok().filter(|text| text.len() <= LAYOUT_LARGEST);
             text.and_then(|text| LayoutConf::parse(&text).ok()).unwrap_or_default()
         };
         let folders = configuration.read_only_distdirs().into_iter();

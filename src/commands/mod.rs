@@ -3,6 +3,7 @@
 mod answers;
 mod aside;
 mod caller;
+mod cmdline;
 mod command;
 mod configuration;
 mod ended;

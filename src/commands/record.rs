@@ -1,5 +1,6 @@
 //! How the sources of a transfer fared, as events for the state.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::http::Failure;
@@ -24,6 +25,7 @@ pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> 
     let asked: Vec<(&Keys, &Tally)> =
         keys.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
+    let is_somewhere = asked.iter().any(|(_, tally)| tally.kept > 0);
     let mut deltas = Vec::new();
     for (Keys { figures, note }, tally) in asked {
         // Where nothing came from anybody, whose connection was given up first says nothing.
@@ -34,6 +36,9 @@ pub(super) fn deltas(keys: &[Keys], ended: &Ended, file: &FileKey, now: u64) -> 
         let answer = tally.failures.iter().rfind(|failure| says_lacks(failure));
         let answer = answer.or(tally.corrupt.then_some(&Failure::WrongContent));
         deltas.extend(answer.map(|answer| lacks(note, file, answer, now)));
+        if is_somewhere && tally.lacks_it() {
+            deltas.push(Delta::LayoutInDoubt { mirror: figures.clone(), at: now });
+        }
     }
     deltas
 }
@@ -55,6 +60,13 @@ pub(super) fn batch_deltas(
             std::iter::once(attempt).chain(no_ranges(mirror, tally, now))
         })
         .collect();
+    let lacking = end.items.iter().filter_map(|item| match item {
+        ItemEnd::Fetched { lacking, .. } => Some(lacking.iter()),
+        _ => None,
+    });
+    let lacking: BTreeSet<usize> = lacking.flatten().map(|host| host.0).collect();
+    let in_doubt = lacking.into_iter().filter_map(|host| keys[..mirrors].get(host));
+    deltas.extend(in_doubt.map(|mirror| Delta::LayoutInDoubt { mirror: mirror.clone(), at: now }));
     for (file, item) in files.iter().zip(&end.items) {
         let ItemEnd::Failed(tried) = item else { continue }; // nobody will ask for the others again
         for (host, answer) in tried.iter().filter(|(_, failure)| says_lacks(failure)) {

@@ -12,6 +12,7 @@ use crate::mirror::stats::{LastFailure, Mirror};
 use crate::mirror::store::Warning;
 use crate::mirror::{MirrorKey, State, Store, format};
 use crate::portage::{MirrorBase, Tiers};
+use crate::progress::{printable, printable_json};
 
 /// Writes the figures, or the order, to `out`.
 pub fn run(
@@ -68,7 +69,7 @@ impl Wanted {
             warnings.extend(explain.warnings.iter().cloned());
             explain::run(&explain.candidates(&state), &state, explain.size, self.json, out, now)?;
         } else if self.json {
-            writeln!(out, "{}", format::write_pretty(&state)?)?;
+            writeln!(out, "{}", printable_json(&format::write_pretty(&state)?))?;
         } else if state.mirrors().next().is_none() {
             writeln!(out, "No figures of any mirror yet, in {}.", self.store.file().display())?;
         } else {
@@ -130,6 +131,7 @@ fn write_table(state: &State, out: &mut dyn Write, now: u64) -> io::Result<()> {
 
 /// The first column to the left, the others to the right.
 pub(super) fn write_rows<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     for row in rows {

@@ -20,6 +20,7 @@ pub fn delta() -> impl Strategy<Value = Delta> {
     prop_oneof![
         6 => attempt().prop_map(Delta::Attempt),
         1 => (mirror(), time(), ".{0,9}").prop_map(|(mirror, at, text)| Delta::Layout { mirror, at, text }),
+        1 => (mirror(), time()).prop_map(|(mirror, at)| Delta::LayoutInDoubt { mirror, at }),
         1 => (mirror(), time(), time())
             .prop_map(|(mirror, at, timestamp)| Delta::Freshness { mirror, at, timestamp }),
         1 => (mirror(), time(), any::<u64>())
@@ -40,6 +41,7 @@ pub fn mirror_of(delta: &Delta) -> Option<&MirrorKey> {
     match delta {
         Delta::Attempt(attempt) => Some(&attempt.mirror),
         Delta::Layout { mirror, .. }
+        | Delta::LayoutInDoubt { mirror, .. }
         | Delta::Freshness { mirror, .. }
         | Delta::ConnectionCap { mirror, .. }
         | Delta::NoRanges { mirror, .. }

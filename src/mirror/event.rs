@@ -19,6 +19,11 @@ pub enum Delta {
         at: u64,
         text: String,
     },
+    /// The mirror lacks a file that others have, where its layout says that it lies.
+    LayoutInDoubt {
+        mirror: MirrorKey,
+        at: u64,
+    },
     /// The mirror says that its copy is of that time (UNIX seconds).
     Freshness {
         mirror: MirrorKey,

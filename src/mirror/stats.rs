@@ -83,6 +83,10 @@ pub struct Dated<T> {
     pub at: u64,
 }
 
+/// For how long a layout that was read counts more than a file that is not where it says, in seconds: a new file takes
+/// some time to reach all mirrors.
+const LAYOUT_SURE: u64 = 3600;
+
 impl State {
     pub fn mirror(&self, mirror: &MirrorKey) -> Option<&Mirror> {
         self.mirrors.get(mirror)
@@ -128,6 +132,12 @@ impl State {
             Delta::Attempt(attempt) => self.at_mirror(&attempt.mirror).record(attempt),
             Delta::Layout { mirror, at, text } if text.len() <= LAYOUT_MAX => {
                 renew(&mut self.at_mirror(mirror).layout, text.clone(), *at);
+            }
+            Delta::LayoutInDoubt { mirror, at } => {
+                if let Some(known) = self.mirrors.get_mut(mirror) {
+                    let is_sure = |layout: &Dated<String>| layout.at.saturating_add(LAYOUT_SURE) > *at;
+                    known.layout = known.layout.take().filter(is_sure);
+                }
             }
             Delta::Freshness { mirror, at, timestamp } => {
                 renew(&mut self.at_mirror(mirror).freshness, *timestamp, *at);
@@ -440,6 +450,15 @@ mod tests {
         assert_eq!(left(&state, earlier), 0);
         state.apply(&failure(earlier, FailureKind::Connect));
         assert_eq!((left(&state, earlier), left(&state, earlier + 60)), (30, 0));
+    }
+
+    #[test]
+    fn a_layout_that_is_in_doubt_is_asked_for_again() {
+        let layout = Delta::Layout { mirror: key(), at: NOW, text: "flat".to_owned() };
+        let doubt = |at| Delta::LayoutInDoubt { mirror: key(), at };
+        assert!(mirror_after(&[layout.clone(), doubt(NOW + LAYOUT_SURE - 1)]).layout.is_some());
+        assert!(mirror_after(&[layout, doubt(NOW + LAYOUT_SURE)]).layout.is_none());
+        assert!(after(&[doubt(NOW)]).mirror(&key()).is_none(), "nothing is known of it");
     }
 
     #[test]

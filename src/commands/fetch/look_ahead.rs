@@ -32,7 +32,9 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     }
     let shelves = Shelves::new(folder, context.configuration());
     let is_missing = |entry: &DistEntry| !shelves.have(&entry.name, entry.size, &entry.digests);
-    let mut siblings: Vec<_> = siblings.into_iter().filter(is_missing).collect();
+    let largest = context.options.limits.max_filesize.unwrap_or(u64::MAX);
+    let siblings = siblings.into_iter().filter(|entry| entry.size <= largest);
+    let mut siblings: Vec<_> = siblings.filter(is_missing).collect();
     leave_what_has_no_room(&mut siblings, free_space(folder));
     let options = &context.options.distfile;
     let store = context.environment.store(&context.call, options.state.as_deref(), Some(folder));

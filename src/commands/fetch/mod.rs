@@ -255,7 +255,14 @@ impl<'a> Context<'a> {
 
     fn in_manifest(&self, name: &Distfile, show: &mut Show) -> Option<DistEntry> {
         let path = self.call.manifest()?;
-        let text = read_text(&path).ok()?;
+        let text = match read_text(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                show.warn(&format!("{} cannot be read ({error}): it verifies nothing", path.display()));
+                return None;
+            }
+        };
         match manifest::find(&text, name) {
             // A size of 0 means no digests to Portage.
             Ok(entry) => entry.filter(|entry| entry.size > 0),
