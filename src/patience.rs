@@ -36,9 +36,9 @@ pub const LAYOUT_CONNECT: Duration = Duration::from_secs(5);
 
 // ---- A file
 
-/// The wait for another process that has locked FILE, after it last made FILE longer. One that goes on is waited for;
-/// one that got nothing for so long is in the way. Longer than [`STALL`], after which a process of ours would have
-/// given up its source.
+/// The wait for another process that is at FILE, after it last made FILE longer. One that goes on is waited for; one that
+/// got nothing for so long keeps nobody from fetching any longer. Longer than [`STALL`], after which a process of ours
+/// would have given up its source.
 pub const OUTPUT_LOCK: Duration = Duration::from_secs(60);
 
 /// The wait for a reader of a pipe that is the output. Who makes a pipe for it starts the reader too.

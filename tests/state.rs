@@ -340,6 +340,6 @@ fn attempts(state: &State, mirror: usize) -> u64 {
 /// With a patience that a busy test machine cannot exhaust: that the lock is waited for is what is
 /// tested, not for how long.
 fn store(file: &Path) -> Store {
-    let location = Location { file: file.to_owned(), folder: Folder::MustExist };
+    let location = Location { file: file.to_owned(), folder: Folder::Named };
     Store::new(location).with_lock_budget(LockBudget::new(Duration::from_secs(300)))
 }

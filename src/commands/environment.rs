@@ -72,8 +72,7 @@ impl Environment {
             home: variable("HOME"),
             distdir,
         };
-        let system =
-            || Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::MustExist };
+        let system = || Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::Named };
         Store::new(locate(wish).unwrap_or_else(system))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 
 use super::configuration::Configuration;
 use super::environment::{read_text, unix_now};
+use super::figures;
 use super::hosts::Hosts;
 use super::layouts::LAYOUT_LARGEST;
 use super::mirrors::file_key;
@@ -111,9 +112,7 @@ impl Many<'_> {
         }
         events.extend(repository_deltas(hosts, &items, &end, now));
         events.extend(layouts.try_iter().map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
-        if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {
-            show.warn(&error.to_string());
-        }
+        figures::keep(self.store, &events, self.distdir, now, show);
         (items, end)
     }
 }

@@ -10,6 +10,7 @@ mod ended;
 pub mod environment;
 mod explain;
 mod fetch;
+mod figures;
 mod hosts;
 mod interrupt;
 mod layouts;

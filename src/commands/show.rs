@@ -97,6 +97,11 @@ impl Show {
         }
     }
 
+    /// Whether [`Self::warn`] shows anything.
+    pub(super) fn warns(&self) -> bool {
+        !self.silent
+    }
+
     /// Shows why a transfer failed.
     pub(super) fn end(&mut self, ended: &Ended) -> ExitStatus {
         self.finish(None);

@@ -63,7 +63,7 @@ impl Wanted {
     /// Writes it. `now` in UNIX seconds. What was wrong with the state file, or is with the environment, is
     /// returned, a line each.
     fn write(&self, out: &mut dyn Write, now: u64) -> io::Result<Vec<String>> {
-        let (state, warnings) = self.store.load();
+        let (state, warnings) = self.store.look();
         let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
         if let Some(explain) = &self.explain {
             warnings.extend(explain.warnings.iter().cloned());
@@ -214,7 +214,7 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn store(folder: &Path) -> Store {
-        Store::new(Location { file: folder.join("mirrors.json"), folder: Folder::MustExist })
+        Store::new(Location { file: folder.join("mirrors.json"), folder: Folder::Named })
     }
 
     fn attempt(mirror: &str, at: u64, outcome: Outcome, kept: u64, wasted: u64) -> Delta {
@@ -292,6 +292,8 @@ http://idle.example                 1     -      0 B         -              -   
         let warnings =
             Wanted { json: false, explain: None, store: store(folder.path()) }.write(&mut out, NOW).unwrap();
         assert!(matches!(&warnings[..], [line] if line.contains("mirrors.json")), "{warnings:?}");
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["mirrors.json"], "who looks changes nothing");
     }
 
     #[test]

@@ -120,6 +120,12 @@ impl Folder {
         let _ = fchmod(file, Mode::from_raw_mode(mode));
     }
 
+    /// Opens this folder to a group: what is made in it is the group's, too.
+    pub fn give_to_group(&self, group: u32) -> io::Result<()> {
+        fchown(&self.0, None, Some(Gid::from_raw(group)))?;
+        Ok(fchmod(&self.0, Mode::from_raw_mode(0o2775))?)
+    }
+
     /// Makes a file for a lock, or opens the one that is there: whoever can open it can lock it, so that nobody can who
     /// could not write to this folder.
     pub fn lock_file(&self, name: &OsStr) -> io::Result<File> {

@@ -26,6 +26,7 @@ use super::location::{Facts, Folder, Location, SYSTEM_FOLDER, choose};
 use super::stats::State;
 use crate::files;
 use crate::patience::STATE_LOCK;
+use crate::portage::account::portage_group;
 
 /// One state file.
 #[derive(Clone, Debug)]
@@ -80,6 +81,9 @@ pub struct Wish<'a> {
 /// What was wrong with the state file, and what became of it. One line each.
 #[derive(Debug, thiserror::Error)]
 pub enum Warning {
+    /// By somebody who only looks.
+    #[error("state file {} is broken ({why}): the next fetch moves it away and starts anew", file.display())]
+    Seen { file: PathBuf, why: String },
     #[error("state file {} is broken ({why}): moved to {}, starting anew", file.display(), to.display())]
     SetAside { file: PathBuf, to: PathBuf, why: String },
     #[error("state file {} is broken ({why}) and cannot be moved away: please remove it", file.display())]
@@ -133,9 +137,19 @@ impl Store {
     /// The state as far as it can be read, which is no more than nothing when there is none. A broken file
     /// is moved away.
     pub fn load(&self) -> (State, Vec<Warning>) {
+        self.read_or(|why| self.recover(why))
+    }
+
+    /// The same for somebody who only looks: nothing is changed.
+    pub fn look(&self) -> (State, Vec<Warning>) {
+        let seen = |why| vec![Warning::Seen { file: self.file().to_owned(), why }];
+        self.read_or(|why| (State::default(), seen(why)))
+    }
+
+    fn read_or(&self, broken: impl FnOnce(String) -> (State, Vec<Warning>)) -> (State, Vec<Warning>) {
         let file = self.file().to_owned();
         match self.read() {
-            Ok(Some(Content::Broken(why))) => self.recover(why),
+            Ok(Some(Content::Broken(why))) => broken(why),
             Ok(Some(Content::State(state))) => (state, Vec::new()),
             Ok(Some(Content::Newer { version, state })) => (state, vec![Warning::Newer { file, version }]),
             Ok(None) => (State::default(), Vec::new()),
@@ -220,7 +234,15 @@ impl Store {
     fn make_folder(&self) -> io::Result<()> {
         let folder = self.folder();
         match self.location.folder {
-            Folder::MustExist => Ok(()),
+            Folder::Named if fs::metadata(folder).is_ok() => Ok(()),
+            Folder::Named => {
+                let made = files::Folder::make_like_parent(folder)?;
+                let group = files::read(Path::new("/etc/group"), GROUPS).ok().filter(|_| geteuid().is_root());
+                if let Some(group) = group.and_then(|text| portage_group(&String::from_utf8_lossy(&text))) {
+                    made.give_to_group(group)?;
+                }
+                Ok(())
+            }
             Folder::Private => DirBuilder::new().recursive(true).mode(0o700).create(folder),
             Folder::LikeParent => files::Folder::make_like_parent(folder).map(drop),
         }
@@ -228,7 +250,7 @@ impl Store {
 
     fn open_folder(&self) -> io::Result<files::Folder> {
         match self.location.folder {
-            Folder::MustExist | Folder::Private => files::Folder::open(self.folder()),
+            Folder::Named | Folder::Private => files::Folder::open(self.folder()),
             // It lies where others can put a link in its place.
             Folder::LikeParent => files::Folder::open_no_link(self.folder()),
         }
@@ -340,13 +362,21 @@ impl Turn<'_> {
     }
 }
 
+/// The largest `/etc/group` that is read, in bytes.
+const GROUPS: u64 = 16 << 20;
+
 /// Where the state file of this process belongs; none when no place is known.
 pub fn locate(wish: Wish<'_>) -> Option<Location> {
     let in_system_folder = if wish.read_only { Access::READ_OK } else { Access::WRITE_OK };
+    let system = Path::new(SYSTEM_FOLDER);
+    let can_make = || {
+        let parent = system.parent().filter(|_| !wish.read_only && !system.exists());
+        parent.is_some_and(|parent| access(parent, Access::WRITE_OK | Access::EXEC_OK).is_ok())
+    };
     choose(&Facts {
         given: wish.given.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned),
-        system_folder_usable: Path::new(SYSTEM_FOLDER).is_dir()
-            && access(SYSTEM_FOLDER, in_system_folder | Access::EXEC_OK).is_ok(),
+        system_folder_usable: system.is_dir() && access(system, in_system_folder | Access::EXEC_OK).is_ok()
+            || can_make(),
         portage_call: wish.portage_call,
         root: geteuid().is_root(),
         xdg_state_home: wish

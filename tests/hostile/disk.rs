@@ -6,7 +6,7 @@ use std::io::Write;
 use super::denied::{ENOSYS, EOPNOTSUPP, denier};
 use super::run::{Distfile, Peer, Place, Racefetch, Ran, set_mode};
 use crate::support::content::content;
-use crate::support::mirror::Mirror;
+use crate::support::mirror::{Mirror, Rule};
 
 /// `ulimit -f` stands in for a full disk: both end a write in the middle. The unit is 512 or 1024 bytes.
 #[test]
@@ -126,6 +126,30 @@ fn without_any_side_file_one_mirror_is_asked_after_another() {
         let rules = [format!("tmpfile={errno}"), format!("fallocate={errno}")];
         racing(&place, &file, &mirrors).by(&denier, &rules).succeeds();
         assert!(place.read("x-1.tar.__download__") == bytes);
+    }
+}
+
+/// What one of them spoils is put right without a place for what was right behind it.
+#[test]
+fn without_any_side_file_wrong_bytes_are_put_right() {
+    let Some(denier) = denier() else { return };
+    let bytes = content(1, 10 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    for corrupt in 0..2 {
+        let mirrors = [Mirror::start(), Mirror::start(), Mirror::start()];
+        for (number, mirror) in mirrors.iter().enumerate() {
+            mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+            let rule = Rule::serve(&bytes);
+            let rule = if number == corrupt { rule.corrupted_at(4 << 20) } else { rule };
+            mirror.on("/distfiles/x-1.tar").add(rule.always());
+        }
+        let place = Place::new();
+        place.write(".racefetch", "a file in the folder's place");
+        let list = mirrors.each_ref().map(|mirror| mirror.url("")).join(" ");
+        let run = place.racefetch().args(file.arguments()).args(["--mirrors", &list]);
+        let run = run.arg(mirrors[0].url("/distfiles/x-1.tar"));
+        run.by(&denier, &[format!("tmpfile={EOPNOTSUPP}"), format!("fallocate={EOPNOTSUPP}")]).succeeds();
+        assert!(place.read("x-1.tar.__download__") == bytes, "{corrupt}");
     }
 }
 

@@ -348,6 +348,58 @@ fn figures_give_no_orders() {
     }
 }
 
+/// The folder that was named for the state is made, if it can be.
+#[test]
+fn the_states_folder_is_made() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let place = Place::new();
+    let run = fetch(&place, &mirror, &file).env("RACEFETCH_STATE", place.join("figures/mirrors.json"));
+    run.succeeds();
+    assert!(place.exists("figures/mirrors.json"));
+}
+
+/// Portage makes a call for each file: that its figures cannot be kept is said once a day.
+#[test]
+fn that_no_figures_are_kept_is_said_once_a_day() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    let missing = place.join("missing/folder/mirrors.json");
+    let call = || {
+        let run =
+            place.bare().args(["--no-progress-meter", "-f", "-o", NAME]).env("RACEFETCH_STATE", &missing);
+        let digests = Distfile { name: "x-1.tar", content: &bytes }.digests();
+        let run = run.args(["--digests", &digests]).env("EBUILD_PHASE", "fetch");
+        let ran = run.arg(mirror.url("/distfiles/x-1.tar")).succeeds();
+        ran.stderr().matches("are not recorded").count()
+    };
+    assert_eq!([call(), call(), call()], [1, 0, 0]);
+    let said = fs::File::options().write(true).open(place.join(".racefetch/figures-not-kept")).unwrap();
+    said.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!([call(), call()], [1, 0]);
+}
+
+/// Whoever finds a broken state sets it aside and says so, a call for a layout, too; who only looks changes nothing.
+#[test]
+fn a_broken_state_is_set_aside_by_who_finds_it() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    place.write("state/mirrors.json", "broken");
+    let ran = place.bare().args(["stats"]).succeeds();
+    assert!(ran.stderr().contains("is broken"), "{ran:?}");
+    let names: Vec<_> = fs::read_dir(place.join("state")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["mirrors.json"], "who looks changes nothing");
+    let layout = ".layout.conf.127.0.0.1.__download__";
+    let run = place.bare().args(["--no-progress-meter", "-f", "-o", layout]);
+    let ran = run.arg(mirror.url("/distfiles/layout.conf")).succeeds();
+    assert!(ran.stderr().contains("is broken") && ran.stderr().contains("moved to"), "{ran:?}");
+    assert!(place.read("state/mirrors.json.broken-1") == b"broken");
+    assert!(place.read("state/mirrors.json").starts_with(b"{"));
+}
+
 /// The clock went back two hours after a mirror said that it lacks the file: nobody believes that for two hours.
 #[test]
 fn a_note_from_the_future() {

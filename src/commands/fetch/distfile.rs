@@ -18,6 +18,7 @@ use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::answers::joined;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::{read_text, unix_now};
+use crate::commands::figures;
 use crate::commands::hosts::{expectation, remembered};
 use crate::commands::layouts::LearnedLayout;
 use crate::commands::mirrors::{file_key, tiers};
@@ -27,7 +28,7 @@ use crate::commands::show::Show;
 use crate::commands::turn::{Kind, Turns};
 use crate::files::{self, Existing, Folder};
 use crate::http::{Failure, Url};
-use crate::mirror::{self, Delta, State, Store, rank};
+use crate::mirror::{self, Delta, State, rank};
 use crate::portage::tiers::LOCAL_TIER;
 use crate::portage::{DistEntry, Distfile, manifest};
 use crate::progress::{bytes, duration};
@@ -60,12 +61,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let folder = folder_of(path);
     let given = context.options.distfile.state.as_deref();
     let store = context.environment.store(&context.call, given, Some(folder));
-    let (state, warnings) = store.as_ref().map(Store::load).unwrap_or_default();
-    for warning in warnings {
-        show.warn(&warning.to_string());
-    }
-    let file = file_key(&target.name, &target.digests);
     let now = unix_now();
+    let state = figures::load(store.as_ref(), folder, now, show);
+    let file = file_key(&target.name, &target.digests);
     copy_whole(path, target, &is_over);
     let wrong_leftovers = match salvage(path, target, &state, &file, now, &is_over) {
         Salvaged::Right(found) => {
@@ -146,9 +144,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
         explain(&context.options.distfile, &trace, show);
     }
-    if let Some(Err(error)) = store.map(|store| store.apply(&events, now)) {
-        show.warn(&error.to_string());
-    }
+    figures::keep(store.as_ref(), &events, folder, now, show);
     // After a failure that was the link's, the others would fail, too.
     let answered = transferred.tallies.iter().any(|tally| tally.first_byte.is_some() || tally.kept > 0);
     let interrupted = context.interrupt.number().is_some();

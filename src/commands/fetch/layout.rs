@@ -7,12 +7,13 @@ use super::{Context, folder_of, status};
 use crate::cli::ExitStatus;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
+use crate::commands::figures;
 use crate::commands::layouts::{LAYOUT_KEPT, LAYOUT_LARGEST, is_fresh, read_text};
 use crate::commands::show::Show;
 use crate::files::{self, Existing};
 use crate::http::{Ask, Client, Failure, Question, Settings, Url};
 use crate::mirror::stats::Dated;
-use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, Store};
+use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome};
 use crate::patience;
 use crate::portage::LayoutConf;
 use crate::transfer::sink::SinkError;
@@ -31,12 +32,12 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     let folder = folder_of(path);
     let given = context.options.distfile.state.as_deref();
     let store = context.environment.store(&context.call, given, Some(folder));
-    let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
+    let now = unix_now();
+    let state = figures::load(store.as_ref(), folder, now, show);
     let known = state.mirror(&key).and_then(|mirror| mirror.layout.clone());
     if let Some(layout) = known.as_ref().filter(|layout| is_fresh(layout.at, FRESH)) {
         return write(path, &layout.value);
     }
-    let now = unix_now();
     let file = FileKey::new("layout.conf", None);
     if state.lacks(&key, &file, now) {
         return Ended::failed(
@@ -79,9 +80,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
         }
         Err(_) => {}
     }
-    if let Some(Err(error)) = store.map(|store| store.apply(&deltas, now)) {
-        show.warn(&error.to_string());
-    }
+    figures::keep(store.as_ref(), &deltas, folder, now, show);
     let failure = match fetched {
         Ok(text) => return write(path, &text),
         Err(failure) => failure,

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use super::{Context, Target};
 use crate::commands::environment::{read_text, unix_now};
+use crate::commands::figures;
 use crate::commands::hosts::Hosts;
 use crate::commands::many::{Many, Shelves, free_space};
 use crate::commands::mirrors::{mirrors_for, tiers};
 use crate::commands::settings;
 use crate::commands::show::Show;
-use crate::mirror::Store;
 use crate::portage::{DistEntry, manifest};
 use crate::progress::{bytes, duration};
 use crate::transfer::batch::{BatchEnd, Clock, Item, ItemEnd};
@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, asked: &str, target: &Target, folder: &Path
     leave_what_has_no_room(&mut siblings, free_space(folder));
     let options = &context.options.distfile;
     let store = context.environment.store(&context.call, options.state.as_deref(), Some(folder));
-    let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
+    let state = figures::load(store.as_ref(), folder, unix_now(), show);
     let size = siblings.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.size));
     let (tiers, _) = tiers(&options.tiers, &context.call); // what makes no sense was named before
     let mirrors = mirrors_for(asked, options.mirrors.as_deref(), &context.call, || context.configuration());

@@ -27,7 +27,7 @@ fn success() -> Vec<Delta> {
 fn in_folder() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mirrors.json");
-    let store = Store::new(Location { file, folder: Folder::MustExist });
+    let store = Store::new(Location { file, folder: Folder::Named });
     (folder, store)
 }
 
@@ -251,9 +251,12 @@ fn a_folder_is_only_made_where_it_is_ours() {
     let store =
         |folder: &Path, policy| Store::new(Location { file: folder.join("mirrors.json"), folder: policy });
 
+    // What was named is made where the folder that it lies in is there.
     let given = parent.path().join("given");
-    let error = store(&given, Folder::MustExist).apply(&success(), NOW).unwrap_err();
-    assert!(matches!(error, StoreError::Io { .. }) && !given.exists(), "{error}");
+    store(&given, Folder::Named).apply(&success(), NOW).unwrap();
+    assert_eq!(attempts(&store(&given, Folder::Named)), 1);
+    let error = store(&parent.path().join("a/b"), Folder::Named).apply(&success(), NOW).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }) && !parent.path().join("a").exists(), "{error}");
 
     let private = parent.path().join("home/state");
     store(&private, Folder::Private).apply(&success(), NOW).unwrap();
@@ -286,14 +289,14 @@ fn a_link_in_the_folders_place_is_only_followed_where_it_was_named() {
     assert!(matches!(&warnings[..], [Warning::Unreadable { .. }]), "{warnings:?}");
     assert_eq!(names(&elsewhere), [""; 0]);
 
-    store(Folder::MustExist).apply(&success(), NOW).unwrap();
+    store(Folder::Named).apply(&success(), NOW).unwrap();
     assert_eq!(names(&elsewhere), ["mirrors.json", "mirrors.json.lock"]);
 }
 
 #[test]
 fn a_path_that_names_no_file_is_an_error() {
     for path in ["/", "..", "", "/proc/self/mirrors.json", "/dev/null/mirrors.json"] {
-        let store = Store::new(Location { file: path.into(), folder: Folder::MustExist });
+        let store = Store::new(Location { file: path.into(), folder: Folder::Named });
         let _ = store.load();
         assert!(store.apply(&success(), NOW).is_err(), "{path}");
         assert!(!beside(&store, ".lock").exists(), "{path}");

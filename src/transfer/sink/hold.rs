@@ -144,11 +144,14 @@ const MAX_ROUNDS: usize = 64;
 /// An error when there can be no file beside FILE.
 fn lock_beside(path: &Path) -> io::Result<Locked> {
     let (name, path) = (Names::of(path).hold, folder_of(path));
-    for _ in 0..MAX_ROUNDS {
-        let folder = Folder::make_like_parent(&path)?;
-        let file = match folder.lock_file(&name) {
-            // Another process has removed it, or the folder, meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+    for round in 1..=MAX_ROUNDS {
+        let opened = Folder::make_like_parent(&path).and_then(|folder| {
+            let file = folder.lock_file(&name)?;
+            Ok((folder, file))
+        });
+        let (folder, file) = match opened {
+            // Another process, or thread, has removed the file or the folder meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && round < MAX_ROUNDS => continue,
             opened => opened?,
         };
         match fs2::FileExt::try_lock_exclusive(&file) {

@@ -19,6 +19,7 @@ use crate::files;
 use crate::http::ByteRange;
 use ahead::Ahead;
 pub use hold::Hold;
+pub use names::OWN_FOLDER;
 
 /// How much is moved at once, in bytes.
 const MOVE: usize = 512 * 1024;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
 
-const FOLDER: &str = ".racefetch";
+/// The folder beside fetched files that has what this program keeps there.
+pub const OWN_FOLDER: &str = ".racefetch";
 
 #[derive(Clone, Debug)]
 pub(super) struct Names {
@@ -44,7 +45,7 @@ const DRAFT: &str = "journal-draft";
 const HOLD: &str = "hold";
 
 pub(super) fn folder_of(file: &Path) -> PathBuf {
-    file.parent().unwrap_or(Path::new("")).join(FOLDER)
+    file.parent().unwrap_or(Path::new("")).join(OWN_FOLDER)
 }
 
 #[cfg(test)]
