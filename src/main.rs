@@ -11,11 +11,12 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let environment = Environment::new(std::env::vars_os(), std::io::stderr().is_terminal());
     let command = cli::parse(&arguments, &read_argument_file).map_err(CommandError::from);
-    match command.and_then(|command| commands::run(command, &environment)) {
-        Ok(status) => status.into(),
-        Err(error) => {
-            commands::complain(&error.to_string());
-            error.status.into()
-        }
+    let status = command.and_then(|command| commands::run(command, &environment)).unwrap_or_else(|error| {
+        commands::complain(&error.to_string());
+        error.status
+    });
+    if let Some(signal) = status.signal() {
+        commands::end_by(signal);
     }
+    status.into()
 }

@@ -18,6 +18,10 @@ use std::time::Duration;
 /// parent ends; people who have ended emerge notice nothing of a quarter of a second.
 pub const PARENT_CHECK: Duration = Duration::from_millis(250);
 
+/// What tidying up may take after a signal that asks for the end: then the process ends, whatever it is at. Portage kills
+/// a quarter of a second after it has asked, and people who have pressed Ctrl-C do not wait.
+pub const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// The wait for the lock of the state file, which others hold for milliseconds. Without it the call goes on as
 /// if there were no state: figures are a help, not a condition.
 pub const STATE_LOCK: Duration = Duration::from_secs(2);
@@ -40,9 +44,9 @@ pub const LAYOUT_SILENT: Duration = Duration::from_secs(3);
 
 // ---- A file
 
-/// The wait for another process that has locked FILE, after it last made FILE longer. One that goes on is waited for;
-/// one that got nothing for so long is in the way. Longer than [`STALL`], after which a process of ours would have
-/// given up its source.
+/// The wait for another process that is at FILE, after it last made FILE longer. One that goes on is waited for; one that
+/// got nothing for so long keeps nobody from fetching any longer. Longer than [`STALL`], after which a process of ours
+/// would have given up its source.
 pub const OUTPUT_LOCK: Duration = Duration::from_secs(60);
 
 /// The wait for a reader of a pipe that is the output. Who makes a pipe for it starts the reader too.
@@ -182,6 +186,7 @@ mod tests {
             (LONGEST_REST, USUAL_REST),
             (LONGEST_PAUSE, FIRST_PAUSE),
             (PARENT_CHECK, PULSE),
+            (LAST_WORDS, 2 * PULSE),
             (CONNECT, CANCEL_CHECK),
             (STALL, GATHER),
         ] {

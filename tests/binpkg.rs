@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::real_portage::{base, lab};
 use crate::support::lab::Lab;
 use crate::support::mirror::{Mirror, Rule};
@@ -88,6 +90,30 @@ fn emerge_webrsync_brings_the_newest_tree_in_spite_of_a_fault() {
         let tree = fs::read_to_string(lab.root().join("var/db/repos/gentoo/profiles/from_snapshot"));
         assert_eq!(tree.ok().as_deref(), Some(newest.date.as_str()), "{fault}: {run}");
     }
+}
+
+/// Ctrl-C while the newest snapshot comes: the script ends with it, and does not install yesterday's behind the prompt.
+#[test]
+fn ctrl_c_ends_emerge_webrsync() {
+    let folder = tempfile::tempdir().unwrap();
+    let dates =
+        ["-25 hours", "-49 hours"].map(|ago| output(folder.path(), &format!("date -u -d '{ago}' +%Y%m%d")));
+    let [newest, before] = dates.each_ref().map(|date| Snapshot::new(folder.path(), date));
+    let mirror = Mirror::start();
+    mirror.on(&newest.path()).serve(&newest.tar).stall_after(newest.tar.len() as u64 / 2).always();
+    newest.serve_on(&mirror);
+    before.serve_on(&mirror);
+    let lab = lab().mirrors(&[base(&mirror)]);
+    let state = lab.state_file();
+    let variables = [("RACEFETCH_STATE", state.as_path())];
+    let mut running = lab.start_program("emerge-webrsync", &["--no-pgp-verify"], &variables);
+    running.wait_until("the snapshot is asked for", || !mirror.requests_for(&newest.path()).is_empty());
+    running.signal_group(Signal::INT);
+    let run = running.finish();
+    assert!(!run.success(), "{run}");
+    assert!(!lab.is_fetching(), "{run}");
+    assert!(mirror.requests_for(&before.path()).is_empty(), "it went on: {run}");
+    assert!(!lab.root().join("var/db/repos/gentoo/profiles/from_snapshot").exists(), "{run}");
 }
 
 /// A tree of a day, as mirrors have it.

@@ -9,12 +9,14 @@ mod run;
 
 mod bad_disk;
 mod body;
+mod denied;
 mod disk;
 mod drip;
 mod files;
 mod garbage;
 mod head;
 mod links;
+mod locks;
 mod names;
 mod redirects;
 mod secrets;

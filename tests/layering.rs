@@ -74,6 +74,7 @@ const PURE: &[&str] = &[
     "transfer/queue",
     "transfer/scheduler",
     "transfer/segments.rs",
+    "transfer/sink/names.rs",
     "transfer/simulator/stories.rs",
     "transfer/single/retry.rs",
     "transfer/speed.rs",

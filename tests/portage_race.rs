@@ -6,10 +6,9 @@
 //! case. wget does not. So what it goes on from must be right for certain: there the mirror is one that was left
 //! half-way, with a right beginning that is longer than FILE gets.
 
-use std::fs::{self, File};
+use std::fs;
 use std::process::Command;
 
-use fs2::FileExt;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -112,9 +111,8 @@ impl Race {
         end(&emerge);
         let ended = emerge.finish();
         assert!(!ended.success(), "{ended}");
-        // The program locks FILE as long as it lives, and emerge does not always outlive it.
-        let partial = File::open(self.lab.partial(&self.dist.name)).unwrap();
-        partial.lock_exclusive().unwrap();
+        // emerge does not always outlive it.
+        self.lab.wait_for_fetches();
         let left = Left { length: self.length(), ahead: self.ahead(), sent: self.sent() };
         assert!(left.length >= RESUME_MIN && left.ahead > 0, "{left:?}\n{ended}");
         left

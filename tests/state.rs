@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use racefetch::mirror::location::{Folder, Location};
-use racefetch::mirror::store::{StoreError, Warning};
+use racefetch::mirror::store::{LockBudget, StoreError, Warning};
 use racefetch::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, State, Store};
 use tempfile::TempDir;
 
@@ -67,7 +67,7 @@ fn killed_processes_leave_a_readable_file_with_all_that_was_recorded() {
 fn a_file_that_ends_anywhere_never_fails_a_load() {
     let place = Place::new();
     let (file, answer) = (FileKey::new("a-1.tar.xz", None), "HTTP status 404".to_owned());
-    let lacks = Delta::Lacks { mirror: key(0), file, until: NOW + 60, answer };
+    let lacks = Delta::Lacks { mirror: key(0), file, at: NOW, lasts: 60, answer };
     place.store().apply(&[deltas(0), vec![lacks]].concat(), NOW).unwrap();
     let whole = fs::read(place.file()).unwrap();
     let expected = place.load();
@@ -142,7 +142,7 @@ fn a_folder_that_cannot_be_written_is_read() {
     fs::set_permissions(place.folder(), Permissions::from_mode(0o555)).unwrap();
     assert_eq!(place.start_as_nobody("load", 0).last_report(), "1 attempts, no warning");
     let report = place.start_as_nobody("apply", 0).last_report();
-    assert!(report.starts_with("cannot write ") && report.contains("Permission denied"), "{report}");
+    assert!(report.starts_with("cannot lock ") && report.contains("Permission denied"), "{report}");
 
     fs::write(place.file(), "broken").unwrap();
     let report = place.start_as_nobody("load", 0).last_report();
@@ -160,9 +160,9 @@ fn a_folder_that_cannot_be_written_is_read() {
 #[test]
 fn a_file_of_another_user_is_replaced_where_the_folder_can_be_written() {
     let place = Place::new();
+    fs::set_permissions(place.folder(), Permissions::from_mode(0o777)).unwrap();
     place.store().apply(&deltas(0), NOW).unwrap();
     fs::set_permissions(place.file(), Permissions::from_mode(0o444)).unwrap();
-    fs::set_permissions(place.folder(), Permissions::from_mode(0o777)).unwrap();
     assert_eq!(place.start_as_nobody("apply", 0).last_report(), "done");
     assert_eq!(attempts(&place.load(), 0), 21);
     assert_eq!(fs::metadata(place.file()).unwrap().permissions().mode() & 0o777, 0o664);
@@ -340,6 +340,6 @@ fn attempts(state: &State, mirror: usize) -> u64 {
 /// With a patience that a busy test machine cannot exhaust: that the lock is waited for is what is
 /// tested, not for how long.
 fn store(file: &Path) -> Store {
-    let location = Location { file: file.to_owned(), folder: Folder::MustExist };
-    Store::new(location).with_lock_budget(Duration::from_secs(300))
+    let location = Location { file: file.to_owned(), folder: Folder::Named };
+    Store::new(location).with_lock_budget(LockBudget::new(Duration::from_secs(300)))
 }

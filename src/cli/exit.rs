@@ -81,6 +81,14 @@ impl ExitStatus {
         self as u8
     }
 
+    /// The signal that this status stands for: the process ends by it.
+    pub fn signal(self) -> Option<i32> {
+        match self {
+            Self::HungUp | Self::Interrupted | Self::Terminated => Some(i32::from(self.code()) - 128),
+            _ => None,
+        }
+    }
+
     pub fn is_success(self) -> bool {
         self == Self::Ok
     }
@@ -108,5 +116,7 @@ mod tests {
         assert_eq!(ExitStatus::HttpReturnedError.to_string(), "22");
         assert_eq!(ExitStatus::Terminated.code(), 143);
         assert!(!ExitStatus::PartialFile.is_success());
+        assert_eq!(ExitStatus::Terminated.signal(), Some(15));
+        assert_eq!(ExitStatus::ChecksumMismatch.signal(), None);
     }
 }

@@ -7,6 +7,7 @@ use crate::http::range::RangeSpec;
 use crate::http::settings::{AddressFamily, Credentials, FieldEdit, Interface, Redirects, ResolveEntry, Tls};
 use crate::http::url::{Scheme, SchemeSet};
 use crate::portage::{Digests, Tiers};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct FetchOptions {
     pub distfile: DistfileOptions,
     /// `--fail-early`: stop at the first URL that fails.
     pub fail_early: bool,
+    /// Values of options that others shall not read in the list of processes.
+    pub secrets: Vec<OsString>,
     /// Lines for the user about what was ignored or mended; to be shown unless silent.
     pub warnings: Vec<String>,
 }

@@ -1,11 +1,13 @@
 //! Renames a wrong file as Portage does (`_checksum_failure_temp_file` in its `fetch.py`).
 
-use std::fs::{self, Metadata, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::files::{self, Folder};
 use crate::portage::{DistLocks, Distfile};
 
 /// What stands between the name of a distfile and the random end.
@@ -32,6 +34,15 @@ impl Identity {
         Ok(Self::of(&file))
     }
 
+    /// Opens the file at a path, if it is still this one.
+    pub(super) fn open(&self, path: &Path) -> io::Result<File> {
+        let file = files::open(path)?;
+        if Self::of(&file.metadata()?) != *self {
+            return Err(io::Error::other("it is another file meanwhile"));
+        }
+        Ok(file)
+    }
+
     fn of(file: &Metadata) -> Self {
         let modified = (file.mtime(), file.mtime_nsec());
         Self { device: file.dev(), inode: file.ino(), size: file.size(), modified }
@@ -43,8 +54,6 @@ impl Identity {
 pub(super) enum AsideError {
     #[error("somebody else has its lock; try again when no emerge is running")]
     Locked,
-    #[error("it is another file meanwhile")]
-    Changed,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -58,24 +67,24 @@ pub(super) fn move_aside(
     locks: &DistLocks,
 ) -> Result<String, AsideError> {
     let _lock = locks.try_lock(name)?.ok_or(AsideError::Locked)?;
-    let path = distdir.join(name);
-    if Identity::at(&path)? != found {
-        return Err(AsideError::Changed);
-    }
-    let aside = reserve(distdir, name)?;
-    if let Err(error) = fs::rename(&path, distdir.join(&aside)) {
-        let _ = fs::remove_file(distdir.join(&aside)); // the first error is the one to report
+    let (folder, from) = (Folder::open(distdir)?, OsStr::new(name.as_str()));
+    // What gets the new name is what is there now, a symbolic link perhaps, and leads to the file that was found.
+    let entry = folder.hold(from)?;
+    found.open(&distdir.join(name))?;
+    let aside = reserve(&folder, name)?;
+    if let Err(error) = folder.rename_file(&entry, from, OsStr::new(&aside)) {
+        let _ = folder.remove_file(OsStr::new(&aside)); // the first error is the one to report
         return Err(error.into());
     }
     Ok(aside)
 }
 
 /// Makes an empty file with a name that was free, as mkstemp(3) does.
-fn reserve(distdir: &Path, name: &Distfile) -> io::Result<String> {
+fn reserve(folder: &Folder, name: &Distfile) -> io::Result<String> {
     let mut last = io::ErrorKind::AlreadyExists.into();
     for _ in 0..MAX_NAMES {
         let aside = format!("{name}{INFIX}{}", random());
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(distdir.join(&aside)) {
+        match folder.create_file(OsStr::new(&aside), 0o600) {
             Ok(_) => return Ok(aside),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
             Err(error) => return Err(error),
@@ -134,7 +143,8 @@ mod tests {
         drop(lock);
         fs::write(distdir.join("new"), "newer").unwrap();
         fs::rename(distdir.join("new"), distdir.join(&name)).unwrap();
-        assert!(matches!(move_aside(distdir, &name, found, &locks), Err(AsideError::Changed)));
+        let error = move_aside(distdir, &name, found, &locks).unwrap_err().to_string();
+        assert!(error.contains("another file"), "{error}");
         assert_eq!(names(distdir), ["x"]);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::ended::Ended;
-use super::{Environment, Interrupt, fetch, prefetch, stats, verify};
+use super::{Environment, Interrupt, cmdline, fetch, prefetch, stats, verify};
 use crate::cli::{Command, ExitStatus, Subcommand, UsageError, manual};
 use crate::progress::printable;
 
@@ -20,7 +20,10 @@ pub struct CommandError {
 pub fn run(command: Command, environment: &Environment) -> Result<ExitStatus, CommandError> {
     let out = &mut io::stdout();
     match command {
-        Command::Fetch(options) => fetch::run(&options, environment, &Interrupt::of_fetch(environment)),
+        Command::Fetch(options) => {
+            cmdline::hide(&options.secrets);
+            fetch::run(&options, environment, &Interrupt::of_fetch(environment))
+        }
         Command::Sub(Subcommand::Stats(arguments)) => stats::run(&arguments, environment, out),
         Command::Sub(Subcommand::Verify(arguments)) => verify::run(&arguments, environment, out),
         Command::Sub(Subcommand::Prefetch(arguments)) => {

@@ -20,7 +20,7 @@ impl Ended {
     }
 }
 
-/// The statuses with which a shell reports a process that a signal ended.
+/// The statuses with which a shell reports a process that a signal ended, as this one will be.
 pub(super) fn signal_status(number: i32) -> ExitStatus {
     match number {
         signal_hook::consts::SIGTERM => ExitStatus::Terminated,

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::files;
 use crate::mirror::Store;
 use crate::mirror::location::{FILE_NAME, Folder, Location, SYSTEM_FOLDER};
-use crate::mirror::store::{Wish, locate};
+use crate::mirror::store::{LockBudget, Wish, locate};
 use crate::portage::config_files::ConfigEntry;
 use crate::portage::{PortageCall, unix_newlines};
 
@@ -18,11 +18,13 @@ pub struct Environment {
     variables: HashMap<OsString, OsString>,
     /// Whether stderr is a terminal.
     pub terminal: bool,
+    /// Of all of the call.
+    state_lock: LockBudget,
 }
 
 impl Environment {
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>, terminal: bool) -> Self {
-        Self { variables: variables.into_iter().collect(), terminal }
+        Self { variables: variables.into_iter().collect(), terminal, state_lock: LockBudget::default() }
     }
 
     pub fn get(&self, name: &str) -> Option<&OsStr> {
@@ -56,7 +58,7 @@ impl Environment {
             home: variable("HOME"),
             distdir,
         };
-        locate(wish).map(Store::new)
+        locate(wish).map(|location| Store::new(location).with_lock_budget(self.state_lock.clone()))
     }
 
     /// As [`Self::store`], for looking at the figures: there is always a place to look.
@@ -70,8 +72,7 @@ impl Environment {
             home: variable("HOME"),
             distdir,
         };
-        let system =
-            || Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::MustExist };
+        let system = || Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::Named };
         Store::new(locate(wish).unwrap_or_else(system))
     }
 }

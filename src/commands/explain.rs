@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::stats::{duration, known, nothing, size, write_rows};
 use crate::mirror::{Candidate, MirrorKey, State, rank};
+use crate::progress::printable_json;
 
 /// A mirror that could be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(super) fn run(
     let order = order(mirrors, state, bytes, now);
     if json {
         let explanation = Explanation { version: VERSION, size: bytes, order };
-        return writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?);
+        return writeln!(out, "{}", printable_json(&serde_json::to_string_pretty(&explanation)?));
     }
     if order.is_empty() {
         return writeln!(out, "No mirrors: name some with --mirrors, RACEFETCH_MIRRORS or GENTOO_MIRRORS.");

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::configuration::Configuration;
 use super::environment::{read_text, unix_now};
-use super::places::Hosts;
+use super::figures;
+use super::places::{Hosts, LAYOUT_LARGEST};
 use super::record::{batch_deltas, repository_delta};
 use super::show::Show;
+use crate::files;
 use crate::http::Client;
 use crate::mirror::{Delta, Store};
 use crate::portage::{Digests, DistEntry, DistLocks, Distfile, LayoutConf};
@@ -24,7 +26,8 @@ pub(super) struct Shelves {
 impl Shelves {
     pub(super) fn new(distdir: &Path, configuration: &Configuration<'_>) -> Self {
         let layout = |folder: &Path| {
-            let text = read_text(&folder.join("layout.conf")).ok();
+            let text =
+                read_text(&folder.join("layout.conf")).ok().filter(|text| text.len() <= LAYOUT_LARGEST);
             text.and_then(|text| LayoutConf::parse(&text).ok()).unwrap_or_default()
         };
         let folders = configuration.read_only_distdirs().into_iter();
@@ -56,6 +59,8 @@ pub(super) struct Many<'a> {
     /// The clock of the call.
     pub(super) clock: Clock,
     pub(super) store: Option<&'a Store>,
+    /// See [`Batch::said_unlocked`].
+    pub(super) said_unlocked: bool,
     /// What the files are called in the progress display.
     pub(super) title: String,
 }
@@ -93,6 +98,7 @@ impl Many<'_> {
             limits: Limits { parallel: PARALLEL, ..self.limits.clone() },
             jobs: self.jobs,
             client: self.client,
+            said_unlocked: self.said_unlocked,
             clock: self.clock,
             hosts: hosts.list.clone(),
             items,
@@ -113,9 +119,7 @@ impl Many<'_> {
         }
         events.extend(repository_deltas(hosts, items, end, now));
         events.extend(hosts.finder.learned());
-        if let Some(Err(error)) = self.store.map(|store| store.apply(&events, now)) {
-            show.warn(&error.to_string());
-        }
+        figures::keep(self.store, &events, self.distdir, now, show);
     }
 }
 
@@ -146,7 +150,7 @@ pub(super) fn missing<'e>(distdir: &Path, entries: impl Iterator<Item = &'e Dist
 
 /// The free space in bytes. When it cannot be found out, a full disk will show while writing.
 pub(super) fn free_space(distdir: &Path) -> u64 {
-    fs2::available_space(distdir).unwrap_or(u64::MAX)
+    files::room(distdir).unwrap_or(u64::MAX)
 }
 
 fn lock(locks: DistLocks) -> batch::Lock {

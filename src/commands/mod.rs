@@ -3,12 +3,14 @@
 mod answers;
 mod aside;
 mod caller;
+mod cmdline;
 mod command;
 mod configuration;
 mod ended;
 pub mod environment;
 mod explain;
 mod fetch;
+mod figures;
 #[allow(unreachable_pub, reason = "the commands alone see it")]
 mod interrupt;
 mod manifests;
@@ -26,5 +28,6 @@ mod verify;
 
 pub use command::{CommandError, complain, run};
 pub use environment::Environment;
+pub use interrupt::end_by;
 
 use interrupt::Interrupt;

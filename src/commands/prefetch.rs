@@ -20,6 +20,7 @@ use super::aside::{self, Identity};
 use super::configuration::Configuration;
 use super::ended::signal_status;
 use super::environment::unix_now;
+use super::figures;
 use super::manifests::manifest_index;
 use super::many::{self, Many, Shelves, free_space};
 use super::metadata::names_of;
@@ -31,7 +32,6 @@ use crate::cli::options::{DistfileOptions, FetchOptions, Limits, ReportOptions};
 use crate::cli::{ExitStatus, PrefetchArgs};
 use crate::http::settings::Redirects;
 use crate::http::{Client, Failure};
-use crate::mirror::Store;
 use crate::portage::fetch_list::is_binary_package;
 use crate::portage::{
     DistEntry, DistLocks, Distfile, ListedFile, ManifestIndex, MirrorBase, Tiers, fetch_list,
@@ -116,10 +116,7 @@ pub(super) fn run(
     let planned = look_up(files, &mirrors, &configuration, &mut show)?;
 
     let store = environment.store(&configuration.call, options.distfile.state.as_deref(), Some(&distdir));
-    let (state, warnings) = store.as_ref().map(Store::load).unwrap_or_default();
-    for warning in warnings {
-        show.warn(&warning.to_string());
-    }
+    let state = figures::load(store.as_ref(), &distdir, unix_now(), &mut show);
     let (tiers, warnings) = tiers(&options.distfile.tiers, &configuration.call);
     for warning in warnings {
         show.warn(&warning);
@@ -176,6 +173,7 @@ pub(super) fn run(
             client: &client,
             clock: Clock::start(),
             store: store.as_ref(),
+            said_unlocked: false,
             title: "prefetch".to_owned(),
         };
         let (came, time) = fetch(&many, &mut hosts, (items, &groups), &shelves, interrupt, &mut show);

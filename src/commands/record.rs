@@ -1,12 +1,13 @@
 //! How the sources of a transfer fared, as events for the state.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::mirrors::file_key;
 use super::places::{Hosts, Place};
 use crate::http::Failure;
 use crate::mirror::{Attempt, Delta, FailureKind, FileKey, MirrorKey, Outcome, RateSample};
-use crate::transfer::batch::{BatchEnd, Item, ItemEnd};
+use crate::transfer::batch::{BatchEnd, HostId, Item, ItemEnd};
 use crate::transfer::engine::{self, Ended, Tally};
 
 /// How long a mirror that lacked a file is not asked for that file again, in seconds.
@@ -18,6 +19,7 @@ pub(super) fn deltas(places: &[Place], ended: &Ended, file: &FileKey, now: u64) 
     let asked: Vec<(&Place, &Tally)> =
         places.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
+    let is_somewhere = asked.iter().any(|(_, tally)| tally.kept > 0);
     let mut deltas = Vec::new();
     for (Place { key, note, .. }, tally) in asked {
         // When nothing came from anybody, the source whose connection was given up first is no worse than the
@@ -29,6 +31,9 @@ pub(super) fn deltas(places: &[Place], ended: &Ended, file: &FileKey, now: u64) 
         let answer = tally.failures.iter().rfind(|failure| says_lacks(failure));
         let answer = answer.or(tally.corrupt.then_some(&Failure::WrongContent));
         deltas.extend(answer.map(|answer| lacks(note, file, answer, now)));
+        if is_somewhere && tally.lacks_it() {
+            deltas.push(Delta::LayoutInDoubt { mirror: key.clone(), at: now });
+        }
     }
     deltas
 }
@@ -45,6 +50,14 @@ pub(super) fn batch_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, no
             std::iter::once(attempt).chain(no_ranges(mirror, tally, now))
         })
         .collect();
+    let lacking = end.items.iter().filter_map(|item| match item {
+        ItemEnd::Fetched { lacking, .. } => Some(lacking.iter()),
+        _ => None,
+    });
+    let lacking: BTreeSet<HostId> = lacking.flatten().copied().collect();
+    let is_mirror = |host: &HostId| hosts.list[host.0].expectation.mirror;
+    let in_doubt = lacking.into_iter().filter(is_mirror).map(|host| hosts.keys[host.0].clone());
+    deltas.extend(in_doubt.map(|mirror| Delta::LayoutInDoubt { mirror, at: now }));
     for (item, end) in items.iter().zip(&end.items) {
         let ItemEnd::Failed(tried) = end else { continue }; // nobody will ask for the others again
         let file = file_key(&item.name, &item.digests);
@@ -82,7 +95,7 @@ fn no_ranges(mirror: &MirrorKey, tally: &Tally, now: u64) -> Option<Delta> {
 
 fn lacks(mirror: &MirrorKey, file: &FileKey, answer: &Failure, now: u64) -> Delta {
     let (mirror, file, answer) = (mirror.clone(), file.clone(), answer.to_string());
-    Delta::Lacks { mirror, file, until: now.saturating_add(LACKS_FOR), answer }
+    Delta::Lacks { mirror, file, at: now, lasts: LACKS_FOR, answer }
 }
 
 fn attempt(mirror: &MirrorKey, tally: &Tally, outcome: Outcome, now: u64) -> Delta {

@@ -9,6 +9,7 @@ use super::ended::Ended;
 use crate::cli::ExitStatus;
 use crate::cli::options::{FetchOptions, Sink};
 use crate::commands::Environment;
+use crate::files::{self, Existing};
 use crate::progress::{
     Bar, Circumstances, Files, Kind, Lines, Phase, Progress, Silent, Snapshot, SourceSnapshot, choose,
     colours, printable, terminal_width,
@@ -37,7 +38,7 @@ impl Show {
         let log = match &report.stderr {
             Some(Sink::File(path)) => {
                 let failed = |e: io::Error| format!("cannot write {} (--stderr): {e}", path.display());
-                Some(File::create(path).map_err(failed)?)
+                Some(files::open_output(path, Existing::Empty).map_err(failed)?)
             }
             _ => None,
         };
@@ -94,6 +95,11 @@ impl Show {
         if !self.silent {
             self.line(&format!("racefetch: {line}"));
         }
+    }
+
+    /// Whether [`Self::warn`] shows anything.
+    pub(super) fn warns(&self) -> bool {
+        !self.silent
     }
 
     /// Shows why a transfer failed.

@@ -12,6 +12,7 @@ use crate::mirror::stats::{LastFailure, Mirror};
 use crate::mirror::store::Warning;
 use crate::mirror::{MirrorKey, State, Store, format};
 use crate::portage::{MirrorBase, Tiers};
+use crate::progress::{printable, printable_json};
 
 /// Writes the figures, or the order, to `out`.
 pub(super) fn run(
@@ -62,13 +63,13 @@ impl Wanted {
     /// Writes the figures or the order. `now` in UNIX seconds. Returns the warnings, one line each: about the
     /// state file and about the environment.
     fn write(&self, out: &mut dyn Write, now: u64) -> io::Result<Vec<String>> {
-        let (state, warnings) = self.store.load();
+        let (state, warnings) = self.store.look();
         let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
         if let Some(explain) = &self.explain {
             warnings.extend(explain.warnings.iter().cloned());
             explain::run(&explain.candidates(&state), &state, explain.size, self.json, out, now)?;
         } else if self.json {
-            writeln!(out, "{}", format::write_pretty(&state)?)?;
+            writeln!(out, "{}", printable_json(&format::write_pretty(&state)?))?;
         } else if state.mirrors().next().is_none() {
             writeln!(out, "No figures of any mirror yet, in {}.", self.store.file().display())?;
         } else {
@@ -130,6 +131,7 @@ fn write_table(state: &State, out: &mut dyn Write, now: u64) -> io::Result<()> {
 
 /// The first column to the left, the others to the right.
 pub(super) fn write_rows<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     for row in rows {
@@ -212,7 +214,7 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     fn store(folder: &Path) -> Store {
-        Store::new(Location { file: folder.join("mirrors.json"), folder: Folder::MustExist })
+        Store::new(Location { file: folder.join("mirrors.json"), folder: Folder::Named })
     }
 
     fn attempt(mirror: &str, at: u64, outcome: Outcome, kept: u64, wasted: u64) -> Delta {
@@ -290,6 +292,8 @@ http://idle.example                 1     -      0 B         -              -   
         let warnings =
             Wanted { json: false, explain: None, store: store(folder.path()) }.write(&mut out, NOW).unwrap();
         assert!(matches!(&warnings[..], [line] if line.contains("mirrors.json")), "{warnings:?}");
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["mirrors.json"], "who looks changes nothing");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
@@ -22,6 +23,13 @@ impl Folder {
     /// Symbolic links to it are followed.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_with(path, OFlags::empty())
+    }
+
+    /// The folder that a file lies in, and the file's name there.
+    pub fn of(path: &Path) -> io::Result<(Self, &OsStr)> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Ok((Self::open(folder.unwrap_or(Path::new(".")))?, name))
     }
 
     /// A symbolic link in its place is an error.
@@ -53,6 +61,10 @@ impl Folder {
         Ok(made)
     }
 
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     pub fn metadata(&self) -> io::Result<Metadata> {
         self.0.metadata()
     }
@@ -77,6 +89,62 @@ impl Folder {
 
     pub fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    /// Gives an open file another name, and no other file in its stead: who can write to the folder can swap names at
+    /// any time. One that was swapped between the look and the renaming gets its name back.
+    pub fn rename_file(&self, file: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        if !self.is_at(file, from) {
+            return Err(replaced());
+        }
+        self.rename(from, to)?;
+        if !self.is_at(file, to) {
+            let _ = self.rename(to, from); // somebody may have taken it away already
+            return Err(replaced());
+        }
+        Ok(())
+    }
+
+    /// Holds on to what has this name, be it a symbolic link, without reading it.
+    pub fn hold(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::empty())?.into())
+    }
+
+    /// Makes an open file usable for those who can use this folder: its group, and that mode. Not everybody may change
+    /// the group, nor does every file system know groups and modes; then it stays as it is.
+    pub fn share(&self, file: &File, mode: u32) {
+        if let Ok(folder) = self.metadata() {
+            let _ = fchown(file, None, Some(Gid::from_raw(folder.gid())));
+        }
+        let _ = fchmod(file, Mode::from_raw_mode(mode));
+    }
+
+    /// Opens this folder to a group: what is made in it is the group's, too.
+    pub fn give_to_group(&self, group: u32) -> io::Result<()> {
+        fchown(&self.0, None, Some(Gid::from_raw(group)))?;
+        Ok(fchmod(&self.0, Mode::from_raw_mode(0o2775))?)
+    }
+
+    /// Makes a file for a lock, or opens the one that is there: whoever can open it can lock it, so that nobody can who
+    /// could not write to this folder.
+    pub fn lock_file(&self, name: &OsStr) -> io::Result<File> {
+        let is_everybodys = self.metadata()?.mode() & 0o002 != 0;
+        let mode = if is_everybodys { 0o666 } else { 0o660 };
+        match self.create_file(name, 0o600) {
+            Ok(file) => {
+                self.share(&file, mode);
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let file = self.open_file(name, OFlags::RDWR)?;
+        let found = file.metadata()?;
+        if found.mode() & 0o777 != mode && found.uid() == geteuid().as_raw() {
+            self.share(&file, mode);
+        }
+        Ok(file)
     }
 
     /// Whether anything has this name, be it a symbolic link to nowhere.
@@ -111,6 +179,10 @@ impl Folder {
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?.into()))
     }
+}
+
+fn replaced() -> io::Error {
+    io::Error::other("somebody has put another file in its place")
 }
 
 fn is_link(path: &Path) -> bool {
@@ -149,5 +221,25 @@ mod tests {
             assert!(error.contains("symbolic link"), "{error}");
         }
         assert!(Folder::open(&path).is_ok());
+    }
+
+    #[test]
+    fn only_the_open_file_gets_the_name() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = |name: &str| parent.path().join(name);
+        let (folder, name) = (Folder::open(parent.path()).unwrap(), OsStr::new);
+        let file = folder.create_file(name("part"), 0o600).unwrap();
+        fs::rename(path("part"), path("kept")).unwrap();
+        let swapped: [fn(&Path); 3] =
+            [|part| fs::write(part, "theirs").unwrap(), |part| symlink("kept", part).unwrap(), |_| {}];
+        for swap in swapped {
+            swap(&path("part"));
+            let error = folder.rename_file(&file, name("part"), name("whole")).unwrap_err().to_string();
+            assert!(error.contains("another file in its place"), "{error}");
+            assert!(!path("whole").exists() && path("kept").exists());
+            let _ = fs::remove_file(path("part"));
+        }
+        folder.rename_file(&file, name("kept"), name("whole")).unwrap();
+        assert!(folder.is_at(&file, name("whole")) && !path("kept").exists());
     }
 }

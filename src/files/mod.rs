@@ -4,14 +4,18 @@
 //! place.
 
 mod folder;
+mod output;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
+use rustix::process::geteuid;
 
 pub use folder::Folder;
+pub use output::{Existing, open_output, open_to_verify};
 
 /// Reads a file of at most `largest` bytes. Symbolic links to it are followed.
 pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
@@ -35,6 +39,29 @@ pub fn read_all(file: &File, largest: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {} KiB", largest >> 10)));
     }
     Ok(content)
+}
+
+/// An error unless an open file is a regular one with one name: whoever has put a second name here, or has a second one
+/// elsewhere, must not have that file published, shared or changed.
+pub fn check_sole(file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.nlink() != 1 {
+        return Err(io::Error::other("it was removed, or has a second name (a hard link)"));
+    }
+    Ok(())
+}
+
+/// Bytes that this user can still write to the file system of a path; none when it does not say so.
+pub fn room(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok().filter(|found| found.f_blocks > 0)?;
+    let blocks = if geteuid().is_root() { found.f_bfree } else { found.f_bavail };
+    Some(blocks.saturating_mul(found.f_frsize))
+}
+
+/// Whether space can be given back in the middle of a file. Nothing is changed.
+pub fn can_punch(file: &File) -> bool {
+    let Ok(size) = file.metadata().map(|file| file.len()) else { return false };
+    fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, size, 1).is_ok()
 }
 
 /// Opening a pipe or a terminal with these neither waits nor makes the terminal ours.

@@ -20,15 +20,17 @@ pub(super) fn delta() -> impl Strategy<Value = Delta> {
     prop_oneof![
         6 => attempt().prop_map(Delta::Attempt),
         1 => (mirror(), time(), ".{0,9}").prop_map(|(mirror, at, text)| Delta::Layout { mirror, at, text }),
+        1 => (mirror(), time()).prop_map(|(mirror, at)| Delta::LayoutInDoubt { mirror, at }),
         1 => (mirror(), time(), time())
             .prop_map(|(mirror, at, timestamp)| Delta::Freshness { mirror, at, timestamp }),
         1 => (mirror(), time(), any::<u64>())
             .prop_map(|(mirror, at, connections)| Delta::ConnectionCap { mirror, at, connections }),
         1 => (mirror(), time()).prop_map(|(mirror, at)| Delta::NoRanges { mirror, at }),
-        2 => (mirror(), file(), time(), "\\PC{0,120}").prop_map(|(mirror, file, until, answer)| {
-            Delta::Lacks { mirror, file, until, answer }
+        2 => (mirror(), file(), time(), time(), "\\PC{0,120}").prop_map(|(mirror, file, at, lasts, answer)| {
+            Delta::Lacks { mirror, file, at, lasts, answer }
         }),
-        1 => (file(), time()).prop_map(|(file, until)| Delta::WrongEverywhere { file, until }),
+        1 => (file(), time(), time())
+            .prop_map(|(file, at, lasts)| Delta::WrongEverywhere { file, at, lasts }),
         1 => ("[a-c]", time(), any::<bool>())
             .prop_map(|(name, at, hit)| Delta::Repository { name, at, hit }),
     ]
@@ -39,6 +41,7 @@ pub(super) fn mirror_of(delta: &Delta) -> Option<&MirrorKey> {
     match delta {
         Delta::Attempt(attempt) => Some(&attempt.mirror),
         Delta::Layout { mirror, .. }
+        | Delta::LayoutInDoubt { mirror, .. }
         | Delta::Freshness { mirror, .. }
         | Delta::ConnectionCap { mirror, .. }
         | Delta::NoRanges { mirror, .. }

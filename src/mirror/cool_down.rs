@@ -13,6 +13,8 @@ pub(super) const ROW_GAP_MAX: u64 = 24 * 3600;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CoolDown {
+    /// When it began, in UNIX seconds.
+    since: u64,
     /// UNIX seconds.
     until: u64,
     failures_in_a_row: u64,
@@ -26,21 +28,29 @@ impl CoolDown {
         if ended {
             self.failures_in_a_row = 0;
         }
+        if self.until <= at {
+            self.since = at;
+        }
         // Ten downloads that fail at once met the same outage: they count as one failure.
         if self.until <= at {
             self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         }
         let doublings = self.failures_in_a_row.saturating_sub(1).min(16);
         let seconds = asked.unwrap_or(COOL_DOWN_MIN << doublings).min(COOL_DOWN_MAX);
-        self.until = self.until.max(at.saturating_add(seconds));
+        let until = at.saturating_add(seconds);
+        let is_from_future = self.since > at; // the clock has gone back
+        if is_from_future {
+            (self.since, self.until) = (at, until);
+        }
+        self.until = self.until.max(until);
     }
 
     /// Seconds from `now` (UNIX seconds).
     ///
-    /// A cool-down that is longer than any was made by a clock that was wrong: it does not count.
+    /// A cool-down that has yet to begin, or is longer than any, was made by a clock that was wrong: it does not count.
     pub fn left(&self, now: u64) -> u64 {
         let left = self.until.saturating_sub(now);
-        if left > COOL_DOWN_MAX { 0 } else { left }
+        if left > COOL_DOWN_MAX || self.since > now { 0 } else { left }
     }
 
     /// None when it lies further after `latest` than any can.

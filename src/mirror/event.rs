@@ -19,6 +19,11 @@ pub enum Delta {
         at: u64,
         text: String,
     },
+    /// The mirror lacks a file that others have, where its layout says that it lies.
+    LayoutInDoubt {
+        mirror: MirrorKey,
+        at: u64,
+    },
     /// The mirror says that its copy is of that time (UNIX seconds).
     Freshness {
         mirror: MirrorKey,
@@ -40,14 +45,18 @@ pub enum Delta {
     Lacks {
         mirror: MirrorKey,
         file: FileKey,
-        until: u64,
+        at: u64,
+        /// For how many seconds that is to hold.
+        lasts: u64,
         /// What it said, for people.
         answer: String,
     },
     /// Mirrors that do not depend on each other have the same file, and not the one that the Manifest means.
     WrongEverywhere {
         file: FileKey,
-        until: u64,
+        at: u64,
+        /// For how many seconds that is to hold.
+        lasts: u64,
     },
     /// The mirrors as a whole had, or lacked, a file of that repository.
     Repository {

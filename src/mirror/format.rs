@@ -259,7 +259,7 @@ mod tests {
             let mirror = MirrorKey::new(&format!("http://m{number}.example/{}", "\"".repeat(2000)));
             let file = FileKey::new(&long[..255], Some(&format!("{number:016}")));
             let answer = long.clone();
-            state.apply(&Delta::Lacks { mirror: mirror.clone(), file, until: NOW + 60, answer });
+            state.apply(&Delta::Lacks { mirror: mirror.clone(), file, at: NOW, lasts: 60, answer });
             let text = long.repeat(5)[..LAYOUT_MAX].to_owned();
             state.apply(&Delta::Layout { mirror, at: NOW, text });
             state.apply(&Delta::Repository { name: format!("{number}{}", &long[..250]), at: NOW, hit: true });

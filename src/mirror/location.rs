@@ -12,7 +12,8 @@ pub const FILE_NAME: &str = "mirrors.json";
 pub struct Facts {
     /// The path given by `--state`, else by `RACEFETCH_STATE`.
     pub given: Option<PathBuf>,
-    /// Whether this process may do with [`SYSTEM_FOLDER`] what it wants to: write, or only read.
+    /// Whether this process may do with [`SYSTEM_FOLDER`] what it wants to: write, or only read. A folder that is yet
+    /// to be made counts where it can be.
     pub system_folder_usable: bool,
     /// Portage has called: HOME is a build folder.
     pub portage_call: bool,
@@ -36,8 +37,9 @@ pub struct Location {
 /// What to do when the state file's folder does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folder {
-    /// Nothing: whoever named it makes it.
-    MustExist,
+    /// Make it, if what it lies in is there; root makes it for the group `portage`. Whoever named it may have put a
+    /// symbolic link there.
+    Named,
     /// Make it, and what it lies in, for this user alone (as the XDG specification asks: 0700).
     Private,
     /// Make it with the group and the mode of the folder that it lies in.
@@ -47,10 +49,10 @@ pub enum Folder {
 /// Where the state file belongs; none when no place is known.
 pub fn choose(facts: &Facts) -> Option<Location> {
     if let Some(file) = &facts.given {
-        return Some(Location { file: file.clone(), folder: Folder::MustExist });
+        return Some(Location { file: file.clone(), folder: Folder::Named });
     }
     if facts.system_folder_usable {
-        return Some(Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::MustExist });
+        return Some(Location { file: Path::new(SYSTEM_FOLDER).join(FILE_NAME), folder: Folder::Named });
     }
     if !facts.root && !facts.portage_call {
         let in_home = facts.home.as_ref().map(|home| home.join(".local/state"));
@@ -82,8 +84,8 @@ mod tests {
         let no_system = Facts { system_folder_usable: false, ..not_given.clone() };
         let in_distdir = Some(("/distfiles/.racefetch/mirrors.json", Folder::LikeParent));
         for (facts, place) in [
-            (everything, Some(("/given/s.json", Folder::MustExist))),
-            (not_given, Some(("/var/lib/racefetch/mirrors.json", Folder::MustExist))),
+            (everything, Some(("/given/s.json", Folder::Named))),
+            (not_given, Some(("/var/lib/racefetch/mirrors.json", Folder::Named))),
             (no_system.clone(), Some(("/xdg/racefetch/mirrors.json", Folder::Private))),
             (
                 Facts { xdg_state_home: None, ..no_system.clone() },

@@ -12,7 +12,7 @@ use super::cool_down::CoolDown;
 use super::event::{Attempt, Delta, FailureKind, Outcome, RATE_MAX};
 use super::fading::{Average, Ratio};
 use super::key::{FileKey, MirrorKey};
-use super::notes::Notes;
+use super::notes::{Notes, Span};
 
 /// Mirrors, and repositories, that are remembered at most. More than any list of mirrors has.
 pub(super) const MIRRORS_MAX: usize = 300;
@@ -83,6 +83,10 @@ pub struct Dated<T> {
     pub at: u64,
 }
 
+/// For how long a layout that was read counts more than a file that is not where it says, in seconds: a new file takes
+/// some time to reach all mirrors.
+const LAYOUT_SURE: u64 = 3600;
+
 impl State {
     pub fn mirror(&self, mirror: &MirrorKey) -> Option<&Mirror> {
         self.mirrors.get(mirror)
@@ -129,6 +133,12 @@ impl State {
             Delta::Layout { mirror, at, text } if text.len() <= LAYOUT_MAX => {
                 renew(&mut self.at_mirror(mirror).layout, text.clone(), *at);
             }
+            Delta::LayoutInDoubt { mirror, at } => {
+                if let Some(known) = self.mirrors.get_mut(mirror) {
+                    let is_sure = |layout: &Dated<String>| layout.at.saturating_add(LAYOUT_SURE) > *at;
+                    known.layout = known.layout.take().filter(is_sure);
+                }
+            }
             Delta::Freshness { mirror, at, timestamp } => {
                 renew(&mut self.at_mirror(mirror).freshness, *timestamp, *at);
             }
@@ -136,11 +146,11 @@ impl State {
                 renew(&mut self.at_mirror(mirror).connection_cap, *connections, *at);
             }
             Delta::NoRanges { mirror, at } => renew(&mut self.at_mirror(mirror).no_ranges, true, *at),
-            Delta::Lacks { mirror, file, until, answer } if file.is_possible() => {
-                self.notes.add_lacks(mirror, file, *until, answer);
+            Delta::Lacks { mirror, file, at, lasts, answer } if file.is_possible() => {
+                self.notes.add_lacks(mirror, file, Span::new(*at, *lasts), answer);
             }
-            Delta::WrongEverywhere { file, until } if file.is_possible() => {
-                self.notes.add_wrong_everywhere(file, *until);
+            Delta::WrongEverywhere { file, at, lasts } if file.is_possible() => {
+                self.notes.add_wrong_everywhere(file, Span::new(*at, *lasts));
             }
             Delta::Repository { name, at, hit } if name.len() <= REPOSITORY_NAME_MAX => {
                 self.repositories.entry(name.clone()).or_default().add(*hit, 1.0, *at);
@@ -430,6 +440,25 @@ mod tests {
         let mirror = state.mirror(&key()).unwrap();
         assert_eq!(mirror.cool_down, CoolDown::default());
         assert_eq!(mirror.last_failure, Some(LastFailure { kind: FailureKind::Connect, at: NOW }));
+    }
+
+    #[test]
+    fn no_cool_down_lasts_longer_because_the_clock_went_back() {
+        let mut state = after(&[refused(NOW, FailureKind::ServerError, 3600)]);
+        let earlier = NOW - 7200;
+        let left = |state: &State, now| state.mirror(&key()).unwrap().cool_down_left(now);
+        assert_eq!(left(&state, earlier), 0);
+        state.apply(&failure(earlier, FailureKind::Connect));
+        assert_eq!((left(&state, earlier), left(&state, earlier + 60)), (30, 0));
+    }
+
+    #[test]
+    fn a_layout_that_is_in_doubt_is_asked_for_again() {
+        let layout = Delta::Layout { mirror: key(), at: NOW, text: "flat".to_owned() };
+        let doubt = |at| Delta::LayoutInDoubt { mirror: key(), at };
+        assert!(mirror_after(&[layout.clone(), doubt(NOW + LAYOUT_SURE - 1)]).layout.is_some());
+        assert!(mirror_after(&[layout, doubt(NOW + LAYOUT_SURE)]).layout.is_none());
+        assert!(after(&[doubt(NOW)]).mirror(&key()).is_none(), "nothing is known of it");
     }
 
     #[test]

@@ -12,13 +12,13 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fs2::FileExt;
-use rustix::fs::{Access, Mode, OFlags, access, fchmod, fchown};
-use rustix::process::{Gid, geteuid};
+use rustix::fs::{Access, OFlags, access};
+use rustix::process::geteuid;
 
 use super::event::Delta;
 use super::format::{self, Content, SIZE_MAX, VERSION};
@@ -26,12 +26,42 @@ use super::location::{Facts, Folder, Location, SYSTEM_FOLDER, choose};
 use super::stats::State;
 use crate::files;
 use crate::patience::STATE_LOCK;
+use crate::portage::account::portage_group;
 
 /// One state file.
 #[derive(Clone, Debug)]
 pub struct Store {
     location: Location,
-    lock_budget: Duration,
+    lock_budget: LockBudget,
+}
+
+/// How long the locks of state files are waited for, in all of a call. Clones share what is left.
+#[derive(Clone, Debug)]
+pub struct LockBudget {
+    whole: Duration,
+    left: Arc<Mutex<Duration>>,
+}
+
+impl LockBudget {
+    pub fn new(whole: Duration) -> Self {
+        Self { whole, left: Arc::new(Mutex::new(whole)) }
+    }
+
+    fn left(&self) -> Duration {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spend(&self, time: Duration) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = left.saturating_sub(time);
+    }
+}
+
+impl Default for LockBudget {
+    /// [`STATE_LOCK`].
+    fn default() -> Self {
+        Self::new(STATE_LOCK)
+    }
 }
 
 /// What [`locate`] goes by: the paths as arguments and environment give them.
@@ -51,6 +81,9 @@ pub struct Wish<'a> {
 /// What was wrong with the state file, and what became of it. One line each.
 #[derive(Debug, thiserror::Error)]
 pub enum Warning {
+    /// By somebody who only looks.
+    #[error("state file {} is broken ({why}): the next fetch moves it away and starts anew", file.display())]
+    Seen { file: PathBuf, why: String },
     #[error("state file {} is broken ({why}): moved to {}, starting anew", file.display(), to.display())]
     SetAside { file: PathBuf, to: PathBuf, why: String },
     #[error("state file {} is broken ({why}) and cannot be moved away: please remove it", file.display())]
@@ -87,12 +120,12 @@ pub enum StoreError {
 
 impl Store {
     pub fn new(location: Location) -> Self {
-        Self { location, lock_budget: STATE_LOCK }
+        Self { location, lock_budget: LockBudget::default() }
     }
 
-    /// With another time to wait for the lock than [`STATE_LOCK`].
+    /// With another time to wait for the lock.
     #[must_use]
-    pub fn with_lock_budget(self, lock_budget: Duration) -> Self {
+    pub fn with_lock_budget(self, lock_budget: LockBudget) -> Self {
         Self { lock_budget, ..self }
     }
 
@@ -104,9 +137,19 @@ impl Store {
     /// The state as far as it can be read, which is no more than nothing when there is none. A broken file
     /// is moved away.
     pub fn load(&self) -> (State, Vec<Warning>) {
+        self.read_or(|why| self.recover(why))
+    }
+
+    /// The same for somebody who only looks: nothing is changed.
+    pub fn look(&self) -> (State, Vec<Warning>) {
+        let seen = |why| vec![Warning::Seen { file: self.file().to_owned(), why }];
+        self.read_or(|why| (State::default(), seen(why)))
+    }
+
+    fn read_or(&self, broken: impl FnOnce(String) -> (State, Vec<Warning>)) -> (State, Vec<Warning>) {
         let file = self.file().to_owned();
         match self.read() {
-            Ok(Some(Content::Broken(why))) => self.recover(why),
+            Ok(Some(Content::Broken(why))) => broken(why),
             Ok(Some(Content::State(state))) => (state, Vec::new()),
             Ok(Some(Content::Newer { version, state })) => (state, vec![Warning::Newer { file, version }]),
             Ok(None) => (State::default(), Vec::new()),
@@ -121,7 +164,7 @@ impl Store {
             return Ok(None);
         }
         self.make_folder().map_err(|source| self.error("make the folder of", source))?;
-        let turn = self.lock(self.lock_budget)?;
+        let turn = self.lock()?;
         let (mut state, warning) = turn.newest()?;
         state.apply_all(deltas);
         state.prune(now);
@@ -131,7 +174,7 @@ impl Store {
 
     /// Moves a broken file away, if it is still broken when nobody else can change it.
     fn recover(&self, why: String) -> (State, Vec<Warning>) {
-        let recovered = self.lock(self.lock_budget).and_then(|turn| turn.newest());
+        let recovered = self.lock().and_then(|turn| turn.newest());
         match recovered {
             Ok((state, warning)) => (state, warning.into_iter().collect()),
             Err(_) => (State::default(), vec![Warning::Broken { file: self.file().to_owned(), why }]),
@@ -162,32 +205,44 @@ impl Store {
         }
     }
 
-    /// Takes the lock.
-    fn lock(&self, budget: Duration) -> Result<Turn<'_>, StoreError> {
+    /// Takes the lock, or goes on without it where the file system knows none: then processes at once may lose figures.
+    fn lock(&self) -> Result<Turn<'_>, StoreError> {
         if self.file().file_name().is_none() {
             return Err(self.error("write", io::Error::other("the path names no file")));
         }
         let failed = |source| self.error("lock", source);
         let name = self.with_suffix(".lock");
-        let deadline = now() + budget;
-        loop {
+        let began = now();
+        let deadline = began + self.lock_budget.left();
+        let turn = loop {
             let folder = self.open_folder().map_err(failed)?;
-            let side_car = open_side_car(&folder, &name).map_err(failed)?;
+            let side_car = folder.lock_file(&name).map_err(failed)?;
             let left = deadline.saturating_duration_since(now());
             let locked = lock_within(side_car, left).map_err(failed)?;
             match locked.map(|side_car| Turn { store: self, folder, side_car }) {
-                Some(turn) if turn.is_current() => return Ok(turn),
+                Some(turn) if turn.is_current() => break Some(turn),
                 // Somebody has removed it meanwhile; others may have locked its successor.
                 Some(_) if now() < deadline => {}
-                Some(_) | None => return Err(StoreError::Busy { file: self.file().to_owned(), budget }),
+                Some(_) | None => break None,
             }
-        }
+        };
+        self.lock_budget.spend(now().saturating_duration_since(began));
+        let (file, budget) = (self.file().to_owned(), self.lock_budget.whole);
+        turn.ok_or(StoreError::Busy { file, budget })
     }
 
     fn make_folder(&self) -> io::Result<()> {
         let folder = self.folder();
         match self.location.folder {
-            Folder::MustExist => Ok(()),
+            Folder::Named if fs::metadata(folder).is_ok() => Ok(()),
+            Folder::Named => {
+                let made = files::Folder::make_like_parent(folder)?;
+                let group = files::read(Path::new("/etc/group"), GROUPS).ok().filter(|_| geteuid().is_root());
+                if let Some(group) = group.and_then(|text| portage_group(&String::from_utf8_lossy(&text))) {
+                    made.give_to_group(group)?;
+                }
+                Ok(())
+            }
             Folder::Private => DirBuilder::new().recursive(true).mode(0o700).create(folder),
             Folder::LikeParent => files::Folder::make_like_parent(folder).map(drop),
         }
@@ -195,7 +250,7 @@ impl Store {
 
     fn open_folder(&self) -> io::Result<files::Folder> {
         match self.location.folder {
-            Folder::MustExist | Folder::Private => files::Folder::open(self.folder()),
+            Folder::Named | Folder::Private => files::Folder::open(self.folder()),
             // It lies where others can put a link in its place.
             Folder::LikeParent => files::Folder::open_no_link(self.folder()),
         }
@@ -265,7 +320,7 @@ impl Turn<'_> {
         let written = file
             .write_all(text.as_bytes())
             .and_then(|()| file.sync_all())
-            .and_then(|()| self.folder.rename(&name, self.store.file_name()));
+            .and_then(|()| self.folder.rename_file(&file, &name, self.store.file_name()));
         if written.is_err() {
             let _ = self.folder.remove_file(&name); // the next one that writes removes it
         }
@@ -307,13 +362,21 @@ impl Turn<'_> {
     }
 }
 
+/// The largest `/etc/group` that is read, in bytes.
+const GROUPS: u64 = 16 << 20;
+
 /// Where the state file of this process belongs; none when no place is known.
 pub fn locate(wish: Wish<'_>) -> Option<Location> {
     let in_system_folder = if wish.read_only { Access::READ_OK } else { Access::WRITE_OK };
+    let system = Path::new(SYSTEM_FOLDER);
+    let can_make = || {
+        let parent = system.parent().filter(|_| !wish.read_only && !system.exists());
+        parent.is_some_and(|parent| access(parent, Access::WRITE_OK | Access::EXEC_OK).is_ok())
+    };
     choose(&Facts {
         given: wish.given.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned),
-        system_folder_usable: Path::new(SYSTEM_FOLDER).is_dir()
-            && access(SYSTEM_FOLDER, in_system_folder | Access::EXEC_OK).is_ok(),
+        system_folder_usable: system.is_dir() && access(system, in_system_folder | Access::EXEC_OK).is_ok()
+            || can_make(),
         portage_call: wish.portage_call,
         root: geteuid().is_root(),
         xdg_state_home: wish
@@ -331,37 +394,22 @@ fn is_own(folder: &Path) -> bool {
         && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
-fn open_side_car(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
-    match create_shared(folder, name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        created => return created,
-    }
-    // Only NFS demands that what is locked can be written.
-    folder.open_file(name, OFlags::RDWR).or_else(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => folder.open_file(name, OFlags::RDONLY),
-        _ => Err(error),
-    })
-}
-
 /// Makes a file that everybody in the folder's group can read and write, whatever the umask: root and the user
-/// portage take turns. Best effort: not all file systems know groups and modes.
+/// portage take turns.
 fn create_shared(folder: &files::Folder, name: &OsStr) -> io::Result<File> {
     let file = folder.create_file(name, 0o600)?;
-    if let Ok(folder) = folder.metadata() {
-        let _ = fchown(&file, None, Some(Gid::from_raw(folder.gid())));
-    }
-    let _ = fchmod(&file, Mode::from_raw_mode(0o664));
+    folder.share(&file, 0o664);
     Ok(file)
 }
 
-/// Locks a file, or gives up when others had it all the time.
+/// Locks a file, or gives up when others had it all the time. One that cannot be locked is nobody's.
 fn lock_within(file: File, budget: Duration) -> io::Result<Option<File>> {
     match file.try_lock_exclusive() {
-        Ok(()) => return Ok(Some(file)),
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-        Err(_) if budget.is_zero() => return Ok(None),
-        Err(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Ok(()) | Err(_) => return Ok(Some(file)),
+    }
+    if budget.is_zero() {
+        return Ok(None);
     }
     // flock(2) knows no time limit, but has a queue: who waits in it is served in turn, and at once,
     // unlike who asks again and again. When time is up the thread stays behind; should it ever get the

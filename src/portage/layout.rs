@@ -1,5 +1,7 @@
 //! Where on a mirror a distfile lies: `layout.conf` (GLEP 75) and the layouts that it offers.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::digests::Digests;
@@ -46,10 +48,9 @@ impl LayoutConf {
     /// error.
     pub fn parse(text: &str) -> Result<Self, LayoutError> {
         let options = read_ini(&unix_newlines(text.to_owned()))?;
-        let entry = |index: usize| {
-            let key = index.to_string();
-            options.iter().find(|option| option.section == "structure" && option.name == key)
-        };
+        let structure = options.iter().filter(|option| option.section == "structure");
+        let structure: HashMap<&str, &IniOption> = structure.map(|o| (o.name.as_str(), o)).collect();
+        let entry = |index: usize| structure.get(index.to_string().as_str()).copied();
         let words = |option: &IniOption| option.value.split_whitespace().map(str::to_owned).collect();
         let structure: Vec<_> = (0..).map_while(entry).map(words).collect();
         if structure.is_empty() { Err(LayoutError::NoStructure) } else { Ok(Self { structure }) }
@@ -135,7 +136,9 @@ struct IniOption {
 /// comments of whole lines, and values that go on in lines indented deeper than their name.
 fn read_ini(text: &str) -> Result<Vec<IniOption>, LayoutError> {
     let mut options: Vec<IniOption> = Vec::new();
-    let mut sections: Vec<String> = Vec::new();
+    let mut sections: HashSet<&str> = HashSet::new();
+    let mut section = None;
+    let mut names: HashSet<String> = HashSet::new(); // in this section
     let mut indentation = 0;
     let mut in_option = false;
     for (number, line) in (1..).zip(text.lines()) {
@@ -153,24 +156,25 @@ fn read_ini(text: &str) -> Result<Vec<IniOption>, LayoutError> {
             continue;
         }
         indentation = line_indentation;
-        if let Some(section) = section_header(content) {
-            if sections.iter().any(|known| known == section) {
+        if let Some(header) = section_header(content) {
+            if !sections.insert(header) {
                 return Err(LayoutError::Repeated(number));
             }
-            sections.push(section.to_owned());
+            section = Some(header);
+            names = HashSet::new(); // to clear a large one takes as long as it is large
             in_option = false;
             continue;
         }
-        let section = sections.last().ok_or(LayoutError::Syntax(number))?;
+        let section = section.ok_or(LayoutError::Syntax(number))?;
         let (name, value) = content.split_once(['=', ':']).ok_or(LayoutError::Syntax(number))?;
         let name = name.trim().to_lowercase();
         if name.is_empty() {
             return Err(LayoutError::Syntax(number));
         }
-        if options.iter().any(|known| known.section == *section && known.name == name) {
+        if !names.insert(name.clone()) {
             return Err(LayoutError::Repeated(number));
         }
-        options.push(IniOption { section: section.clone(), name, value: value.trim().to_owned() });
+        options.push(IniOption { section: section.to_owned(), name, value: value.trim().to_owned() });
         in_option = true;
     }
     Ok(options)
@@ -205,6 +209,15 @@ mod tests {
         assert_eq!(conf, structure(&[&["filename-hash", "BLAKE2B", "8"], &["flat"]]));
         assert_eq!(serde_json::to_string(&conf).unwrap(), r#"[["filename-hash","BLAKE2B","8"],["flat"]]"#);
         assert_eq!(serde_json::from_str::<LayoutConf>(r#"[["flat"]]"#).unwrap(), structure(&[&["flat"]]));
+    }
+
+    /// A thousand times what a mirror may send: a second look at each line for each line would take minutes.
+    #[test]
+    fn a_long_one_is_read_in_one_go() {
+        let lines = |line: fn(usize) -> String| (0..300_000).map(line).collect::<Vec<_>>().concat();
+        let (entries, sections) = (lines(|n| format!("{n}=flat\n")), lines(|n| format!("[s{n}]\na=b\n")));
+        let conf = LayoutConf::parse(&format!("[structure]\n{entries}{sections}")).unwrap();
+        assert_eq!(conf.layouts().count(), 300_000);
     }
 
     #[test]

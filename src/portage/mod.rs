@@ -1,7 +1,7 @@
 //! Portage's vocabulary. It is pure: text, arguments and closures in, values out.
 //!
 //! Reading order: [`digests`] and [`distfile`] (what is fetched), [`manifest`] (how large it is, and its
-//! digests), [`call`] (what one invocation says). Then where the file lies: [`uri`] and [`mirror_uri`] (under
+//! digests), [`call`] (what one invocation says), [`account`] (for whom). Then where the file lies: [`uri`] and [`mirror_uri`] (under
 //! which mirror), [`layout`], [`name_hash`] and [`mirror_cache`] (at which path on it), [`local_network`] and
 //! [`tiers`] (how near that is). Then the configuration: [`newlines`], [`config_files`], [`shell_words`],
 //! [`make_conf`], [`mirror_groups`], [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile),
@@ -9,6 +9,7 @@
 //! and what emerge lists of them ([`fetch_list`]).
 //! [`distlock`] is the one file here that is not pure.
 
+pub mod account;
 pub mod call;
 pub mod config_files;
 pub mod config_parser;

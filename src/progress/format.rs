@@ -82,15 +82,32 @@ pub(super) fn status(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> Stri
 /// The longest line that is shown, in characters.
 const LONGEST: usize = 2000;
 
-/// The text with control characters replaced, and cut where it is too long for a line: they could move the cursor
-/// or fake a line, and servers say a lot.
+/// The text with control and direction characters replaced, and cut where it is too long for a line: they could move the
+/// cursor or fake a line, and servers say a lot.
 pub fn printable(text: &str) -> String {
     let mut shown: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect();
+        text.chars().take(LONGEST).map(|c| if gives_orders(c) { '?' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// JSON with those characters escaped. None of them can stand outside of a string but for line feeds and tabs.
+pub fn printable_json(json: &str) -> String {
+    let escaped = |c: char| {
+        let gives_orders = gives_orders(c) && !matches!(c, '\n' | '\t');
+        if gives_orders { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
+    if json.contains(gives_orders) { json.chars().map(escaped).collect() } else { json.to_owned() }
+}
+
+/// Whether a character tells a terminal or a reader what to do: control characters, line separators, and those that turn
+/// the direction of what follows.
+fn gives_orders(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -148,5 +165,7 @@ mod tests {
     #[test]
     fn escapes_do_not_pass() {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc"), "a?[2Jb??c");
+        assert_eq!(printable("a\u{202e}b\u{2066}c\u{2028}d"), "a?b?c?d");
+        assert_eq!(printable_json("{\n\"a\u{202e}\u{9b}\u{7f}\": 1}"), "{\n\"a\\u202e\\u009b\\u007f\": 1}");
     }
 }

@@ -10,7 +10,7 @@ mod lines;
 mod rate;
 
 pub use bar::{Bar, terminal_width};
-pub use format::{bytes, duration, printable, rate};
+pub use format::{bytes, duration, printable, printable_json, rate};
 pub use lines::Lines;
 
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -222,7 +223,7 @@ impl Running {
         };
         let elapsed = self.began.elapsed();
         let status = self.child.wait().expect("it is our child");
-        Ended { code: status.code(), output, elapsed }
+        Ended { code: status.code(), signal: status.signal(), output, elapsed }
     }
 
     /// Sends a signal once something has come to pass. The call may have ended before.
@@ -252,8 +253,10 @@ impl Drop for Running {
 /// How a call ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// None after SIGKILL.
+    /// None when a signal has ended it.
     pub code: Option<i32>,
+    /// The number of that.
+    pub signal: Option<i32>,
     /// Everything on stderr.
     pub output: String,
     pub elapsed: Duration,

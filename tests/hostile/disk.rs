@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::Command;
 
-use super::run::{Distfile, Peer, Place, Racefetch, set_mode};
+use super::denied::{ENOSYS, EOPNOTSUPP, denier};
+use super::run::{Distfile, Peer, Place, Racefetch, Ran, set_mode};
 use crate::support::content::content;
-use crate::support::mirror::Mirror;
+use crate::support::mirror::{Mirror, Rule};
 
 /// `ulimit -f` stands in for a full disk: both end a write in the middle. The unit is 512 or 1024 bytes.
 #[test]
@@ -35,38 +35,121 @@ fn a_full_disk_leaves_a_prefix_that_can_be_resumed() {
     assert!(place.read("plain") == bytes);
 }
 
-/// A real one: a small tmpfs, in a mount namespace of the run's own. What is there is copied out in the end.
+/// A real one: a small tmpfs, in a mount namespace of the run's own. What is there is copied out in the end, to the folder
+/// `out`. None where nothing can be mounted, which is said.
+fn on_small_disk(place: &Place, megabytes: u64, run: Racefetch) -> Option<Ran> {
+    for folder in ["small", "out"] {
+        fs::create_dir_all(place.join(folder)).unwrap();
+    }
+    let script = format!(
+        "mount -t tmpfs -o size={megabytes}m none small || exit 99
+        folder=$PWD; cd small; \"$@\"; code=$?
+        cp -a . \"$folder/out\"; exit $code"
+    );
+    let inner = format!("unshare -m sh -c '{script}' sh \"$@\"; exit $?");
+    let ran = run.after(&inner).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").run();
+    if ran.code == 99 || ran.stderr().contains("unshare") {
+        eprintln!("skipped: nothing can be mounted here");
+        return None;
+    }
+    Some(ran)
+}
+
 #[test]
 fn a_full_file_system_leaves_a_prefix_too() {
-    let may_mount =
-        Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|ran| ran.status.success());
-    if !may_mount {
-        return;
-    }
     let bytes = content(1, 4 << 20);
-    let file = Distfile { name: "x-1.tar", content: &bytes };
     let mirror = Mirror::start();
     mirror.on("/x").serve(&bytes).always();
     let place = Place::new();
-    for folder in ["small", "out"] {
-        fs::create_dir(place.join(folder)).unwrap();
+    let run = place.racefetch().args(["-f", "-o", "plain"]).arg(mirror.url("/x"));
+    let Some(ran) = on_small_disk(&place, 1, run) else { return };
+    ran.assert_failed(23, &["plain", "No space left"]);
+    let prefix = place.read("out/plain");
+    assert!(prefix.len() > 500 << 10 && bytes.starts_with(&prefix), "{} bytes", prefix.len());
+}
+
+/// The room is counted before: the mirror is not asked, and what is there stays.
+#[test]
+fn what_is_needed_and_what_is_free_is_said() {
+    let bytes = content(1, 4 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = Mirror::start(); // fails the test when it is asked for anything
+    let place = Place::new();
+    let run = place.racefetch().args(file.arguments()).arg(mirror.url("/x"));
+    let Some(ran) = on_small_disk(&place, 1, run) else { return };
+    ran.assert_failed(23, &["x-1.tar.__download__", "4194304 more bytes are needed", " are free"]);
+    assert!(!place.exists("out/x-1.tar.__download__") && !place.exists("out/.racefetch"));
+}
+
+/// Two mirrors, the first of them slow: much arrives ahead of its turn, where there is a place for it.
+fn two_mirrors(bytes: &[u8]) -> (Mirror, Mirror) {
+    let (slow, fast) = (Mirror::start(), Mirror::start());
+    for (mirror, rate) in [(&slow, 2_000_000), (&fast, 8_000_000)] {
+        mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+        mirror.on("/distfiles/x-1.tar").serve(bytes).rate(rate).always();
     }
-    let script = "mount -t tmpfs -o size=1m none small || exit 99
-        folder=$PWD; cd small; \"$@\"; code=$?
-        cp -a . \"$folder/out\"; exit $code";
-    let inner = format!("unshare -m sh -c '{script}' sh \"$@\"; exit $?");
-    for (name, arguments) in [
-        ("x-1.tar.__download__", file.arguments()),
-        ("plain", ["-f", "-o", "plain"].iter().map(Into::into).collect()),
-    ] {
-        let run = place.racefetch().after(&inner).args(arguments).arg(mirror.url("/x"));
-        let ran = run.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").run();
-        if ran.code == 99 {
-            return;
+    (slow, fast)
+}
+
+fn racing(place: &Place, file: &Distfile, (slow, fast): &(Mirror, Mirror)) -> Racefetch {
+    let mirrors = format!("{} {}", slow.url(""), fast.url(""));
+    let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
+    run.arg(slow.url("/distfiles/x-1.tar"))
+}
+
+/// No holes, and little more room than for the file: what arrives ahead of its turn would fill the disk.
+#[test]
+fn where_no_holes_can_be_made_the_room_is_enough() {
+    let Some(denier) = denier() else { return };
+    let bytes = content(1, 10 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirrors = two_mirrors(&bytes);
+    for megabytes in [11, 14, 40] {
+        let place = Place::new();
+        let run = racing(&place, &file, &mirrors).by(&denier, &[format!("fallocate={EOPNOTSUPP}")]);
+        let Some(ran) = on_small_disk(&place, megabytes, run) else { return };
+        assert_eq!(ran.code, 0, "{megabytes} MiB: {ran:?}");
+        assert!(place.read("out/x-1.tar.__download__") == bytes, "{megabytes} MiB");
+    }
+}
+
+/// No folder for side files, no files without a name.
+#[test]
+fn without_any_side_file_one_mirror_is_asked_after_another() {
+    let Some(denier) = denier() else { return };
+    let bytes = content(1, 10 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirrors = two_mirrors(&bytes);
+    for errno in [EOPNOTSUPP, ENOSYS] {
+        let place = Place::new();
+        place.write(".racefetch", "a file in the folder's place");
+        let rules = [format!("tmpfile={errno}"), format!("fallocate={errno}")];
+        racing(&place, &file, &mirrors).by(&denier, &rules).succeeds();
+        assert!(place.read("x-1.tar.__download__") == bytes);
+    }
+}
+
+/// What one of them spoils is put right without a place for what was right behind it.
+#[test]
+fn without_any_side_file_wrong_bytes_are_put_right() {
+    let Some(denier) = denier() else { return };
+    let bytes = content(1, 10 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    for corrupt in 0..2 {
+        let mirrors = [Mirror::start(), Mirror::start(), Mirror::start()];
+        for (number, mirror) in mirrors.iter().enumerate() {
+            mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+            let rule = Rule::serve(&bytes);
+            let rule = if number == corrupt { rule.corrupted_at(4 << 20) } else { rule };
+            mirror.on("/distfiles/x-1.tar").add(rule.always());
         }
-        ran.assert_failed(23, &[name, "No space left"]);
-        let prefix = place.read(&format!("out/{name}"));
-        assert!(prefix.len() > 500 << 10 && bytes.starts_with(&prefix), "{name}: {} bytes", prefix.len());
+        let place = Place::new();
+        place.write(".racefetch", "a file in the folder's place");
+        let list = mirrors.each_ref().map(|mirror| mirror.url("")).join(" ");
+        let run = place.racefetch().args(file.arguments()).args(["--mirrors", &list]);
+        let run = run.arg(mirrors[0].url("/distfiles/x-1.tar"));
+        run.by(&denier, &[format!("tmpfile={EOPNOTSUPP}"), format!("fallocate={EOPNOTSUPP}")]).succeeds();
+        assert!(place.read("x-1.tar.__download__") == bytes, "{corrupt}");
     }
 }
 

@@ -258,6 +258,176 @@ fn a_monstrous_journal() {
     assert!(place.read(NAME) == left.bytes);
 }
 
+/// The mirror has been rearranged since its layout was read, some hours ago: what it lacks and others have is a reason to
+/// ask for the layout again.
+#[test]
+fn a_stored_layout_that_is_wrong_is_asked_for_again() {
+    let contents = [content(1, 1000), content(2, 1000)];
+    let (moved, other, place) = (Mirror::start(), Mirror::start(), Place::new());
+    other.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    other.on("/distfiles/x-1.tar").serve(&contents[0]).always();
+    moved.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").times(1);
+    moved.on("/distfiles/layout.conf").serve("[structure]\n0=filename-hash SHA512 8\n").times(1);
+    moved.on("*").status(404).always();
+    let mirrors = format!("{} {}", moved.url(""), other.url(""));
+    let layout = |expected: &str| {
+        let output = ".layout.conf.127.0.0.1.__download__";
+        let run = place.racefetch().args(["-f", "-o", output, &moved.url("/distfiles/layout.conf")]);
+        run.succeeds();
+        assert!(String::from_utf8_lossy(&place.read(output)).contains(expected), "{expected}");
+    };
+    layout("flat");
+    let fetch_from = |mirror: &Mirror| {
+        let file = Distfile { name: "x-1.tar", content: &contents[0] };
+        let run = place.racefetch().args(file.arguments()).args(["--mirrors", &mirrors]);
+        run.arg(mirror.url("/distfiles/x-1.tar")).succeeds();
+        fs::remove_file(place.join(NAME)).unwrap();
+    };
+    // It was read a moment ago: then the file is what is missing.
+    fetch_from(&moved);
+    layout("flat");
+    let mut state: serde_json::Value = serde_json::from_slice(&place.read("state/mirrors.json")).unwrap();
+    for mirror in state["mirrors"].as_object_mut().unwrap().values_mut() {
+        if let Some(at) = mirror.get_mut("layout").map(|layout| &mut layout["at"]) {
+            *at = (at.as_u64().unwrap() - 7200).into();
+        }
+    }
+    state["notes"] = serde_json::json!({});
+    place.write("state/mirrors.json", state.to_string());
+    layout("flat");
+    fetch_from(&moved);
+    layout("SHA512");
+}
+
+/// A Manifest larger than any: that it verifies nothing is said.
+#[test]
+fn a_manifest_that_is_too_large() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    let line = Distfile { name: "x-1.tar", content: &bytes }.manifest_line();
+    place.write("repo/cat/pkg/Manifest", line + &"\n".repeat(17 << 20));
+    let ebuild = place.write("repo/cat/pkg/pkg-1.ebuild", "");
+    let run = place.bare().args(["-f", "-o", NAME]).arg(mirror.url("/distfiles/x-1.tar"));
+    let ran = run.env("EBUILD_PHASE", "fetch").env("EBUILD", ebuild).succeeds();
+    let stderr = ran.stderr();
+    assert!(stderr.contains("Manifest") && stderr.contains("verifies nothing"), "{ran:?}");
+}
+
+/// What the user does not want to be larger, no sibling is either.
+#[test]
+fn the_largest_size_is_that_of_siblings_too() {
+    let contents = [content(1, 1000), content(2, 1500), content(3, 3000)];
+    let names = ["x-1.tar", "y-1.tar", "z-1.tar"];
+    let mirror = mirror(&contents[0]);
+    mirror.on("/distfiles/y-1.tar").serve(&contents[1]).times(1);
+    let place = Place::new();
+    let files = names.iter().zip(&contents).map(|(name, content)| Distfile { name, content });
+    place.write("repo/cat/pkg/Manifest", files.map(|file| file.manifest_line()).collect::<String>());
+    let run = fetch(&place, &mirror, &Distfile { name: names[0], content: &contents[0] });
+    let run = run.env("A", names.join(" ")).args(["--max-filesize", "2000", "--mirrors", &mirror.url("")]);
+    run.succeeds();
+    assert!(place.exists("y-1.tar") && !place.exists("z-1.tar"));
+}
+
+/// Figures that somebody else has written are shown as what they are: text.
+#[test]
+fn figures_give_no_orders() {
+    let place = Place::new();
+    let name = "http://a.example/\u{1b}[2J\u{202e}\u{9b}31m\u{2066}\u{7f}";
+    let mirror = serde_json::json!({ "attempts": 1, "bytes_kept": 5 });
+    let state =
+        serde_json::json!({ "version": 1, "mirrors": { name: mirror }, "repositories": { name: {} } });
+    place.write("state/mirrors.json", state.to_string());
+    for arguments in [&["stats"][..], &["stats", "--json"], &["stats", "--explain", "5"]] {
+        let ran = place.bare().args(arguments).succeeds();
+        let shown = String::from_utf8(ran.stdout).unwrap();
+        assert!(shown.contains("a.example"), "{shown}");
+        let order = shown.chars().find(|c| c.is_control() && *c != '\n' || "\u{202e}\u{2066}".contains(*c));
+        assert_eq!(order, None, "{arguments:?}: {shown:?}");
+    }
+}
+
+/// The folder that was named for the state is made, if it can be.
+#[test]
+fn the_states_folder_is_made() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let place = Place::new();
+    let run = fetch(&place, &mirror, &file).env("RACEFETCH_STATE", place.join("figures/mirrors.json"));
+    run.succeeds();
+    assert!(place.exists("figures/mirrors.json"));
+}
+
+/// Portage makes a call for each file: that its figures cannot be kept is said once a day.
+#[test]
+fn that_no_figures_are_kept_is_said_once_a_day() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    let missing = place.join("missing/folder/mirrors.json");
+    let call = || {
+        let run =
+            place.bare().args(["--no-progress-meter", "-f", "-o", NAME]).env("RACEFETCH_STATE", &missing);
+        let digests = Distfile { name: "x-1.tar", content: &bytes }.digests();
+        let run = run.args(["--digests", &digests]).env("EBUILD_PHASE", "fetch");
+        let ran = run.arg(mirror.url("/distfiles/x-1.tar")).succeeds();
+        ran.stderr().matches("are not recorded").count()
+    };
+    assert_eq!([call(), call(), call()], [1, 0, 0]);
+    let said = fs::File::options().write(true).open(place.join(".racefetch/figures-not-kept")).unwrap();
+    said.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!([call(), call()], [1, 0]);
+}
+
+/// Whoever finds a broken state sets it aside and says so, a call for a layout, too; who only looks changes nothing.
+#[test]
+fn a_broken_state_is_set_aside_by_who_finds_it() {
+    let bytes = content(1, 1000);
+    let mirror = mirror(&bytes);
+    let place = Place::new();
+    place.write("state/mirrors.json", "broken");
+    let ran = place.bare().args(["stats"]).succeeds();
+    assert!(ran.stderr().contains("is broken"), "{ran:?}");
+    let names: Vec<_> = fs::read_dir(place.join("state")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["mirrors.json"], "who looks changes nothing");
+    let layout = ".layout.conf.127.0.0.1.__download__";
+    let run = place.bare().args(["--no-progress-meter", "-f", "-o", layout]);
+    let ran = run.arg(mirror.url("/distfiles/layout.conf")).succeeds();
+    assert!(ran.stderr().contains("is broken") && ran.stderr().contains("moved to"), "{ran:?}");
+    assert!(place.read("state/mirrors.json.broken-1") == b"broken");
+    assert!(place.read("state/mirrors.json").starts_with(b"{"));
+}
+
+/// The clock went back two hours after a mirror said that it lacks the file: nobody believes that for two hours.
+#[test]
+fn a_note_from_the_future() {
+    let bytes = content(1, 1000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let (place, lacking) = (Place::new(), Mirror::start());
+    lacking.on("*").status(404).always();
+    fetch(&place, &lacking, &file).fails(22, &["x-1.tar"]);
+    fetch(&place, &lacking, &file).fails(22, &["a moment ago"]);
+    let mut state: serde_json::Value = serde_json::from_slice(&place.read("state/mirrors.json")).unwrap();
+    let ahead = |time: &mut serde_json::Value| *time = (time.as_u64().unwrap() + 7200).into();
+    let mut moved = 0;
+    for files in state["notes"]["lacks"].as_object_mut().unwrap().values_mut() {
+        for span in files.as_object_mut().unwrap().values_mut() {
+            match span.as_array_mut() {
+                Some(span) => span.iter_mut().for_each(ahead),
+                None => ahead(span),
+            }
+            moved += 1;
+        }
+    }
+    assert!(moved > 0, "{state}");
+    place.write("state/mirrors.json", state.to_string());
+    let before = lacking.requests_for("/distfiles/x-1.tar").len();
+    fetch(&place, &lacking, &file).fails(22, &["x-1.tar"]);
+    assert_eq!(lacking.requests_for("/distfiles/x-1.tar").len(), before + 1, "it was not asked");
+}
+
 /// A file that Portage set aside, of the right size and wrong: it is not taken, and it stays.
 #[test]
 fn a_wrong_file_of_the_right_size_is_no_salvage() {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::Signal;
 
-use super::run::{Distfile, Place, Racefetch, each, is_root, set_mode};
+use super::run::{Distfile, Place, Racefetch, Ran, each, each_at_once, is_root, set_mode};
 use crate::support::content::content;
 use crate::support::mirror::Mirror;
 
@@ -54,43 +54,120 @@ fn mirror(bytes: &[u8]) -> Mirror {
     mirror
 }
 
+/// What somebody else can put in an output's place, in a folder that he can write to.
+#[derive(Clone, Copy, Debug)]
+enum Planted {
+    Link,
+    Dangling,
+    Hard,
+}
+
+impl Planted {
+    const ALL: [Self; 3] = [Self::Link, Self::Dangling, Self::Hard];
+
+    fn put(self, victim: &Victim, path: &Path) {
+        set_mode(path.parent().unwrap(), 0o775);
+        match self {
+            Self::Link => symlink(&victim.file, path).unwrap(),
+            Self::Dangling => symlink(victim.place.join("new"), path).unwrap(),
+            Self::Hard => return fs::hard_link(&victim.file, path).unwrap(),
+        }
+        lchown(path, Some(65534), Some(65534)).unwrap();
+    }
+
+    /// What is said of it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Link | Self::Dangling => "symbolic link",
+            Self::Hard => "hard link",
+        }
+    }
+}
+
 #[test]
-fn root_does_not_write_through_a_link_in_the_outputs_place() {
+fn root_does_not_write_through_links_in_the_outputs_place() {
     if !is_root() {
+        eprintln!("skipped: only root is kept from writing through links");
         return;
     }
     let bytes = content(1, 20_000);
     let file = Distfile { name: "x-1.tar", content: &bytes };
     let mirror = mirror(&bytes);
-    for dangling in [false, true] {
-        let victim = Victim::new();
-        let target = if dangling { victim.place.join("new") } else { victim.file.clone() };
+    for planted in Planted::ALL {
         for number in 0..4 {
-            let place = Place::new();
+            let (victim, place) = (Victim::new(), Place::new());
             let (name, run) = fetches(&place, &mirror, &file).swap_remove(number);
-            symlink(&target, place.join(name)).unwrap();
-            run.fails(23, &[name, "symbolic link"]);
+            planted.put(&victim, &place.join(name));
+            run.fails(23, &[name, planted.word()]);
             victim.assert_untouched(name);
         }
     }
 }
 
-/// Nor through a hard link, which looks like a file of its own.
-#[test]
-fn root_does_not_write_through_a_hard_link_in_the_outputs_place() {
-    if !is_root() {
-        return;
-    }
+/// The options that name a file besides the output.
+const REPORTS: [&str; 5] = ["--trace", "--timeline", "-D", "--stderr", "-c"];
+
+/// A fetch with one of those options.
+fn reporting(place: &Place, mirror: &Mirror, option: &str, path: &Path) -> Racefetch {
     let bytes = content(1, 20_000);
     let file = Distfile { name: "x-1.tar", content: &bytes };
-    let mirror = mirror(&bytes);
-    for number in 0..4 {
-        let (victim, place) = (Victim::new(), Place::new());
-        let (name, run) = fetches(&place, &mirror, &file).swap_remove(number);
-        fs::hard_link(&victim.file, place.join(name)).unwrap();
-        run.run();
-        victim.assert_untouched(name);
+    let run = place.bare().args(["--no-progress-meter", option]).arg(path);
+    let run = if option == "-D" { run.args(["-f", "-o", "x"]) } else { run.args(file.arguments()) };
+    run.arg(mirror.url("/x"))
+}
+
+#[test]
+fn root_writes_no_report_through_links() {
+    if !is_root() {
+        eprintln!("skipped: only root is kept from writing through links");
+        return;
     }
+    let mirror = mirror(&content(1, 20_000));
+    for option in REPORTS {
+        for planted in Planted::ALL {
+            let (victim, place) = (Victim::new(), Place::new());
+            let path = place.join("report");
+            planted.put(&victim, &path);
+            let ran = reporting(&place, &mirror, option, &path).run();
+            victim.assert_untouched(option);
+            assert!(ran.stderr().contains(planted.word()), "{option} {planted:?}: {ran:?}");
+        }
+    }
+}
+
+/// Links that nobody else can have put there do what they are for, and so do devices.
+#[test]
+fn reports_go_where_they_are_sent() {
+    let mirror = mirror(&content(1, 20_000));
+    for option in REPORTS {
+        let place = Place::new();
+        let path = place.join("report");
+        symlink("elsewhere", &path).unwrap();
+        reporting(&place, &mirror, option, &path).succeeds();
+        assert!(option == "--stderr" || !place.read("elsewhere").is_empty(), "{option}");
+        for device in ["/dev/null", "/dev/stderr", "/dev/stdout"] {
+            let place = Place::new();
+            let ran = reporting(&place, &mirror, option, Path::new(device)).succeeds();
+            let there = match device {
+                "/dev/stderr" => !ran.stderr().is_empty(),
+                "/dev/stdout" => !ran.stdout.is_empty(),
+                _ => true,
+            };
+            assert!(there || option == "--stderr", "{option} {device}: {ran:?}");
+        }
+    }
+}
+
+/// A pipe that nobody reads, in the place of whatever is written.
+#[test]
+fn a_pipe_without_a_reader_keeps_nobody_waiting() {
+    let mirror = mirror(&content(1, 20_000));
+    each_at_once(REPORTS, |option| {
+        let place = Place::new();
+        let path = place.join("report");
+        fifo(&path);
+        reporting(&place, &mirror, option, &path).run(); // within the limit of every run
+    });
 }
 
 /// Two mirrors, so that the side file is needed: the one that was asked first is slow.
@@ -174,10 +251,87 @@ fn a_forged_side_file_neither_publishes_nor_harms() {
     }
 }
 
+/// A member of the group replaces each part as soon as it is complete, at any moment between the look at its digests and
+/// its new name. Root gives away no file of its own, and what it says is there is what was verified.
+#[test]
+fn parts_that_are_swapped_are_neither_shared_nor_published() {
+    const COUNT: usize = 12;
+    let contents: Vec<Vec<u8>> = (0..COUNT).map(|seed| content(seed as u64, 1 << 20)).collect();
+    let mirror = Mirror::start();
+    mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    let (victim, place) = (Victim::new(), Place::new());
+    set_mode(&victim.file, 0o600);
+    let group = fs::metadata(&victim.file).unwrap().gid();
+    // A group that is not the victim's.
+    let other = if is_root() { Some(65534) } else { None };
+    std::os::unix::fs::chown(place.path(), None, other).unwrap();
+    let (mut list, mut manifest) = (Vec::new(), Vec::new());
+    for (number, bytes) in contents.iter().enumerate() {
+        let name = format!("x-{number}.tar");
+        mirror.on(&format!("/distfiles/{name}")).serve(bytes).always();
+        manifest.push(Distfile { name: &name, content: bytes }.manifest_line());
+        list.push(name);
+    }
+    place.write("repo/cat/pkg/Manifest", manifest.concat());
+    let ebuild = place.write("repo/cat/pkg/pkg-1.ebuild", "");
+    let file = Distfile { name: "x-0.tar", content: &contents[0] };
+    let run = place.racefetch().args(file.arguments()).arg("-v").arg(mirror.url("/distfiles/x-0.tar"));
+    let run = run.args(["--mirrors", &mirror.url("")]);
+    let run = run.env("EBUILD_PHASE", "fetch").env("EBUILD", ebuild).env("A", list.join(" "));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let swap = || {
+            let link = place.join("link");
+            while !over.load(Ordering::SeqCst) {
+                for (name, bytes) in list.iter().zip(&contents).skip(1) {
+                    let part = place.join(format!("{name}.__download__"));
+                    let is_whole = |found: fs::Metadata| found.len() == bytes.len() as u64;
+                    if fs::symlink_metadata(&part).is_ok_and(is_whole) {
+                        fs::hard_link(&victim.file, &link).unwrap();
+                        let _ = fs::rename(&link, &part);
+                        let _ = fs::remove_file(&link);
+                    }
+                }
+            }
+        };
+        scope.spawn(swap);
+        let ran = run.run();
+        over.store(true, Ordering::SeqCst);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    });
+    let found = fs::metadata(&victim.file).unwrap();
+    assert_eq!((found.mode() & 0o777, found.gid()), (0o600, group), "root has given its file away");
+    victim.assert_untouched("swapped parts");
+    for (name, bytes) in list.iter().zip(&contents).skip(1) {
+        let there = fs::read(place.join(name));
+        assert!(there.is_err() || there.is_ok_and(|there| there == *bytes), "{name} was not verified");
+    }
+}
+
+/// What Portage set aside is looked at and renamed by one descriptor; neither a link nor a file with a second name gets
+/// FILE's name.
+#[test]
+fn salvage_takes_no_links() {
+    let bytes = content(1, 20_000);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    let mirror = mirror(&bytes);
+    for hard in [false, true] {
+        let place = Place::new();
+        let other = place.write("other", &bytes);
+        let leftover = place.join("x-1.tar._checksum_failure_.abcd");
+        if hard { fs::hard_link(&other, &leftover) } else { symlink(&other, &leftover) }.unwrap();
+        place.racefetch().args(file.arguments()).arg(mirror.url("/x")).succeeds();
+        let (output, other) = (place.join("x-1.tar.__download__"), fs::metadata(other).unwrap());
+        let found = fs::symlink_metadata(output).unwrap();
+        assert!(found.is_file() && found.nlink() == 1 && found.ino() != other.ino(), "hard: {hard}");
+    }
+}
+
 /// The state beside the distfiles, which is where it lies without a folder of the system's own.
 #[test]
 fn the_state_is_not_written_through_links() {
-    if !is_root() || Path::new("/var/lib/racefetch").exists() {
+    if !is_root() {
+        eprintln!("skipped: only root is kept from writing through links");
         return;
     }
     let bytes = content(1, 1000);
@@ -197,10 +351,26 @@ fn the_state_is_not_written_through_links() {
                 if hard { fs::hard_link(&victim.file, link) } else { symlink(&victim.file, link) }.unwrap();
             }
             let run = place.racefetch().without_env("RACEFETCH_STATE").env("EBUILD_PHASE", "fetch");
-            run.args(file.arguments()).arg(mirror.url("/x")).succeeds();
+            let Some(ran) = without_system_folder(run.args(file.arguments()).arg(mirror.url("/x"))) else {
+                return;
+            };
+            assert_eq!(ran.code, 0, "{ran:?}");
             victim.assert_untouched(&format!(".racefetch/{name}"));
         }
     }
+}
+
+/// Where there is no `/var/lib/racefetch`, and none can be made, in a mount namespace of the run's own. None where nothing
+/// can be mounted, which is said.
+fn without_system_folder(run: Racefetch) -> Option<Ran> {
+    let script = "mount -t tmpfs none /var/lib && mount -o remount,ro /var/lib || exit 99; exec \"$@\"";
+    let run = run.after(&format!("exec unshare -m sh -c '{script}' sh \"$@\""));
+    let ran = run.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").run();
+    if ran.code == 99 || ran.stderr().contains("unshare") {
+        eprintln!("skipped: nothing can be mounted here");
+        return None;
+    }
+    Some(ran)
 }
 
 /// A pipe that nobody writes to, wherever something is read: no fetch waits for it.
@@ -300,29 +470,6 @@ fn devices_as_output() {
             .arg(mirror.url("/x"))
             .fails(23, &[]);
     }
-}
-
-/// Whoever can read the partial file can lock it, for as long as he likes.
-#[test]
-fn a_locked_output_can_be_waited_for_but_not_for_ever() {
-    let bytes = content(1, 1000);
-    let file = Distfile { name: "x-1.tar", content: &bytes };
-    let place = Place::new();
-    let output = place.write("x-1.tar.__download__", &bytes[..100]);
-    set_mode(&output, 0o644);
-    let held = File::open(&output).unwrap();
-    fs2::FileExt::lock_exclusive(&held).unwrap();
-    let mirror = Mirror::start();
-    mirror.on("/x").serve(&bytes).always();
-    let mut running = place.racefetch().args(file.arguments()).arg(mirror.url("/x")).start();
-    let opened = PathBuf::from(format!("/proc/{}/fd", running.id()));
-    running.wait_until("the fetch waiting", || {
-        let files = fs::read_dir(&opened).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == output)
-    });
-    running.signal(Signal::TERM);
-    assert_eq!(running.wait().code, 143);
-    assert_eq!(fs::read(&output).unwrap(), &bytes[..100]);
 }
 
 fn fifo(path: &Path) {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use racefetch::portage::{Algorithm, Digest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use tempfile::TempDir;
 
 use crate::support::mirror::{Mirror, Rule};
@@ -105,6 +105,14 @@ impl Distfile<'_> {
         format!("{} {}", digest(Algorithm::Blake2b), digest(Algorithm::Sha512))
     }
 
+    /// What its Manifest says of it.
+    pub fn manifest_line(&self) -> String {
+        let digests = self.digests();
+        let words: Vec<&str> = digests.split([':', ' ']).collect();
+        let (name, size, blake2b, sha512) = (self.name, self.content.len(), words[1], words[3]);
+        format!("DIST {name} {size} BLAKE2B {blake2b} SHA512 {sha512}\n")
+    }
+
     /// What Portage passes for it, with `-f -L -C -`.
     pub fn arguments(&self) -> Vec<OsString> {
         let file = format!("{}.__download__", self.name);
@@ -164,9 +172,26 @@ impl Racefetch {
     }
 
     /// By way of `sh`, which first does `preparation`: limits, redirections.
-    pub fn after(mut self, preparation: &str) -> Self {
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", &format!("{preparation}\nexec \"$@\""), "sh"]).arg(self.command.get_program());
+    pub fn after(self, preparation: &str) -> Self {
+        self.by_shell("/bin/sh", &format!("{preparation}\nexec \"$@\""))
+    }
+
+    /// Behind these arguments of another program, and `--`.
+    pub fn by(mut self, program: &Path, arguments: &[String]) -> Self {
+        let mut other = Command::new(program);
+        other.args(arguments).arg("--").arg(self.command.get_program());
+        self.take_over(other);
+        self
+    }
+
+    /// As `"$@"` of a script.
+    pub fn by_bash(self, script: &str) -> Self {
+        self.by_shell("/bin/bash", script)
+    }
+
+    fn by_shell(mut self, path: &str, script: &str) -> Self {
+        let mut shell = Command::new(path);
+        shell.args(["-c", script, "sh"]).arg(self.command.get_program());
         self.take_over(shell);
         self
     }
@@ -252,6 +277,11 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Sends it to all that it has started, too, as a terminal does.
+    pub fn signal_group(&self, signal: Signal) {
+        kill_process_group(self.pid(), signal).unwrap();
     }
 
     /// Waits until something is the case. It is asked again and again: files and processes send no word.

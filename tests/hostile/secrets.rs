@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::Signal;
 
@@ -116,10 +118,41 @@ fn files_hold_no_password() {
     }
     running.signal(Signal::TERM);
     let ran = running.wait();
-    assert_eq!(ran.code, 143, "{ran:?}");
+    assert_eq!(ran.code, -15, "{ran:?}");
     assert_silent(&ran, "interrupted");
     assert!(place.exists("state/mirrors.json"));
     no_file_holds_it(place.path());
+}
+
+/// Every user can read the command lines of all processes.
+#[test]
+fn the_list_of_processes_holds_no_password() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let peer = Peer::start(move |client, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        client.wait_for_close();
+        Ok(false)
+    });
+    let place = Place::new();
+    for options in [
+        &["-u", "me:s3cr3t"][..],
+        &["-ume:s3cr3t"],
+        &["--user", "me:s3cr3t"],
+        &["-U", "me:s3cr3t"],
+        &["--proxy-user", "me:s3cr3t"],
+        &["--oauth2-bearer", "s3cr3t"],
+    ] {
+        let before = asked.load(Ordering::SeqCst);
+        let mut running = place.racefetch().args(options).args(["-o", "x", &peer.url("/x")]).start();
+        running.wait_until("the request", || asked.load(Ordering::SeqCst) > before);
+        let line = fs::read(format!("/proc/{}/cmdline", running.id())).unwrap();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        assert!(!line.contains(SECRET) && line.contains(options[0].split_at(2).0), "{options:?}: {line:?}");
+        assert!(line.contains(&peer.url("/x")), "{line:?}");
+        running.signal(Signal::TERM);
+        running.wait();
+    }
 }
 
 /// A server that sends the password back, and a redirect to an address with one.

@@ -145,7 +145,12 @@ impl Lab {
 
     /// Runs another of Portage's programs to its end, with these variables in its environment.
     pub fn run(&self, program: &str, args: &[&str], env: &[(&str, &Path)]) -> Emerged {
-        self.start(&self.venv.join("bin").join(program), args, env).finish()
+        self.start_program(program, args, env).finish()
+    }
+
+    /// Starts another of Portage's programs.
+    pub fn start_program(&self, program: &str, args: &[&str], env: &[(&str, &Path)]) -> Running {
+        self.start(&self.venv.join("bin").join(program), args, env)
     }
 
     /// Runs the program under test itself, with the lab's state.
@@ -206,6 +211,11 @@ impl Lab {
     /// The calls of the fetch command so far, in order.
     pub fn calls(&self) -> Vec<Call> {
         fs::read_to_string(self.root().join(prefix::CALLS)).unwrap().lines().map(Call::from_line).collect()
+    }
+
+    /// Waits until no fetch is under way, whoever started it.
+    pub fn wait_for_fetches(&self) {
+        running::wait_until("all fetches have ended", || !self.is_fetching());
     }
 
     /// Whether the program under test is running, whoever started it.

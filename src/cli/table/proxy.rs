@@ -45,7 +45,10 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: value("proxy-user", "user:password").short('U'),
         help: Full("credentials for the proxy"),
-        effect: Sets(|b, a| set_some(&mut b.options.proxy.credentials, a.read(values::credentials))),
+        effect: Sets(|b, a| {
+            b.options.secrets.push(a.value.to_owned());
+            set_some(&mut b.options.proxy.credentials, a.read(values::credentials))
+        }),
         #[cfg(test)]
         example: Example::Sets("-U u:p", |o| o.proxy.credentials.as_ref().is_some_and(|c| c.user == "u")),
     },

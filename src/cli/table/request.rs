@@ -128,7 +128,7 @@ pub(super) static ENTRIES: &[Entry] = &[
         spelling: value("oauth2-bearer", "token"),
         help: Full("send a bearer token"),
         effect: Sets(|b, a| {
-            a.filled()?;
+            b.options.secrets.push(a.filled()?.to_owned());
             set_some(&mut b.options.request.bearer, a.field_value())
         }),
         #[cfg(test)]
@@ -227,7 +227,10 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: value("user", "user:password").short('u'),
         help: Full("credentials for the server"),
-        effect: Sets(|b, a| set_some(&mut b.options.request.credentials, a.read(values::credentials))),
+        effect: Sets(|b, a| {
+            b.options.secrets.push(a.value.to_owned());
+            set_some(&mut b.options.request.credentials, a.read(values::credentials))
+        }),
         #[cfg(test)]
         example: Example::Sets("-u u:p", |o| o.request.credentials.as_ref().is_some_and(|c| c.user == "u")),
     },

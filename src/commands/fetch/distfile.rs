@@ -1,26 +1,30 @@
 //! A distfile with digests: from the best of its places, verified, and remembered.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::salvage::{Salvaged, salvage};
-use super::{Context, Target, folder_of, look_ahead, status};
+use rustix::fs::OFlags;
+
+use super::held::held;
+use super::salvage::{Salvaged, copy_whole, salvage};
+use super::{Context, Target, folder_of, look_ahead, status, write};
 use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::answers::joined;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::{read_text, unix_now};
+use crate::commands::figures;
 use crate::commands::mirrors::{file_key, mirrors_for, tiers};
 use crate::commands::places::{Finder, Found, Sought};
 use crate::commands::record::{deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
-use crate::files;
+use crate::files::{self, Existing, Folder};
 use crate::http::{Failure, Url};
-use crate::mirror::{Delta, Store};
+use crate::mirror::Delta;
 use crate::portage::{DistEntry, Distfile, manifest};
 use crate::progress::{bytes, duration};
 use crate::timeline;
@@ -41,16 +45,20 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     if let Some(ended) = create_folders(context, path).err() {
         return ended;
     }
+    let is_over = || context.interrupt.number().is_some();
+    let limits = limits(context, target.size);
+    let (hold, waited) = match held(context, path, show) {
+        Ok(held) => held,
+        Err(ended) => return ended,
+    };
+    let limits = Limits { time: limits.time.map(|time| time.saturating_sub(waited)), ..limits };
     let folder = folder_of(path);
     let given = context.options.distfile.state.as_deref();
     let store = context.environment.store(&context.call, given, Some(folder));
-    let (state, warnings) = store.as_ref().map(Store::load).unwrap_or_default();
-    for warning in warnings {
-        show.warn(&warning.to_string());
-    }
-    let file = file_key(&target.name, &target.digests);
     let now = unix_now();
-    let is_over = || context.interrupt.number().is_some();
+    let state = figures::load(store.as_ref(), folder, now, show);
+    let file = file_key(&target.name, &target.digests);
+    copy_whole(path, target, &is_over);
     let wrong_leftovers = match salvage(path, target, &state, &file, now, &is_over) {
         Salvaged::Right(found) => {
             show.begin(path, Vec::new());
@@ -60,6 +68,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         Salvaged::Nothing(wrong) => wrong,
     };
     let name = target.name.as_str();
+    if let Some(number) = context.interrupt.number() {
+        return Ended::failed(signal_status(number), format!("{name}: interrupted"));
+    }
     if state.wrong_everywhere(&file, now) {
         let error = format!(
             "{name}: the mirrors agree on a file that the Manifest does not mean (seen just now); {WRONG_ADVICE}"
@@ -98,10 +109,10 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         trace: context.options.distfile.is_traced(),
     };
     context.interrupt.set_hook(|_| {}); // the engine looks for itself
-    let limits = limits(context, target.size);
     let ahead = look_ahead::prepare(context, target, folder, finder.clone(), store.as_ref());
     look_ahead::beside(ahead, &places, context.interrupt, show, |beside, show| {
-        let transferred = engine::run(path, &wanted, sources, &limits, &context.client, beside, show);
+        let mut transferred = engine::run(hold, &wanted, sources, &limits, &context.client, beside, show);
+        drop(transferred.file.take()); // another process may be waiting for it
         let mut events = deltas(&places, &transferred, &file, now);
         events.extend(wrong_leftovers);
         let of_mirrors =
@@ -111,7 +122,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         events.extend(repository_delta(repository, had, lacked, now));
         events.extend(finder.learned());
         if transferred.outcome == (engine::Outcome::Mismatch { agreed: true }) {
-            events.push(Delta::WrongEverywhere { file, until: now + WRONG_FOR });
+            events.push(Delta::WrongEverywhere { file, at: now, lasts: WRONG_FOR });
         }
         let is_resumable = context.options.request.resume != Resume::No && length(path) > 0;
         let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);
@@ -127,9 +138,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
             let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
             explain(&context.options.distfile, &trace, show);
         }
-        if let Some(Err(error)) = store.as_ref().map(|store| store.apply(&events, now)) {
-            show.warn(&error.to_string());
-        }
+        figures::keep(store.as_ref(), &events, folder, now, show);
         let answered = transferred.tallies.iter().any(|tally| tally.first_byte.is_some() || tally.kept > 0);
         let may_go_on = answered || ended.status.is_success();
         (ended, may_go_on)
@@ -140,22 +149,18 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
 fn explain(options: &DistfileOptions, trace: &Trace, show: &mut Show) {
     if let Some(to) = &options.trace {
         match serde_json::to_string(trace) {
-            Ok(text) => write(to, "--trace", &(text + "\n"), show),
+            Ok(text) => draw(to, "--trace", &(text + "\n"), show),
             Err(error) => show.warn(&format!("the trace cannot be written as JSON: {error}")),
         }
     }
     if let Some(to) = &options.timeline {
-        write(to, "--timeline", &timeline::draw(trace), show);
+        draw(to, "--timeline", &timeline::draw(trace), show);
     }
 }
 
-fn write(to: &Sink, option: &str, text: &str, show: &mut Show) {
-    let (name, written) = match to {
-        Sink::Stdout => ("stdout".into(), io::stdout().write_all(text.as_bytes())),
-        Sink::File(path) => (path.to_string_lossy(), fs::write(path, text)),
-    };
-    if let Err(error) = written {
-        show.warn(&format!("cannot write {name} ({option}): {error}"));
+fn draw(to: &Sink, option: &str, text: &str, show: &mut Show) {
+    if let Err(error) = write(to, Existing::Empty, text.as_bytes()) {
+        show.warn(&format!("cannot write {error} ({option})"));
     }
 }
 
@@ -171,8 +176,10 @@ pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended
 /// Manifest. If so, it is renamed to that distfile, where Portage finds it, and the name is returned.
 fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
     let text = read_text(&context.call.manifest()?).ok()?;
-    let size = length(path);
-    let file = Arc::new(files::open(path).ok()?);
+    let (in_folder, from) = Folder::of(path).ok()?;
+    let file = Arc::new(in_folder.open_file(from, OFlags::RDONLY).ok()?);
+    files::check_sole(&file).ok()?;
+    let size = file.metadata().ok()?.len();
     let is_over = || context.interrupt.number().is_some();
     let may_be = |entry: &DistEntry| {
         entry.size == size && entry.name != target.name && !entry.digests.is_empty() && size > 0
@@ -184,7 +191,8 @@ fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> 
         let Ok(Some(_lock)) = locks.try_lock(&entry.name) else { continue };
         let is_free = fs::symlink_metadata(&place).is_err();
         let is_it = || is_right(&file, size, &entry.digests, &is_over).is_ok_and(|right| right == Some(true));
-        if is_free && is_it() && fs::rename(path, &place).is_ok() {
+        let to = OsStr::new(entry.name.as_str());
+        if is_free && is_it() && in_folder.rename_file(&file, from, to).is_ok() {
             return Some(entry.name);
         }
     }

@@ -1,5 +1,6 @@
 //! A mirror's `layout.conf`: asked of that mirror, within a short time, and remembered.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::witness::{self, Told};
@@ -7,14 +8,16 @@ use super::{Context, folder_of, status};
 use crate::cli::ExitStatus;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
+use crate::commands::figures;
 use crate::commands::mirrors::{key as mirror_key, mirrors_for};
 use crate::commands::places::{LAYOUT_KEPT, is_fresh};
 use crate::commands::show::Show;
+use crate::files::{self, Existing};
 use crate::http::Url;
 use crate::mirror::stats::Dated;
-use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, State, Store};
+use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, State};
 use crate::portage::MirrorBase;
-use crate::transfer::sink::open_output;
+use crate::transfer::sink::SinkError;
 
 /// A layout younger than this is given out without asking the mirror, in seconds. Portage itself asks once a
 /// day.
@@ -31,12 +34,12 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     let folder = folder_of(path);
     let given = context.options.distfile.state.as_deref();
     let store = context.environment.store(&context.call, given, Some(folder));
-    let state = store.as_ref().map(Store::load).map(|(state, _)| state).unwrap_or_default();
+    let now = unix_now();
+    let state = figures::load(store.as_ref(), folder, now, show);
     let known = state.mirror(&key).and_then(|mirror| mirror.layout.clone());
     if let Some(layout) = known.as_ref().filter(|layout| is_fresh(layout.at, FRESH)) {
         return write(path, &layout.value);
     }
-    let now = unix_now();
     let file = FileKey::new("layout.conf", None);
     if state.lacks(&key, &file, now) {
         return Ended::failed(
@@ -75,15 +78,13 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
     match &fetched {
         Ok(text) => deltas.push(Delta::Layout { mirror: key, at: now, text: text.clone() }),
         Err(failure) if failure.is_not_found() => {
-            let (until, answer) = (now + LACKS_FOR, failure.to_string());
-            deltas.push(Delta::Lacks { mirror: key, file, until, answer });
+            let answer = failure.to_string();
+            deltas.push(Delta::Lacks { mirror: key, file, at: now, lasts: LACKS_FOR, answer });
         }
         Err(_) => {}
     }
     deltas.extend(witness.map(|(mirror, text)| Delta::Layout { mirror, at: now, text }));
-    if let Some(Err(error)) = store.map(|store| store.apply(&deltas, now)) {
-        show.warn(&error.to_string());
-    }
+    figures::keep(store.as_ref(), &deltas, folder, now, show);
     let failure = match fetched {
         Ok(text) => return write(path, &text),
         Err(failure) => failure,
@@ -121,12 +122,9 @@ fn witness(
 }
 
 fn write(path: &Path, text: &str) -> Ended {
-    let written = open_output(path, false).map_err(|error| error.to_string()).and_then(|mut file| {
-        use std::io::Write;
-        file.write_all(text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
-    });
-    match written {
+    let written = files::open_output(path, Existing::Empty);
+    match written.and_then(|mut file| file.write_all(text.as_bytes())) {
         Ok(()) => Ended::ok(),
-        Err(error) => Ended::failed(ExitStatus::WriteError, error),
+        Err(error) => Ended::failed(ExitStatus::WriteError, SinkError::new(path, &error).to_string()),
     }
 }

@@ -53,7 +53,9 @@ pub(super) fn prepare<'a>(
     }
     let shelves = Shelves::new(folder, context.configuration());
     let is_missing = |entry: &DistEntry| !shelves.have(&entry.name, entry.size, &entry.digests);
-    let mut siblings: Vec<_> = siblings.into_iter().filter(is_missing).collect();
+    let largest = context.options.limits.max_filesize.unwrap_or(u64::MAX);
+    let siblings = siblings.into_iter().filter(|entry| entry.size <= largest);
+    let mut siblings: Vec<_> = siblings.filter(is_missing).collect();
     leave_what_has_no_room(&mut siblings, free_space(folder).saturating_sub(target.size.unwrap_or(0)));
     let size = siblings.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.size));
     let typical = size / (siblings.len() as u64).max(1);
@@ -76,6 +78,7 @@ pub(super) fn prepare<'a>(
         client: &context.client,
         clock: Clock::start(),
         store,
+        said_unlocked: true, // with FILE
         title: format!("{} more of this package", items.len()),
     };
     Some(Ahead { many, hosts, items })

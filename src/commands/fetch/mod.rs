@@ -4,6 +4,7 @@
 //! ([`distfile`]), or a plain transfer as curl would make it ([`plain`]).
 
 mod distfile;
+mod held;
 mod layout;
 mod look_ahead;
 mod plain;
@@ -17,18 +18,19 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::configuration::Configuration;
-use super::ended::Ended;
+use super::ended::{Ended, signal_status};
 use super::environment::read_text;
 use super::show::Show;
 use super::upstream::Upstream;
 use super::{CommandError, Environment, Interrupt, settings};
 use crate::cli::options::{FetchOptions, Output, Sink, remote_name};
 use crate::cli::{ExitStatus, options};
+use crate::files::{self, Existing};
 use crate::http::Client;
 use crate::http::url::{Url, UrlError};
 use crate::portage::uri;
 use crate::portage::{Digests, DistEntry, Distfile, DownloadName, PortageCall, manifest};
-use crate::transfer::sink::{SinkError, open_output};
+use crate::transfer::sink::SinkError;
 
 /// Everything that the transfers of one call share.
 struct Context<'a> {
@@ -90,15 +92,22 @@ pub(super) fn run(
     {
         show.warn(&format!("cookies are not written (-c): {error}"));
     }
-    Ok(status)
+    Ok(interrupt.number().map_or(status, signal_status))
 }
 
 /// Writes the cookies that there are in the end (`-c`).
 fn write_cookies(sink: &Sink, client: &Client) -> Result<(), SinkError> {
-    let text = client.cookie_text().unwrap_or_default();
-    let (path, written) = match sink {
-        Sink::Stdout => (Path::new("stdout"), std::io::stdout().write_all(text.as_bytes())),
-        Sink::File(path) => (path.as_path(), open_output(path, false)?.write_all(text.as_bytes())),
+    write(sink, Existing::Empty, client.cookie_text().unwrap_or_default().as_bytes())
+}
+
+/// Writes to where an option says.
+fn write(to: &Sink, existing: Existing, bytes: &[u8]) -> Result<(), SinkError> {
+    let (path, written) = match to {
+        Sink::Stdout => (Path::new("stdout"), std::io::stdout().write_all(bytes)),
+        Sink::File(path) => {
+            let file = files::open_output(path, existing);
+            (path.as_path(), file.and_then(|mut file| file.write_all(bytes)))
+        }
     };
     written.map_err(|error| SinkError::new(path, &error))
 }
@@ -246,7 +255,14 @@ impl<'a> Context<'a> {
 
     fn in_manifest(&self, name: &Distfile, show: &mut Show) -> Option<DistEntry> {
         let path = self.call.manifest()?;
-        let text = read_text(&path).ok()?;
+        let text = match read_text(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                show.warn(&format!("{} cannot be read ({error}): it verifies nothing", path.display()));
+                return None;
+            }
+        };
         match manifest::find(&text, name) {
             // A size of 0 means no digests to Portage.
             Ok(entry) => entry.filter(|entry| entry.size > 0),

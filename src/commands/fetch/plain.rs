@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::distfile::create_folders;
-use super::{Context, status};
+use super::held::held;
+use super::{Context, status, write};
 use crate::cli::options::{ConditionKind, ConditionTime, Fail, FetchOptions, Resume, Sink, TimeCondition};
 use crate::cli::write_out::Outcome;
 use crate::cli::{ExitStatus, options as cli};
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::settings::limits;
 use crate::commands::show::Show;
+use crate::files::Existing;
 use crate::http::settings::FieldEdit;
 use crate::http::{Exchange, Url, date};
 use crate::portage::DownloadName;
@@ -37,9 +39,15 @@ pub(super) fn run(
     let blocked = |path: &Path| path.ancestors().skip(1).any(Path::is_file);
     let folders = path.as_deref().filter(|path| !blocked(path));
     let folders = folders.map_or(Ok(()), |path| create_folders(context, path));
+    let hold = folders.and_then(|()| path.as_deref().map(|path| held(context, path, show)).transpose());
+    // Until it is complete.
+    let _hold = match hold {
+        Ok(hold) => hold,
+        Err(ended) => return ended,
+    };
     let is_named =
         options.transfers.get(number).is_some_and(|transfer| transfer.output != cli::Output::Stdout);
-    let mut output = match folders.and_then(|()| output(options, path, is_named)) {
+    let mut output = match output(options, path, is_named) {
         Ok(output) => output,
         Err(ended) => return ended,
     };
@@ -200,20 +208,8 @@ fn after(options: &FetchOptions, report: &Report, output: &Output, ended: &Ended
 }
 
 fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), SinkError> {
-    use std::io::Write as _;
     let heads: Vec<u8> = exchanges.iter().flat_map(|exchange| exchange.raw_head.iter().copied()).collect();
-    match sink {
-        Sink::Stdout => {
-            let written = std::io::stdout().write_all(&heads);
-            written.map_err(|error| SinkError::new(Path::new("stdout"), &error))
-        }
-        Sink::File(path) => {
-            let mut open = fs::OpenOptions::new();
-            let file = open.create(true).write(true).append(append).truncate(!append).open(path);
-            let written = file.and_then(|mut file| file.write_all(&heads));
-            written.map_err(|error| SinkError::new(path, &error))
-        }
-    }
+    write(sink, if append { Existing::Append } else { Existing::Empty }, &heads)
 }
 
 fn summary(report: &Report, ended: &Ended, verification: &str) -> Option<String> {

@@ -1,14 +1,20 @@
 //! Files that Portage set aside, or did not get to look at: one of them may be right. Then it costs no byte of the network.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
+
 use super::{Target, folder_of};
 use crate::commands::aside::INFIX;
-use crate::files;
+use crate::files::{self, Existing, Folder};
 use crate::mirror::{Delta, FileKey, MirrorKey, State};
+use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::transfer::hashing::is_right;
 
 /// For how long a leftover that is wrong is not looked at again, in seconds, unless it changes.
@@ -22,6 +28,22 @@ pub(super) enum Salvaged {
     Nothing(Vec<Delta>),
 }
 
+/// Copies the distfile to FILE, which is called as Portage calls it, when another process has brought it: Portage looks
+/// for it there. What goes wrong is put right by fetching.
+pub(super) fn copy_whole(path: &Path, target: &Target, is_over: &dyn Fn() -> bool) {
+    let Ok((folder, name)) = Folder::of(path) else { return };
+    let Some(whole) = name.as_bytes().strip_suffix(DOWNLOAD_SUFFIX.as_bytes()) else { return };
+    let Ok(whole) = folder.open_file(OsStr::from_bytes(whole), OFlags::RDONLY).map(Arc::new) else { return };
+    let Ok(size) = whole.metadata().map(|whole| whole.len()) else { return };
+    let has_digests = || matches!(is_right(&whole, size, &target.digests, is_over), Ok(Some(true)));
+    let is_there = fs::metadata(path).is_ok_and(|file| file.len() == size);
+    if !is_there && target.size.is_none_or(|wanted| wanted == size) && size > 0 && has_digests() {
+        // Where the file system can, they share their blocks.
+        let output = files::open_output(path, Existing::Empty);
+        let _ = output.and_then(|mut output| io::copy(&mut &*whole, &mut output));
+    }
+}
+
 /// Looks through what lies beside `path`. `now` in UNIX seconds; `is_over` ends it early.
 pub(super) fn salvage(
     path: &Path,
@@ -33,23 +55,29 @@ pub(super) fn salvage(
 ) -> Salvaged {
     let prefix = format!("{}{INFIX}", target.name);
     let mut wrong = Vec::new();
-    for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
-        let Some(metadata) = entry.metadata().ok().filter(|m| ours && m.is_file() && m.len() > 0) else {
-            continue;
-        };
+    let Ok((folder, to)) = Folder::of(path) else { return Salvaged::Nothing(wrong) };
+    let names = folder.names().unwrap_or_default();
+    for name in names.iter().filter(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
+        let Ok(found) = folder.open_file(name, OFlags::RDONLY).map(Arc::new) else { continue };
+        let Ok(metadata) = found.metadata() else { continue };
         let place = key(&metadata);
-        if target.size.is_some_and(|size| size != metadata.len()) || state.lacks(&place, file, now) {
+        let wanted = target.size.is_none_or(|size| size == metadata.len()) && metadata.len() > 0;
+        if !wanted || files::check_sole(&found).is_err() || state.lacks(&place, file, now) {
             continue;
         }
-        let found = entry.path();
-        let opened = files::open(&found).map(Arc::new);
-        match opened.and_then(|opened| is_right(&opened, metadata.len(), &target.digests, is_over)) {
-            Ok(Some(true)) if fs::rename(&found, path).is_ok() => return Salvaged::Right(found),
+        match is_right(&found, metadata.len(), &target.digests, is_over) {
+            Ok(Some(true)) if folder.rename_file(&found, name, to).is_ok() => {
+                return Salvaged::Right(folder_of(path).join(name));
+            }
             Ok(Some(false)) => {
                 let answer = "other digests".to_owned();
-                let (file, until) = (file.clone(), now + WRONG_FOR);
-                wrong.push(Delta::Lacks { mirror: place, file, until, answer });
+                wrong.push(Delta::Lacks {
+                    mirror: place,
+                    file: file.clone(),
+                    at: now,
+                    lasts: WRONG_FOR,
+                    answer,
+                });
             }
             // It was not looked at to its end, or cannot be moved: that says nothing about it.
             Ok(_) | Err(_) => {}

@@ -14,7 +14,7 @@ use crate::transfer::batch::{Locate, Located};
 /// A layout older than this is not relied on, in seconds.
 pub(crate) const LAYOUT_KEPT: u64 = 7 * 24 * 3600;
 /// The largest `layout.conf` that is read, in bytes.
-const LARGEST: usize = 64 * 1024;
+pub(crate) const LAYOUT_LARGEST: usize = 64 * 1024;
 
 /// `layout.conf` of the official mirrors, since 2023.
 const USUAL_LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
@@ -148,7 +148,7 @@ pub(crate) fn ask_layout(
     let first_byte = answer.head_time;
     // Portage takes any page for an empty layout, and then looks for every file in the wrong place.
     let is_layout = |text: String| LayoutConf::parse(&text).map(|_| text).map_err(|_| Failure::HtmlPage);
-    (read_text(answer.content, LARGEST).and_then(is_layout), Some(first_byte))
+    (read_text(answer.content, LAYOUT_LARGEST).and_then(is_layout), Some(first_byte))
 }
 
 /// A mirror's layout as we have read it ourselves, not too long ago.
@@ -172,6 +172,8 @@ fn read_text(mut content: Content, largest: usize) -> Result<String, Failure> {
     }
 }
 
+/// Whether what was learned `at` (UNIX seconds) is younger than so many seconds. What is from the future was written by a
+/// clock that was wrong.
 pub(crate) fn is_fresh(at: u64, kept: u64) -> bool {
-    unix_now().saturating_sub(at) < kept
+    unix_now().checked_sub(at).is_some_and(|age| age < kept)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use hosts::Hosts;
-pub(super) use layouts::{LAYOUT_KEPT, ask_layout, is_fresh, usual_layout};
+pub(super) use layouts::{LAYOUT_KEPT, LAYOUT_LARGEST, ask_layout, is_fresh, usual_layout};
 
 use super::mirrors::{file_key, key, origin};
 use crate::http::Url;

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::commands::Interrupt;
+use crate::commands::{Interrupt, end_by};
 
 /// What emerge said.
 pub(super) struct Listing {
@@ -15,13 +15,12 @@ pub(super) struct Listing {
 }
 
 /// Reads the list from stdin for the one argument `-`, else has emerge make it.
-#[expect(clippy::disallowed_methods, reason = "nothing else ends a read of stdin")]
 pub(super) fn read(arguments: &[std::ffi::OsString], interrupt: &Interrupt) -> io::Result<Listing> {
     if let [only] = arguments
         && only == "-"
     {
-        // No transfer is under way yet, so a signal may end the process at once.
-        interrupt.set_hook(|number| std::process::exit(128 + number));
+        // No transfer is under way yet that would have to end well.
+        interrupt.set_hook(end_by);
         let text = read_text(&mut io::stdin().lock())?;
         interrupt.set_hook(|_| {});
         return Ok(Listing { text, errors: String::new(), status: None });

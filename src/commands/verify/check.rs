@@ -4,7 +4,6 @@
 //! other threads waiting in the end, so that it has a thread for each digest, and is read by each of them.
 
 use std::cmp::Reverse;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,6 +20,7 @@ use crate::transfer::hashing::hasher;
 /// A file whose content is to be compared.
 pub(super) struct Job<'i> {
     path: PathBuf,
+    found: Identity,
     /// Bytes.
     pub(super) size: u64,
     /// What the Manifests say of a file of that size, where they have a digest that can be computed.
@@ -45,7 +45,7 @@ impl<'i> Job<'i> {
         }
         let has = |algorithm: &Algorithm| same.iter().any(|l| l.entry.digests.get(*algorithm).is_some());
         let algorithms = Algorithm::ALL.into_iter().filter(has).collect();
-        Ok(Self { path, size, listed: same, algorithms })
+        Ok(Self { path, found, size, listed: same, algorithms })
     }
 
     /// The state of a file with these digests: right when one description fits in all that it has.
@@ -128,7 +128,7 @@ fn tasks<'j>(job: usize, work: &'j Job<'_>) -> impl Iterator<Item = Task<'j>> {
 
 impl Task<'_> {
     fn digests(&self, job: &Job<'_>, buffer: &mut [u8], have: &AtomicU64) -> io::Result<Vec<Digest>> {
-        let mut file = File::open(&job.path)?;
+        let mut file = job.found.open(&job.path)?;
         let mut hashers: Vec<_> = self.algorithms.iter().map(|algorithm| hasher(*algorithm)).collect();
         loop {
             let read = match file.read(buffer) {
@@ -154,6 +154,8 @@ mod tests {
     use super::*;
     use std::fs;
     use std::path::Path;
+
+    use rustix::fs::FileType;
 
     use crate::portage::manifest;
 
@@ -238,7 +240,14 @@ mod tests {
         let listed = listed("/m", b"right", USUAL);
         let job = Job::new(path.clone(), Identity::at(&path).unwrap(), &[&listed]).unwrap();
         fs::remove_file(&path).unwrap();
-        assert!(matches!(check_all(&[job], 2, &mut |_| {}).remove(0), State::Unchecked(_)));
+        // Others may put something else there meanwhile: a file, or a pipe that nobody writes to.
+        let pipe = || rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
+        for put in [&|| {}, &|| fs::write(&path, "other").unwrap(), &pipe] as [&dyn Fn(); 3] {
+            put();
+            let state = check_all(std::slice::from_ref(&job), 2, &mut |_| {}).remove(0);
+            assert!(matches!(state, State::Unchecked(_)), "{state:?}");
+            let _ = fs::remove_file(&path);
+        }
         assert!(Identity::at(&path).is_err() && Identity::at(folder.path()).is_err());
     }
 }

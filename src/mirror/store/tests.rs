@@ -27,7 +27,7 @@ fn success() -> Vec<Delta> {
 fn in_folder() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mirrors.json");
-    let store = Store::new(Location { file, folder: Folder::MustExist });
+    let store = Store::new(Location { file, folder: Folder::Named });
     (folder, store)
 }
 
@@ -62,7 +62,7 @@ fn what_is_applied_is_loaded() {
     assert_eq!(attempts(&store), 2);
     assert_eq!(names(folder.path()), ["mirrors.json", "mirrors.json.lock"]);
     assert_eq!(mode(store.file()), 0o664);
-    assert_eq!(mode(&beside(&store, ".lock")), 0o664);
+    assert_eq!(mode(&beside(&store, ".lock")), 0o660, "whoever can read it can lock it");
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn a_broken_file_is_kept_under_another_name() {
 #[test]
 fn a_broken_file_stays_while_somebody_writes() {
     let (_folder, store) = in_folder();
-    let store = store.with_lock_budget(Duration::ZERO);
+    let store = store.with_lock_budget(LockBudget::new(Duration::ZERO));
     fs::write(store.file(), "broken").unwrap();
-    let _lock = store.lock(Duration::ZERO).unwrap();
+    let _lock = store.lock().unwrap();
     let (_, warnings) = store.load();
     assert!(matches!(&warnings[..], [Warning::Broken { .. }]), "{warnings:?}");
     assert_eq!(fs::read_to_string(store.file()).unwrap(), "broken");
@@ -154,7 +154,7 @@ fn what_is_not_a_file_is_left_alone() {
     refused();
     fs::remove_file(store.file()).unwrap();
 
-    let mode = Mode::from_raw_mode(0o600);
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(rustix::fs::CWD, store.file(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     refused();
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "secret");
@@ -197,20 +197,32 @@ fn what_a_killed_process_left_is_removed() {
 #[test]
 fn a_lock_that_is_held_is_waited_for_and_given_up() {
     let (_folder, store) = in_folder();
-    let store = store.with_lock_budget(Duration::from_millis(50));
-    let held = store.lock(Duration::ZERO).unwrap();
+    let store = store.with_lock_budget(LockBudget::new(Duration::from_millis(50)));
+    let held = store.lock().unwrap();
     let error = store.apply(&success(), NOW).unwrap_err();
     assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    assert_eq!(store.clone().lock_budget.left(), Duration::ZERO, "a call waits once, not for each change");
     // The thread that waited in vain gets the lock now, and must not keep it.
     drop(held);
-    store.with_lock_budget(Duration::from_secs(60)).apply(&success(), NOW).unwrap();
+    store.with_lock_budget(LockBudget::new(Duration::from_secs(60))).apply(&success(), NOW).unwrap();
+}
+
+/// Whoever can read the side-car of an earlier version could lock it.
+#[test]
+fn a_side_car_is_not_for_others() {
+    let (_folder, store) = in_folder();
+    let path = beside(&store, ".lock");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    store.apply(&success(), NOW).unwrap();
+    assert_eq!(mode(&path), 0o660);
 }
 
 #[test]
 fn a_lock_that_is_released_is_taken_at_once() {
     let (_folder, store) = in_folder();
-    let store = store.with_lock_budget(Duration::from_secs(60));
-    let held = store.lock(Duration::ZERO).unwrap();
+    let store = store.with_lock_budget(LockBudget::new(Duration::from_secs(60)));
+    let held = store.lock().unwrap();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| store.apply(&success(), NOW));
         drop(held);
@@ -223,10 +235,10 @@ fn a_lock_that_is_released_is_taken_at_once() {
 fn a_lock_on_a_removed_side_car_is_none() {
     let (_folder, store) = in_folder();
     let path = beside(&store, ".lock");
-    let held = store.lock(Duration::ZERO).unwrap();
+    let held = store.lock().unwrap();
     fs::remove_file(&path).unwrap();
     assert!(!held.is_current());
-    let successor = store.lock(Duration::ZERO).unwrap();
+    let successor = store.lock().unwrap();
     assert!(successor.is_current() && !held.is_current());
 }
 
@@ -239,9 +251,12 @@ fn a_folder_is_only_made_where_it_is_ours() {
     let store =
         |folder: &Path, policy| Store::new(Location { file: folder.join("mirrors.json"), folder: policy });
 
+    // What was named is made where the folder that it lies in is there.
     let given = parent.path().join("given");
-    let error = store(&given, Folder::MustExist).apply(&success(), NOW).unwrap_err();
-    assert!(matches!(error, StoreError::Io { .. }) && !given.exists(), "{error}");
+    store(&given, Folder::Named).apply(&success(), NOW).unwrap();
+    assert_eq!(attempts(&store(&given, Folder::Named)), 1);
+    let error = store(&parent.path().join("a/b"), Folder::Named).apply(&success(), NOW).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }) && !parent.path().join("a").exists(), "{error}");
 
     let private = parent.path().join("home/state");
     store(&private, Folder::Private).apply(&success(), NOW).unwrap();
@@ -274,14 +289,14 @@ fn a_link_in_the_folders_place_is_only_followed_where_it_was_named() {
     assert!(matches!(&warnings[..], [Warning::Unreadable { .. }]), "{warnings:?}");
     assert_eq!(names(&elsewhere), [""; 0]);
 
-    store(Folder::MustExist).apply(&success(), NOW).unwrap();
+    store(Folder::Named).apply(&success(), NOW).unwrap();
     assert_eq!(names(&elsewhere), ["mirrors.json", "mirrors.json.lock"]);
 }
 
 #[test]
 fn a_path_that_names_no_file_is_an_error() {
     for path in ["/", "..", "", "/proc/self/mirrors.json", "/dev/null/mirrors.json"] {
-        let store = Store::new(Location { file: path.into(), folder: Folder::MustExist });
+        let store = Store::new(Location { file: path.into(), folder: Folder::Named });
         let _ = store.load();
         assert!(store.apply(&success(), NOW).is_err(), "{path}");
         assert!(!beside(&store, ".lock").exists(), "{path}");

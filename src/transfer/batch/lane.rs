@@ -3,7 +3,6 @@
 mod any;
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::http::{Agent, Answer, Ask, Failure, Judged, Question, Url};
 use crate::portage::Digests;
 use crate::transfer::engine;
 use crate::transfer::hashing;
-use crate::transfer::sink::{Sink, SinkError};
+use crate::transfer::sink::{Hold, Sink, SinkError};
 
 /// What is read at once, in bytes.
 const BUFFER: usize = 64 * 1024;
@@ -58,8 +57,8 @@ impl Lane<'_> {
         let (mut url, mut guessed_by) = self.whereabouts()?;
         let part = part_of(&place);
         let identity = engine::identity(&wanted.digests);
-        let opened = Sink::open(&part, true, &identity, Some(wanted.size), |_| ControlFlow::Break(()))?;
-        let ControlFlow::Continue(mut sink) = opened else { return Ok(Came::Ended(ItemEnd::Locked)) };
+        let Some(hold) = self.hold(&part) else { return Ok(Came::Ended(ItemEnd::Locked)) };
+        let mut sink = Sink::open(hold, true, &identity, Some(wanted.size))?;
         loop {
             if sink.prefix() > wanted.size {
                 sink.clear()?;
@@ -72,11 +71,11 @@ impl Lane<'_> {
                 url = self.look_elsewhere(came, &url, guessed_by.take())?;
                 self.receive(&url, &mut sink)?;
             }
-            if is_right(&part, &sink, wanted.size, &wanted.digests)? {
-                put_in_place(&part, &place)?;
+            if self.is_right(&sink, wanted.size, &wanted.digests)? {
+                put_in_place(&sink.file(), &part, &place)?;
                 return Ok(Came::Whole);
             }
-            if let Some(name) = self.hand_over(&url, &part, &sink)? {
+            if let Some(name) = self.hand_over(&url, &sink)? {
                 return Err(Failure::OtherFile(name).into());
             }
             sink.clear()?;
@@ -171,7 +170,7 @@ impl Lane<'_> {
 
     /// Upstream may publish each new version under the same URL, so content that is wrong for this file may
     /// be another wanted one. If so, it is given that file's name, which is returned.
-    fn hand_over(&self, url: &Url, part: &Path, sink: &Sink) -> Result<Option<String>, SinkError> {
+    fn hand_over(&self, url: &Url, sink: &Sink) -> Result<Option<String>, Came> {
         let batch = self.shared.batch;
         let is_from_there = |item: &Item| item.places.iter().any(|place| place.url() == Some(url));
         for (index, other) in batch.items.iter().enumerate() {
@@ -181,20 +180,39 @@ impl Lane<'_> {
             }
             // What somebody else is at is left to him.
             let Ok(Some(_lock)) = (batch.lock)(&other.name) else { continue };
-            if !is_there(&place, other.size) && is_right(part, sink, other.size, &other.digests)? {
-                put_in_place(part, &place)?;
+            if !is_there(&place, other.size) && self.is_right(sink, other.size, &other.digests)? {
+                put_in_place(&sink.file(), sink.path(), &place)?;
                 self.shared.lock().handed_over.insert(ItemId(index), self.host);
                 return Ok(Some(other.name.to_string()));
             }
         }
         Ok(None)
     }
+
+    /// None when another process is at the file.
+    fn hold(&self, part: &Path) -> Option<Hold> {
+        let hold = Hold::try_take(part)?;
+        self.shared.lock().say_once(hold.note());
+        Some(hold)
+    }
+
+    /// Whether a file that is complete has the digests wanted, as an error when it is not known.
+    fn is_right(&self, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, Came> {
+        let is_over = || (self.shared.signalled)().is_some();
+        is_right(sink, size, wanted, &is_over)?.ok_or(Came::Ended(ItemEnd::Left))
+    }
 }
 
-/// Whether a complete file is the one that is wanted. An error to read it back is nobody's fault.
-fn is_right(part: &Path, sink: &Sink, size: u64, wanted: &Digests) -> Result<bool, SinkError> {
-    let right = hashing::is_right(&sink.file(), size, wanted, &|| false);
-    Ok(right.map_err(|error| SinkError::new(part, &error))?.unwrap_or_default())
+/// Whether a complete file is the one that is wanted; none when `is_over` ends it early. An error to read it back is
+/// nobody's fault.
+fn is_right(
+    sink: &Sink,
+    size: u64,
+    wanted: &Digests,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Option<bool>, SinkError> {
+    hashing::is_right(&sink.file(), size, wanted, is_over)
+        .map_err(|error| SinkError::new(sink.path(), &error))
 }
 
 impl From<Failure> for Came {
@@ -221,11 +239,12 @@ mod tests {
         let text = format!("DIST a 100 SHA256 {}", "ab".repeat(32));
         let DistEntry { size, digests, .. } =
             manifest::find(&text, &Distfile::new("a").unwrap()).unwrap().unwrap();
-        let opened = Sink::open(&part, true, "", Some(size), |_| ControlFlow::Break(())).unwrap();
-        let ControlFlow::Continue(mut sink) = opened else { panic!("nobody else has it") };
+        let hold = Hold::try_take(&part).unwrap();
+        let mut sink = Sink::open(hold, true, "", Some(size)).unwrap();
         sink.write(0, &[7; 100]).unwrap();
-        assert!(!is_right(&part, &sink, size, &digests).unwrap(), "wrong bytes are the host's fault");
+        let is_right = |sink: &Sink| is_right(sink, size, &digests, &|| false);
+        assert_eq!(is_right(&sink).unwrap(), Some(false), "wrong bytes are the host's fault");
         fs::File::options().write(true).open(&part).unwrap().set_len(50).unwrap();
-        assert!(is_right(&part, &sink, size, &digests).is_err(), "somebody here has cut it");
+        assert!(is_right(&sink).is_err(), "somebody here has cut it");
     }
 }

@@ -9,8 +9,7 @@ mod race;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,6 +21,7 @@ use super::queue::{Action, Came, Plan, Queue, Wanted};
 pub use super::queue::{Health, HostId, ItemEnd, ItemId, RepositoryId};
 use super::scheduler::{Expectation, Time};
 use super::sink::SinkError;
+use crate::files::{self, Folder};
 use crate::http::{Agent, Canceller, Client, Failure, Url};
 use crate::patience::PULSE;
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
@@ -124,6 +124,8 @@ pub struct Batch<'a> {
     /// Files that are fetched at once, at most; at least 1.
     pub jobs: usize,
     pub client: &'a Client,
+    /// The user knows already when files cannot be locked here.
+    pub said_unlocked: bool,
     /// What the times in [`Host::health`] are on.
     pub clock: Clock,
     pub beside: Beside,
@@ -283,6 +285,8 @@ struct State {
     /// Threads that have nothing to do.
     idle: usize,
     notes: Vec<String>,
+    /// That files cannot be locked was said.
+    said_unlocked: bool,
     is_over: bool,
 }
 
@@ -391,7 +395,15 @@ impl State {
             threads: 0,
             idle: 0,
             notes: Vec::new(),
+            said_unlocked: batch.said_unlocked,
             is_over: false,
+        }
+    }
+
+    /// Why a file could not be locked, which holds for the others, too.
+    fn say_once(&mut self, note: Option<&str>) {
+        if let Some(note) = note.filter(|_| !std::mem::replace(&mut self.said_unlocked, true)) {
+            self.notes.push(note.to_owned());
         }
     }
 
@@ -489,17 +501,52 @@ pub fn is_there(place: &Path, size: u64) -> bool {
     fs::metadata(place).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }
 
-/// Gives a verified file its name, the group of the folder and the mode that Portage would give it.
-fn put_in_place(part: &Path, place: &Path) -> Result<(), SinkError> {
-    let folder = place.parent().unwrap_or(Path::new("."));
-    // Owner and mode are set through the open file: whoever may write to the folder could replace the path by
-    // a link.
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let file = fs::File::options().read(true).custom_flags(nofollow).open(part);
-    let file = file.map_err(|error| SinkError::new(part, &error))?;
-    if let Ok(metadata) = fs::metadata(folder) {
-        let _ = fchown(&file, None, Some(metadata.gid())); // fails unless one is in that group
+/// Gives a verified file its name, the group of the folder and the mode that Portage would give it, whatever the umask
+/// is. The open file is what was verified: nothing else that lies at `part` by now is shared or published.
+fn put_in_place(file: &File, part: &Path, place: &Path) -> Result<(), SinkError> {
+    let put = || {
+        let (folder, name) = Folder::of(part)?;
+        files::check_sole(file)?;
+        folder.share(file, 0o664);
+        folder.rename_file(file, name, place.file_name().unwrap_or_default())
+    };
+    put().map_err(|error| SinkError::new(part, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    /// Whoever can write to DISTDIR puts another file in the place of the one that was verified.
+    #[test]
+    fn what_was_put_there_meanwhile_is_neither_shared_nor_published() {
+        let parent = tempfile::tempdir().unwrap();
+        let (place, victim) = (parent.path().join("x"), parent.path().join("victim"));
+        let part = part_of(&place);
+        fs::write(&victim, "secret").unwrap();
+        fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let swap: [fn(&Path, &Path); 2] = [
+            |victim, part| fs::hard_link(victim, part).unwrap(),
+            |victim, part| std::os::unix::fs::symlink(victim, part).unwrap(),
+        ];
+        for swap in swap {
+            let file = File::create(&part).unwrap();
+            fs::remove_file(&part).unwrap();
+            swap(&victim, &part);
+            assert!(put_in_place(&file, &part, &place).is_err());
+            assert!(!place.exists() && mode(&victim) == 0o600);
+            fs::remove_file(&part).unwrap();
+        }
+        // A second name: whoever has it may write to the file, or it is somebody else's.
+        fs::hard_link(&victim, &part).unwrap();
+        assert!(put_in_place(&File::open(&part).unwrap(), &part, &place).is_err());
+        assert!(!place.exists() && mode(&victim) == 0o600);
+        fs::remove_file(&part).unwrap();
+
+        put_in_place(&File::create(&part).unwrap(), &part, &place).unwrap();
+        assert!(!part.exists() && mode(&place) == 0o664);
     }
-    let _ = file.set_permissions(fs::Permissions::from_mode(0o664)); // as the umask has left it otherwise
-    fs::rename(part, place).map_err(|error| SinkError::new(place, &error))
 }

@@ -1,7 +1,6 @@
 //! A large file of a batch, raced among the hosts that have it.
 
 use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use crate::transfer::engine::{
     self, Limits, Observer, Outcome, Snapshot, Source, Surroundings, Tally, Wanted,
 };
 use crate::transfer::scheduler::{Expectation, SourceId};
+use crate::transfer::sink::{Hold, SinkError};
 use crate::transfer::worker::{Doubt, Find, Place};
 
 /// Races a file and tells the queue what came of it.
@@ -53,9 +53,8 @@ impl Race<'_> {
         if is_there(&place, item.size) {
             return Ok((ItemEnd::Present, none));
         }
-        if is_locked(&part) {
-            return Ok((ItemEnd::Locked, none));
-        }
+        let Some(hold) = Hold::try_take(&part) else { return Ok((ItemEnd::Locked, none)) };
+        self.shared.lock().say_once(hold.note());
         let (mut hosts, mut sources, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for (host, tier) in self.hosts {
             match self.source(*host, *tier) {
@@ -72,7 +71,7 @@ impl Race<'_> {
         let limits = Limits { time: None, speed: None, ..batch.limits.clone() };
         let around = Around { race: self, hosts: &hosts };
         let mut relay = Relay { race: self, hosts: &hosts };
-        let ended = engine::run(&part, &wanted, sources, &limits, batch.client, &around, &mut relay);
+        let ended = engine::run(hold, &wanted, sources, &limits, batch.client, &around, &mut relay);
         let last = |(host, tally): (&HostId, &Tally)| Some((*host, tally.last_failure()?.clone()));
         let failed: Failures = hosts.iter().zip(&ended.tallies).filter_map(last).collect();
         let mut state = self.shared.lock();
@@ -91,7 +90,8 @@ impl Race<'_> {
                     those.map(|(host, _)| *host).collect()
                 };
                 let (from, lacking) = (those(|tally| tally.kept > 0), those(Tally::lacks_it));
-                match put_in_place(&part, &place) {
+                let file = ended.file.ok_or_else(|| SinkError::new(&part, &ErrorKind::NotFound.into()));
+                match file.and_then(|whole| put_in_place(&whole.file, &part, &place)) {
                     Ok(()) => ItemEnd::Fetched { from, lacking },
                     Err(error) => ItemEnd::Disk(error.to_string()),
                 }
@@ -134,12 +134,6 @@ fn has_no_thread(tally: &Tally) -> bool {
     tally.kept == 0
         && tally.failures.is_empty()
         && tally.excused.iter().any(|f| matches!(f, Failure::Local(_)))
-}
-
-/// Whether another process is at FILE: nobody waits for it here.
-fn is_locked(part: &Path) -> bool {
-    let Ok(file) = crate::files::open(part) else { return false };
-    fs2::FileExt::try_lock_exclusive(&file).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// What the other connections of the batch mean for a race, and it for them.

@@ -1,24 +1,8 @@
 //! When a transfer ends because of the caller: its limits and its signals.
 
-use std::ops::ControlFlow;
-use std::time::Duration;
-
 use super::{Outcome, Sink, Time, Transfer, now};
 
 impl Transfer<'_> {
-    /// Waits, while no source is asked, unless that ends the transfer.
-    pub(super) fn wait_idle(&self, time: Duration) -> ControlFlow<Outcome> {
-        let elapsed = now().saturating_duration_since(self.clock.began);
-        if let Some(limit) = self.limits.time.filter(|limit| elapsed >= *limit) {
-            return ControlFlow::Break(Outcome::TimeUp(limit));
-        }
-        let _ = self.reports.recv_timeout(time); // nobody was asked, so this is a pause
-        match self.around.signalled() {
-            Some(number) => ControlFlow::Break(Outcome::Signal(number)),
-            None => ControlFlow::Continue(()),
-        }
-    }
-
     /// Why the transfer must end now, if it must.
     pub(super) fn too_long(&mut self, sink: &Sink, size: Option<u64>, at: Time) -> Option<Outcome> {
         if let Some(number) = self.around.signalled() {

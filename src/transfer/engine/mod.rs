@@ -10,7 +10,6 @@ mod tally;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use super::hashing::Hashing;
 pub use super::observer::{Files, Observer, Snapshot, Stage};
 use super::scheduler::{Action, Expectation, Plan, Scheduler, SourceId, Time};
 use super::segments::Segments;
-use super::sink::{Shelf, Sink, SinkError};
+use super::sink::{Finished, Hold, Shelf, Sink, SinkError};
 use super::speed::SpeedLimit;
 use super::trace::{Recorder, What};
 use super::worker::{Buffers, Report, Worker};
@@ -37,9 +36,9 @@ const REPORTS: usize = 64;
 /// How often the progress is told.
 const TELL: Duration = Duration::from_millis(100);
 
-/// Fetches `wanted` to `path`.
+/// Fetches `wanted` to the file that is held.
 pub fn run(
-    path: &Path,
+    hold: Hold,
     wanted: &Wanted,
     sources: Vec<Source>,
     limits: &Limits,
@@ -87,8 +86,10 @@ pub fn run(
         earlier_dropped: false,
         began_anew: false,
         speed: SpeedLimit::new(limits.speed),
+        in_order: false,
+        verified: None,
     };
-    let outcome = match transfer.fetch(path) {
+    let outcome = match transfer.fetch(hold) {
         Ok(outcome) => outcome,
         Err(error) => Outcome::Disk(error.to_string()),
     };
@@ -98,7 +99,7 @@ pub fn run(
     let elapsed = now().saturating_duration_since(transfer.clock.began);
     let size = if let Outcome::Verified { size, .. } = outcome { Some(size) } else { wanted.size };
     let trace = transfer.trace.finish(size, elapsed);
-    Ended { outcome, tallies: transfer.tallies, elapsed, trace }
+    Ended { outcome, tallies: transfer.tallies, elapsed, trace, file: transfer.verified }
 }
 
 /// What the engine remembers of a source's request under way.
@@ -149,17 +150,16 @@ struct Transfer<'a> {
     /// The file was fetched from the beginning once more.
     began_anew: bool,
     speed: SpeedLimit,
+    /// Nothing can be kept ahead of its turn.
+    in_order: bool,
+    /// See [`Ended::file`].
+    verified: Option<Finished>,
 }
 
 impl Transfer<'_> {
-    fn fetch(&mut self, path: &Path) -> Result<Outcome, SinkError> {
+    fn fetch(&mut self, hold: Hold) -> Result<Outcome, SinkError> {
         let identity = identity(&self.wanted.digests);
-        let opened =
-            Sink::open(path, self.wanted.resume, &identity, self.wanted.size, |time| self.wait_idle(time))?;
-        let mut sink = match opened {
-            ControlFlow::Continue(sink) => sink,
-            ControlFlow::Break(outcome) => return Ok(outcome),
-        };
+        let mut sink = Sink::open(hold, self.wanted.resume, &identity, self.wanted.size)?;
         if self.wanted.size.is_some_and(|size| sink.prefix() > size) {
             sink.clear()?;
         }
@@ -168,6 +168,7 @@ impl Transfer<'_> {
         self.trace.begin(sink.prefix(), self.resumed);
         let mut size = self.wanted.size;
         let mut fetched = false;
+        self.find_room(&sink)?;
         let mut scheduler = self.scheduler(&sink);
         loop {
             self.shares.retain(|_, share| !share.is_empty());
@@ -181,7 +182,7 @@ impl Transfer<'_> {
                         // What lay there is longer than the mirrors' file, so it is another file, or they
                         // have another one.
                         if self.is_whole(hashing, &sink)? {
-                            return Ok(Outcome::Verified { size: sink.prefix(), fetched: false });
+                            return self.verified(sink, false);
                         }
                         size = Some(learned);
                         self.give_up(&mut sink, &everything())?;
@@ -201,9 +202,10 @@ impl Transfer<'_> {
                     }
                     RoundEnd::Over(Outcome::NoSource) if size.is_none() && sink.prefix() > 0 => {
                         // Nobody could tell the size: what lies there may be the whole file.
-                        let whole = self.is_whole(hashing, &sink)?;
-                        let verified = Outcome::Verified { size: sink.prefix(), fetched: false };
-                        return Ok(if whole { verified } else { Outcome::NoSource });
+                        if self.is_whole(hashing, &sink)? {
+                            return self.verified(sink, false);
+                        }
+                        return Ok(Outcome::NoSource);
                     }
                     RoundEnd::Over(Outcome::NoSource) if self.camp.is_some() => {
                         // This camp cannot complete the file.
@@ -217,13 +219,14 @@ impl Transfer<'_> {
             }
             let total = size.unwrap_or_else(|| sink.prefix());
             self.tell(Stage::Verifying, &sink, size, None);
-            let Some(digests) = self.digests(hashing, total, path)? else { return Ok(self.interrupted()) };
+            let Some(digests) = self.digests(hashing, total, sink.path())? else {
+                return Ok(self.interrupted());
+            };
             if self.wanted.digests.agree_with(&digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
                 self.convict(&scheduler, total);
                 self.excuse_odd_answers(&scheduler);
-                sink.finish()?;
-                return Ok(Outcome::Verified { size: total, fetched });
+                return self.verified(sink, fetched);
             }
             // Somebody else's bytes may be what is wrong.
             if self.only_hopes_sent(&scheduler) && self.lose_hope(&mut scheduler, &mut sink)? {
@@ -236,6 +239,13 @@ impl Transfer<'_> {
                 size = None; // it may be the wrong ones who said so
             }
         }
+    }
+
+    /// What lies there is the file.
+    fn verified(&mut self, sink: Sink, fetched: bool) -> Result<Outcome, SinkError> {
+        let size = sink.prefix();
+        self.verified = Some(sink.finish()?);
+        Ok(Outcome::Verified { size, fetched })
     }
 
     /// Whether what lies there is the file already.
@@ -263,7 +273,7 @@ impl Transfer<'_> {
             size: self.wanted.size,
             present: sink.present(),
             sources: self.expectations.clone(),
-            parallel: self.limits.parallel,
+            parallel: if self.in_order { 1 } else { self.limits.parallel },
             retries: self.limits.retries,
             silence: self.limits.speed.map_or(SILENCE, |(_, time)| time),
         })
@@ -511,7 +521,12 @@ impl Transfer<'_> {
                 share.remove(range);
             }
         }
-        sink.retract(wrong)
+        sink.retract(wrong)?;
+        // What is not wrong may have had no room beside FILE.
+        for gone in sink.present().gaps(ByteRange::new(0, u64::MAX)).iter() {
+            self.shares.values_mut().for_each(|share| share.remove(gone));
+        }
+        Ok(())
     }
 
     fn tell(&mut self, stage: Stage, sink: &Sink, size: Option<u64>, rates: Option<Vec<(SourceId, f64)>>) {

@@ -7,6 +7,7 @@ use crate::http::Failure;
 use crate::portage::Digests;
 use crate::transfer::limiter::Limiter;
 use crate::transfer::scheduler::{Expectation, SourceId};
+use crate::transfer::sink::Finished;
 use crate::transfer::trace::Trace;
 use crate::transfer::worker::Place;
 
@@ -103,4 +104,6 @@ pub struct Ended {
     pub elapsed: Duration,
     /// What happened, when that was to be written down.
     pub trace: Option<Trace>,
+    /// What was verified.
+    pub file: Option<Finished>,
 }

@@ -119,7 +119,8 @@ impl Scheduler {
     /// other tiers wait.
     pub(super) fn hands(&self, id: SourceId) -> usize {
         let tier = self.tier(id);
-        let takes_part = |(other, s): &(SourceId, &Source)| !s.is_out() && !s.silent && self.tier(*other) <= tier;
+        let takes_part =
+            |(other, s): &(SourceId, &Source)| !s.is_out() && !s.silent && self.tier(*other) <= tier;
         let usable = self.sources.iter().enumerate().filter(takes_part).count();
         let worth = 1 + self.missing() / PER_SOURCE;
         usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::files::{self, Existing};
 use crate::http::Failure;
-use crate::transfer::sink::{SinkError, open_output};
+use crate::transfer::sink::SinkError;
 
 /// Where content goes.
 pub enum Output {
@@ -85,8 +86,9 @@ impl Output {
             return Ok(());
         }
         let end = output.offset - output.without;
-        let file = open_output(&output.path, end > 0)?;
         let failed = |e: io::Error| SinkError::new(&output.path, &e);
+        let existing = if end > 0 { Existing::Keep } else { Existing::Empty };
+        let file = files::open_output(&output.path, existing).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_file() {
             if output.held > 0 && metadata.len() < end {
@@ -234,12 +236,8 @@ impl Output {
 }
 
 impl FileOutput {
-    /// Not what is no regular file: a pipe would wait for somebody who writes.
     fn open_for_reading(&self) -> io::Result<File> {
-        if !std::fs::metadata(&self.path)?.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        File::open(&self.path)
+        files::open(&self.path)
     }
 }
 

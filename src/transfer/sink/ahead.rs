@@ -6,7 +6,7 @@
 
 mod journal;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -16,13 +16,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
 use rustix::process::geteuid;
 
-use super::SinkError;
-use crate::files::Folder;
+use super::names::{Names, folder_of};
+use crate::files::{self, Folder};
 use crate::http::ByteRange;
 use crate::transfer::segments::Segments;
 use journal::Journal;
 
-const FOLDER: &str = ".racefetch";
 /// Side files that nobody took over for so long are removed, in seconds.
 const KEEP: u64 = 14 * 24 * 3600;
 
@@ -43,31 +42,10 @@ struct Named {
     journal: Journal,
 }
 
-/// The names of what belongs to one FILE.
-#[derive(Debug)]
-struct Names {
-    bytes: OsString,
-    journal: OsString,
-    /// The journal that is about to replace the other one.
-    draft: OsString,
-}
-
-impl Names {
-    fn of(file: &Path) -> Self {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.strip_suffix(".__download__").unwrap_or(&name);
-        Self {
-            bytes: format!("{name}.ahead").into(),
-            journal: format!("{name}.journal").into(),
-            draft: format!("{name}.journal-draft").into(),
-        }
-    }
-}
-
 impl Ahead {
     /// A new, empty side file for `file`. Where the folder for it cannot be used, because it is a link or somebody
     /// else's, it gets no name: a fetch shall not fail because of that.
-    pub(super) fn create(file: &Path, identity: &str) -> Result<Self, SinkError> {
+    pub(super) fn create(file: &Path, identity: &str) -> io::Result<Self> {
         let names = Names::of(file);
         if let Ok((bytes, named)) = create_named(&folder_of(file), names, identity) {
             return Ok(Self {
@@ -81,14 +59,14 @@ impl Ahead {
     }
 
     /// A new, empty file beside `file` that has no name.
-    pub(super) fn unnamed(file: &Path) -> Result<Self, SinkError> {
+    pub(super) fn unnamed(file: &Path) -> io::Result<Self> {
         let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)) {
             Ok(bytes) => {
                 Ok(Self { file: bytes.into(), held: Segments::new(), path: file.to_owned(), named: None })
             }
-            Err(error) => Err(SinkError::new(folder, &error.into())),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -115,19 +93,19 @@ impl Ahead {
         &self.held
     }
 
-    pub(super) fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), SinkError> {
-        self.file.write_all_at(bytes, first).map_err(|error| self.error(&error))?;
+    pub(super) fn write(&mut self, first: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, first)?;
         let range = ByteRange::new(first, first + bytes.len() as u64);
         self.held.insert(range);
         self.record('+', range)
     }
 
-    pub(super) fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), SinkError> {
-        self.file.read_exact_at(buffer, first).map_err(|error| self.error(&error))
+    pub(super) fn read(&self, first: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, first)
     }
 
     /// Gives up bytes, and the space that they take.
-    pub(super) fn forget(&mut self, range: ByteRange) -> Result<(), SinkError> {
+    pub(super) fn forget(&mut self, range: ByteRange) -> io::Result<()> {
         let given_up = self.held.intersection(range);
         self.held.remove(range);
         for range in given_up.iter() {
@@ -139,6 +117,10 @@ impl Ahead {
         Ok(())
     }
 
+    pub(super) fn can_punch(&self) -> bool {
+        files::can_punch(&self.file)
+    }
+
     /// Removes the side file, its journal, and the folder when it is empty.
     pub(super) fn remove(self) {
         if let Some(named) = &self.named {
@@ -146,26 +128,15 @@ impl Ahead {
         }
     }
 
-    fn record(&mut self, sign: char, range: ByteRange) -> Result<(), SinkError> {
+    fn record(&mut self, sign: char, range: ByteRange) -> io::Result<()> {
         let Some(Named { folder, names, journal }) = &mut self.named else { return Ok(()) };
         let recorded = journal.record(sign, range);
         if journal.is_long() {
             // Failing that, the long one is as good.
             let _ = journal.shorten(&self.held, folder, &names.draft, &names.journal);
         }
-        recorded.map_err(|error| self.error(&error))
+        recorded
     }
-
-    fn error(&self, error: &io::Error) -> SinkError {
-        match &self.named {
-            Some(named) => SinkError::new(&folder_of(&self.path).join(&named.names.bytes), error),
-            None => SinkError::new(&self.path, error),
-        }
-    }
-}
-
-fn folder_of(file: &Path) -> PathBuf {
-    file.parent().unwrap_or(Path::new("")).join(FOLDER)
 }
 
 fn create_named(folder: &Path, names: Names, identity: &str) -> io::Result<(File, Named)> {
@@ -199,9 +170,7 @@ fn remove(folder: &Folder, names: &Names, file: &Path) {
 fn sweep(folder: &Folder) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     for name in folder.names().unwrap_or_default() {
-        let extension = Path::new(&name).extension().unwrap_or_default();
-        let ours = ["ahead", "journal", "journal-draft"].iter().any(|ours| extension == *ours);
-        if ours && folder.modified(&name).is_ok_and(|at| now.saturating_sub(at) > KEEP) {
+        if Names::is_one(&name) && folder.modified(&name).is_ok_and(|at| now.saturating_sub(at) > KEEP) {
             let _ = folder.remove_file(&name);
         }
     }
@@ -233,7 +202,7 @@ mod tests {
         ahead.read(5, &mut read).unwrap();
         assert_eq!(&read, b"abc");
         ahead.remove();
-        assert!(!folder.path().join(FOLDER).exists());
+        assert!(!folder_of(&file).exists());
     }
 
     #[test]
@@ -245,9 +214,9 @@ mod tests {
             ahead.write(5, b"abc").unwrap();
             drop(ahead);
             let second = folder.path().join("second");
-            fs::hard_link(folder.path().join(FOLDER).join(name), &second).unwrap();
+            fs::hard_link(folder_of(&file).join(name), &second).unwrap();
             assert!(Ahead::take_over(&file, "x").is_none(), "{name}");
-            assert!(second.exists() && !folder.path().join(FOLDER).exists(), "{name}");
+            assert!(second.exists() && !folder_of(&file).exists(), "{name}");
         }
     }
 
@@ -255,8 +224,8 @@ mod tests {
     #[test]
     fn without_a_folder_there_is_a_side_file_without_a_name() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FOLDER), "").unwrap();
         let file = folder.path().join("x.__download__");
+        fs::write(folder_of(&file), "").unwrap();
         let mut ahead = Ahead::create(&file, "x").unwrap();
         ahead.write(5, b"abc").unwrap();
         let mut read = [0; 3];

@@ -112,6 +112,18 @@ impl Drop for Running {
     }
 }
 
+/// Waits until something is the case that no program tells.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait on")]
+pub(super) fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..LIMIT.as_millis() / LOOK.as_millis() {
+        if condition() {
+            return;
+        }
+        thread::sleep(LOOK);
+    }
+    panic!("after {LIMIT:?} not yet: {what}");
+}
+
 fn wait_aside(mut child: Child) -> Receiver<ExitStatus> {
     let (sender, ended) = mpsc::channel();
     thread::spawn(move || {

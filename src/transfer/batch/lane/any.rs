@@ -2,10 +2,9 @@
 //! when the Manifest was made. It is fetched once, and gets the name whose size and digests it has.
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use super::{Came, ItemEnd, Lane, Sink, is_right, is_there, part_of, put_in_place};
+use super::{Came, ItemEnd, Lane, Sink, is_there, part_of, put_in_place};
 use crate::http::{Answer, Failure, Judged, Question};
 use crate::portage::DistEntry;
 use crate::transfer::engine;
@@ -91,8 +90,8 @@ impl<'a> Lane<'a> {
     ) -> Result<Came, Came> {
         let identity = engine::identity(&fitting.entry.digests);
         let size = fitting.entry.size;
-        let opened = Sink::open(&fitting.part, true, &identity, Some(size), |_| ControlFlow::Break(()))?;
-        let ControlFlow::Continue(mut sink) = opened else { return Ok(Came::Ended(ItemEnd::Locked)) };
+        let Some(hold) = self.hold(&fitting.part) else { return Ok(Came::Ended(ItemEnd::Locked)) };
+        let mut sink = Sink::open(hold, true, &identity, Some(size))?;
         if judged.first_pos == 0 {
             sink.clear()?;
         }
@@ -111,8 +110,8 @@ impl<'a> Lane<'a> {
         }
         answer.content.drain();
         for candidate in candidates.iter().filter(|candidate| candidate.entry.size == came) {
-            if is_right(&fitting.part, &sink, came, &candidate.entry.digests)? {
-                put_in_place(&fitting.part, &candidate.place)?;
+            if self.is_right(&sink, came, &candidate.entry.digests)? {
+                put_in_place(&sink.file(), &fitting.part, &candidate.place)?;
                 let name = candidate.entry.name.clone();
                 self.shared.lock().came_as.insert(self.item, name);
                 return Ok(Came::Whole);

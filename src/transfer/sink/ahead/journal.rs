@@ -68,7 +68,7 @@ impl Journal {
         let mut file = folder.create_file(draft, 0o664)?;
         let records: String = held.iter().map(|range| line('+', range)).collect();
         file.write_all(format!("{}{records}", self.header).as_bytes())?;
-        folder.rename(draft, name)?;
+        folder.rename_file(&file, draft, name)?;
         self.file = file;
         Ok(())
     }
