@@ -100,7 +100,7 @@ fn cannot_be_read_back(bad: &str, good_bytes: usize, contents: [&[u8]; 3]) {
     let (place, mirrors) = (Place::new(), mirrors(contents));
     let run = fetch(&place, right, &mirrors).env("LD_PRELOAD", library.to_str().unwrap());
     let run = run.env("BAD_FILE", bad).env("GOOD_BYTES", good_bytes.to_string());
-    let ran = run.fails(23, &[bad, "Input/output error"]);
+    let ran = run.fails(23, &[FILE, "Input/output error"]);
     assert!(!ran.stderr().contains("wrong bytes"), "{ran:?}");
     let stats = place.bare().args(["stats", "--json"]).succeeds();
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();

@@ -321,6 +321,7 @@ fn the_largest_size_is_that_of_siblings_too() {
     let names = ["x-1.tar", "y-1.tar", "z-1.tar"];
     let mirror = mirror(&contents[0]);
     mirror.on("/distfiles/y-1.tar").serve(&contents[1]).times(1);
+    mirror.on("*").status(404).always(); // where most mirrors have it
     let place = Place::new();
     let files = names.iter().zip(&contents).map(|(name, content)| Distfile { name, content });
     place.write("repo/cat/pkg/Manifest", files.map(|file| file.manifest_line()).collect::<String>());

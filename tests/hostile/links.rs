@@ -259,6 +259,7 @@ fn parts_that_are_swapped_are_neither_shared_nor_published() {
     let contents: Vec<Vec<u8>> = (0..COUNT).map(|seed| content(seed as u64, 1 << 20)).collect();
     let mirror = Mirror::start();
     mirror.on("/distfiles/layout.conf").serve("[structure]\n0=flat\n").always();
+    mirror.on("*").status(404).always(); // where most mirrors have it
     let (victim, place) = (Victim::new(), Place::new());
     set_mode(&victim.file, 0o600);
     let group = fs::metadata(&victim.file).unwrap().gid();

@@ -49,6 +49,7 @@ fn without_locks_siblings_come_along() {
     let file = Distfile { name: "x-1.tar", content: &bytes };
     let mirror = mirror(&bytes);
     mirror.on("/distfiles/y-1.tar").serve(&sibling).always();
+    mirror.on("*").status(404).always(); // where most mirrors have it
     let place = Place::new();
     let manifest = [file.manifest_line(), Distfile { name: "y-1.tar", content: &sibling }.manifest_line()];
     place.write("repo/cat/pkg/Manifest", manifest.concat());
