@@ -37,7 +37,7 @@ pub const LAYOUT_CONNECT: Duration = Duration::from_secs(5);
 /// How long a mirror is asked for its `layout.conf` alone. Then another mirror is asked for its own, which will be wanted
 /// soon: a witness that the link works. Once the witness has answered, a mirror without a connection is given up. Long
 /// enough for a first packet that was lost, which TCP sends again after a second.
-pub const LAYOUT_ALONE: Duration = Duration::from_millis(1200);
+pub const LAYOUT_ALONE: Duration = Duration::from_millis(1500);
 
 /// How long a mirror that has accepted the connection may be silent when its witness has answered.
 pub const LAYOUT_SILENT: Duration = Duration::from_secs(3);
@@ -45,9 +45,9 @@ pub const LAYOUT_SILENT: Duration = Duration::from_secs(3);
 // ---- A file
 
 /// The wait for another process that is at FILE, after it last made FILE longer. One that goes on is waited for; one that
-/// got nothing for so long keeps nobody from fetching any longer. Longer than [`STALL`], after which a process of ours
+/// got nothing for so long keeps nobody from fetching any longer. Longer than [`CONNECT`], [`HEAD`] and [`STALL`] together, after which a process of ours
 /// would have given up its source.
-pub const OUTPUT_LOCK: Duration = Duration::from_secs(60);
+pub const OUTPUT_LOCK: Duration = Duration::from_secs(120);
 
 /// The wait for a reader of a pipe that is the output. Who makes a pipe for it starts the reader too.
 pub const PIPE_READER: Duration = Duration::from_secs(5);
@@ -172,7 +172,7 @@ mod tests {
             (LAYOUT_SILENT, LAYOUT_ALONE),
             (ANSWER, CONNECT + HEAD + DRAIN),
             (CONNECT, 100 * ATTEMPT_DELAY),
-            (OUTPUT_LOCK, STALL),
+            (OUTPUT_LOCK, CONNECT + HEAD + STALL),
             (SILENCE, LOST),
             (SILENCE, AUDIT),
             (SILENCE, LONGEST_REST),

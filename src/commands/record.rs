@@ -19,7 +19,7 @@ pub(super) fn deltas(places: &[Place], ended: &Ended, file: &FileKey, now: u64) 
     let asked: Vec<(&Place, &Tally)> =
         places.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
-    let is_somewhere = asked.iter().any(|(_, tally)| tally.kept > 0);
+    let is_at_a_mirror = asked.iter().any(|(place, tally)| place.is_mirror && tally.kept > 0);
     let mut deltas = Vec::new();
     for (Place { key, note, .. }, tally) in asked {
         // When nothing came from anybody, the source whose connection was given up first is no worse than the
@@ -31,7 +31,7 @@ pub(super) fn deltas(places: &[Place], ended: &Ended, file: &FileKey, now: u64) 
         let answer = tally.failures.iter().rfind(|failure| says_lacks(failure));
         let answer = answer.or(tally.corrupt.then_some(&Failure::WrongContent));
         deltas.extend(answer.map(|answer| lacks(note, file, answer, now)));
-        if is_somewhere && tally.lacks_it() {
+        if is_at_a_mirror && tally.lacks_it() {
             deltas.push(Delta::LayoutInDoubt { mirror: key.clone(), at: now });
         }
     }
@@ -50,12 +50,12 @@ pub(super) fn batch_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, no
             std::iter::once(attempt).chain(no_ranges(mirror, tally, now))
         })
         .collect();
+    let is_mirror = |host: &HostId| hosts.list[host.0].expectation.mirror;
     let lacking = end.items.iter().filter_map(|item| match item {
-        ItemEnd::Fetched { lacking, .. } => Some(lacking.iter()),
+        ItemEnd::Fetched { from, lacking } if from.iter().any(is_mirror) => Some(lacking.iter()),
         _ => None,
     });
     let lacking: BTreeSet<HostId> = lacking.flatten().copied().collect();
-    let is_mirror = |host: &HostId| hosts.list[host.0].expectation.mirror;
     let in_doubt = lacking.into_iter().filter(is_mirror).map(|host| hosts.keys[host.0].clone());
     deltas.extend(in_doubt.map(|mirror| Delta::LayoutInDoubt { mirror, at: now }));
     for (item, end) in items.iter().zip(&end.items) {

@@ -49,6 +49,12 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Self::open_no_link(path),
             made => made?,
         }
+        Self::share_like_parent(path).inspect_err(|_| {
+            let _ = fs::remove_dir(path); // nobody else could use it
+        })
+    }
+
+    fn share_like_parent(path: &Path) -> io::Result<Self> {
         // Others may have put something else there meanwhile: what is opened must be what was made.
         let made = Self::open_no_link(path)?;
         if made.0.metadata()?.uid() != geteuid().as_raw() {

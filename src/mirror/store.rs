@@ -317,9 +317,10 @@ impl Turn<'_> {
         }
         self.remove_left_over();
         let (mut file, name) = self.create_temporary()?;
+        // It is not synced: a disk that feels it would be waited for in every call. What a power failure can cost is the
+        // file, which is set aside then, and with it figures.
         let written = file
             .write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
             .and_then(|()| self.folder.rename_file(&file, &name, self.store.file_name()));
         if written.is_err() {
             let _ = self.folder.remove_file(&name); // the next one that writes removes it

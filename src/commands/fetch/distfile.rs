@@ -109,8 +109,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         trace: context.options.distfile.is_traced(),
     };
     context.interrupt.set_hook(|_| {}); // the engine looks for itself
-    let ahead = look_ahead::prepare(context, target, folder, finder.clone(), store.as_ref());
-    look_ahead::beside(ahead, &places, context.interrupt, show, |beside, show| {
+    let ahead = look_ahead::prepare(context, target, folder, finder.clone(), store.as_ref(), &limits.limiter);
+    look_ahead::beside(ahead, target.size, &places, context.interrupt, show, |beside, show| {
         let mut transferred = engine::run(hold, &wanted, sources, &limits, &context.client, beside, show);
         drop(transferred.file.take()); // another process may be waiting for it
         let mut events = deltas(&places, &transferred, &file, now);

@@ -104,7 +104,7 @@ fn stale(path: &Path, known: Option<&Dated<String>>, now: u64, why: &str, show: 
     Some(write(path, &layout.value))
 }
 
-/// Another mirror of the call whose layout is not known, and where it has it.
+/// Another mirror of the call, if possible one whose layout is not known, and where it has it.
 fn witness(
     context: &Context,
     url: &Url,
@@ -115,10 +115,16 @@ fn witness(
     let given = context.options.distfile.mirrors.as_deref();
     let mirrors = mirrors_for(&url.to_string(), given, &context.call, || context.configuration());
     let of = |base: &MirrorBase| Some((mirror_key(base), Url::parse(&base.uri("layout.conf")).ok()?));
-    mirrors.iter().filter_map(of).find(|(other, place)| {
+    let others = mirrors.iter().filter_map(of).filter(|(other, place)| {
         let cools_down = || state.mirror(other).is_some_and(|known| known.cool_down_left(now) > 0);
         other != key && place.authority() != url.authority() && !cools_down()
-    })
+    });
+    // One whose answer is not wanted serves as well.
+    let is_known = |other: &MirrorKey| {
+        let layout = state.mirror(other).and_then(|known| known.layout.as_ref());
+        layout.is_some_and(|layout| is_fresh(layout.at, FRESH))
+    };
+    others.min_by_key(|(other, _)| is_known(other))
 }
 
 fn write(path: &Path, text: &str) -> Ended {

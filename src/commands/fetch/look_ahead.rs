@@ -23,8 +23,12 @@ use crate::patience::PULSE;
 use crate::portage::{DistEntry, manifest};
 use crate::progress::{bytes, duration};
 use crate::transfer::batch::{self, Batch, BatchEnd, Clock, HostId, Item, ItemEnd};
-use crate::transfer::engine::{Observer, Snapshot, Surroundings};
+use crate::transfer::engine::{Limits, Observer, Snapshot, Surroundings};
+use crate::transfer::limiter::Limiter;
 use crate::transfer::scheduler::SourceId;
+
+/// A file of at most so many bytes comes from one mirror, and keeps no other one busy.
+const SMALL: u64 = 1024 * 1024;
 
 /// The siblings of a file that are missing, and who may have them.
 pub(super) struct Ahead<'a> {
@@ -40,6 +44,7 @@ pub(super) fn prepare<'a>(
     folder: &'a Path,
     finder: Finder<'a>,
     store: Option<&'a Store>,
+    limiter: &Limiter,
 ) -> Option<Ahead<'a>> {
     if context.options.distfile.no_look_ahead
         || context.call.restrict.contains("fetch")
@@ -73,7 +78,7 @@ pub(super) fn prepare<'a>(
     let many = Many {
         distdir: folder,
         locks: context.configuration().locks(folder),
-        limits: settings::limits(context.options),
+        limits: Limits { limiter: limiter.clone(), ..settings::limits(context.options) },
         jobs: usize::MAX,
         client: &context.client,
         clock: Clock::start(),
@@ -84,17 +89,19 @@ pub(super) fn prepare<'a>(
     Some(Ahead { many, hosts, items })
 }
 
-/// Fetches a file by `fetch`, and the siblings beside it. They begin when somebody sends that file; when nobody does,
+/// Fetches a file of `size` bytes by `fetch`, and the siblings. They begin when somebody sends a [`SMALL`] file, else
 /// after it, if the result of `fetch` says so: what the link is to blame for would fail, too.
 pub(super) fn beside<T>(
     ahead: Option<Ahead<'_>>,
+    size: Option<u64>,
     sources: &[Place],
     interrupt: &Interrupt,
     show: &mut Show,
     fetch: impl FnOnce(&Beside<'_>, &mut Show) -> (T, bool),
 ) -> T {
     let Some(Ahead { many, mut hosts, items }) = ahead else {
-        let alone = Beside { interrupt, batch: None, hosts: Vec::new(), begin: Mutex::new(None) };
+        let alone =
+            Beside { interrupt, is_small: false, batch: None, hosts: Vec::new(), begin: Mutex::new(None) };
         return fetch(&alone, show).0;
     };
     let batch = &many.batch(&hosts, items);
@@ -102,6 +109,7 @@ pub(super) fn beside<T>(
     let (begin, begun) = mpsc::channel();
     let beside = Beside {
         interrupt,
+        is_small: size.is_some_and(|size| size <= SMALL),
         batch: Some(batch),
         hosts: sources.iter().map(host).collect(),
         begin: Mutex::new(Some(begin)),
@@ -117,6 +125,7 @@ pub(super) fn beside<T>(
         };
         let has_thread = Builder::new().name("siblings".to_owned()).spawn_scoped(scope, run).is_ok();
         let (result, may_begin) = fetch(&beside, show);
+        batch.beside.leave();
         if beside.has_begun() || may_begin && interrupt.number().is_none() {
             beside.begin();
             many.begin(&hosts, show);
@@ -148,6 +157,7 @@ fn wait(ended: &Receiver<BatchEnd>, latest: &Latest, show: &mut Show) -> Option<
 /// The batch of siblings, for the transfer of the file that was asked for.
 pub(super) struct Beside<'a> {
     interrupt: &'a Interrupt,
+    is_small: bool,
     batch: Option<&'a Batch<'a>>,
     /// Which of the batch's hosts each source is.
     hosts: Vec<Option<HostId>>,
@@ -181,8 +191,16 @@ impl Surroundings for Beside<'_> {
         batch.beside.rest_left(host, batch.clock)
     }
 
+    fn on_asked(&self, source: SourceId) {
+        if let Some((batch, host)) = self.at(source) {
+            batch.beside.engage(host);
+        }
+    }
+
     fn on_opened(&self, _: SourceId) {
-        self.begin();
+        if self.is_small {
+            self.begin();
+        }
     }
 
     fn on_failure(&self, source: SourceId, failure: &Failure) {

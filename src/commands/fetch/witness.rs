@@ -76,6 +76,9 @@ pub(super) fn ask(context: &Context, url: &Url, witness: Option<(MirrorKey, Url)
                         None => silence = LAYOUT_SILENT,
                     }
                 }
+                Err(RecvTimeoutError::Timeout) if began.elapsed() > time + patience::STOPPED => {
+                    break (Err(Failure::TimeUp(time)), None); // its thread has ended without a word
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     silence = time.max(began.elapsed()) + patience::PULSE; // its own limit ends it
                     if let Some((of, url)) = witness.take() {

@@ -72,7 +72,8 @@ impl Lane<'_> {
                 self.receive(&url, &mut sink)?;
             }
             if self.is_right(&sink, wanted.size, &wanted.digests)? {
-                put_in_place(&sink.file(), &part, &place)?;
+                let finished = sink.finish()?; // what a race has left ahead is not needed any longer
+                put_in_place(&finished.file, &part, &place)?;
                 return Ok(Came::Whole);
             }
             if let Some(name) = self.hand_over(&url, &sink)? {

@@ -7,7 +7,7 @@
 mod lane;
 mod race;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -141,12 +141,24 @@ struct Told {
     failures: Vec<(HostId, Failure)>,
     /// Hosts that want to be left alone, and until when on the batch's clock.
     rests: Vec<(HostId, Time)>,
+    /// Hosts to which the transfer has a connection.
+    engaged: BTreeSet<HostId>,
 }
 
 impl Beside {
     /// A request to that host failed outside of the batch.
     pub fn on_failure(&self, host: HostId, failure: &Failure) {
         self.lock().failures.push((host, failure.clone()));
+    }
+
+    /// The transfer may have a connection to that host from now on.
+    pub fn engage(&self, host: HostId) {
+        self.lock().engaged.insert(host);
+    }
+
+    /// The transfer is over.
+    pub fn leave(&self) {
+        self.lock().engaged.clear();
     }
 
     /// For how long a host wants to be left alone, as the batch has heard.
@@ -162,6 +174,7 @@ impl Beside {
         for (host, failure) in told.failures.drain(..) {
             queue.on_race_failure(host, &failure, now);
         }
+        queue.set_engaged(told.engaged.clone());
         let rest = |host: HostId| Some((host, now + queue.health(host).rest_left(now)?));
         told.rests = (0..hosts).map(HostId).filter_map(rest).collect();
     }

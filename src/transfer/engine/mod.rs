@@ -359,6 +359,7 @@ impl Transfer<'_> {
         match *action {
             Action::Open { source, range, manner } => {
                 self.tallies[source].requests += 1;
+                self.around.on_asked(source);
                 self.current[source] = Current { asked: Some(now()), counted: None };
                 if let Err(failure) = self.workers[source].open(range, manner) {
                     self.tallies[source].excused.push(failure.clone());

@@ -51,6 +51,8 @@ pub trait Surroundings {
     fn rest(&self, _: SourceId) -> Option<Duration> {
         None
     }
+    /// A source is asked: from now on it may have a connection.
+    fn on_asked(&self, _: SourceId) {}
     /// A source sends what it was asked for.
     fn on_opened(&self, _: SourceId) {}
     /// A request to a source failed.

@@ -65,9 +65,9 @@ impl Queue {
         self.health(host).allows(self.at_work(host), now)
     }
 
-    /// Connections of a host that are in use, that of a race among them.
+    /// Connections of a host that are in use, that of a race and that of somebody else among them.
     pub(super) fn at_work(&self, host: HostId) -> usize {
-        self.work.iter().filter(|work| work.is_at(host)).count()
+        self.work.iter().filter(|work| work.is_at(host)).count() + usize::from(self.engaged.contains(&host))
     }
 
     pub(super) fn others_deliver(&self, host: HostId) -> bool {

@@ -9,7 +9,7 @@ mod choice;
 mod fairness;
 mod item;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::health::Verdict;
@@ -92,6 +92,8 @@ pub struct Queue {
     deadline: Option<Time>,
     speed: SpeedLimit,
     received: u64,
+    /// Hosts to which somebody else has one of their connections.
+    engaged: BTreeSet<HostId>,
     is_stopped: bool,
     actions: Vec<Action>,
 }
@@ -128,6 +130,7 @@ impl Queue {
             deadline: plan.deadline,
             speed: SpeedLimit::new(plan.speed),
             received: 0,
+            engaged: BTreeSet::new(),
             is_stopped: false,
             actions: Vec::new(),
         };
@@ -249,6 +252,11 @@ impl Queue {
         };
         self.fail(item, host, failure.clone());
         is_blamed.then_some(failure)
+    }
+
+    /// A transfer outside of the queue has a connection to each of these hosts.
+    pub fn set_engaged(&mut self, hosts: BTreeSet<HostId>) {
+        self.engaged = hosts;
     }
 
     /// A request of a race under way failed.

@@ -326,7 +326,7 @@ impl Source {
         let patience = match self.expectation.first_byte {
             _ if measured => usual * 2 + TOLERANCE,
             Some(_) => (usual * 2 + TOLERANCE).min(OVERDUE.max(usual + TOLERANCE)),
-            None => OVERDUE.max(self.round_trip.unwrap_or_default() * ROUND_TRIPS),
+            None => OVERDUE.max((self.round_trip.unwrap_or_default() * ROUND_TRIPS).min(LOST)),
         };
         now.saturating_sub(since) > patience
     }
