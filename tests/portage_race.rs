@@ -124,8 +124,8 @@ impl Race {
         let (sent, corrupt) = (self.sent() - left.sent, self.corrupt.body_bytes_sent());
         let most = missing + corrupt + BESIDE + if left.sent > 0 { EDGES } else { 0 };
         assert!(sent <= most, "{sent} bytes for {missing}, {most} allowed, {left:?}\n{run}");
-        // It is one of two that are equally fast.
-        assert!(corrupt <= SIZE as u64 * 6 / 10, "{corrupt} bytes from the corrupt mirror\n{run}");
+        // It is one of two that are equally fast, on a machine that may be busy.
+        assert!(corrupt <= SIZE as u64 * 8 / 10, "{corrupt} bytes from the corrupt mirror\n{run}");
     }
 
     /// What the state has of each mirror.
