@@ -2,6 +2,7 @@
 //! value and says in words that follow `option --foo: ` what is wrong with it.
 
 use crate::http::settings::Credentials;
+use crate::http::url::percent_decode;
 use std::time::Duration;
 
 /// What is wrong with a value.
@@ -70,20 +71,7 @@ pub(super) fn credentials(text: &str) -> Result<Credentials, Complaint> {
 
 /// The text with `%XX` decoded. `None` when that is not UTF-8 or holds a NUL.
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-        let value = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        let (decoded_byte, length) = match value {
-            Some(value) if byte == b'%' => (value, 3),
-            _ => (byte, 1),
-        };
-        decoded.push(decoded_byte);
-        at += length;
-    }
-    String::from_utf8(decoded).ok().filter(|text| !text.contains('\0'))
+    String::from_utf8(percent_decode(text)).ok().filter(|text| !text.contains('\0'))
 }
 
 /// Decimals as billionths; what is smaller is left out.

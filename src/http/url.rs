@@ -208,12 +208,14 @@ impl fmt::Debug for Url {
 }
 
 /// Replaces `%XX` by its byte; anything else is left as it is.
-fn percent_decode(text: &str) -> Vec<u8> {
+pub fn percent_decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
         let pair = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        // `from_str_radix` would take a sign as well.
+        let pair = pair.filter(|pair| pair.iter().all(u8::is_ascii_hexdigit));
         let byte = pair.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
         out.push(byte.unwrap_or(bytes[at]));
         at += if byte.is_some() { 3 } else { 1 };
@@ -351,6 +353,13 @@ fn encode(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_sign_is_no_hexadecimal_digit() {
+        assert_eq!(percent_decode("%+1%-2%4+%41%"), b"%+1%-2%4+A%");
+        let url = Url::parse("http://u:50%+5@h/").unwrap();
+        assert_eq!(url.credentials.map(|given| given.password).as_deref(), Some("50%+5"));
+    }
 
     #[test]
     fn parses() {

@@ -36,7 +36,9 @@ pub enum InterpolationError {
     Syntax,
     #[error("`%({0})s` is not an option of the section")]
     Unknown(String),
-    #[error("`%(…)s` leads to itself, or to a value of more than {MAX_VALUE} bytes")]
+    #[error(
+        "`%(…)s` leads to itself, to more than {MAX_REFERENCES} others, or to a value of more than {MAX_VALUE} bytes"
+    )]
     Endless,
 }
 
@@ -110,8 +112,8 @@ impl ConfigParser {
     /// An option of a section, else of `[DEFAULT]`, with every `%(OPTION)s` replaced.
     pub fn get(&self, section: &str, option: &str) -> Result<Option<String>, InterpolationError> {
         let Some(raw) = self.raw(section, option) else { return Ok(None) };
-        let mut value = String::new();
-        self.interpolate(section, raw, MAX_DEPTH, &mut value)?;
+        let (mut value, mut references) = (String::new(), MAX_REFERENCES);
+        self.interpolate(section, raw, MAX_DEPTH, &mut references, &mut value)?;
         Ok(Some(value))
     }
 
@@ -125,6 +127,7 @@ impl ConfigParser {
         section: &str,
         raw: &str,
         depth: usize,
+        references: &mut usize,
         value: &mut String,
     ) -> Result<(), InterpolationError> {
         let depth = depth.checked_sub(1).ok_or(InterpolationError::Endless)?;
@@ -138,9 +141,10 @@ impl ConfigParser {
             }
             let reference = behind.strip_prefix('(').and_then(|behind| behind.split_once(")s"));
             let (name, behind) = reference.ok_or(InterpolationError::Syntax)?;
+            *references = references.checked_sub(1).ok_or(InterpolationError::Endless)?;
             let name = name.to_lowercase();
             let raw = self.raw(section, &name).ok_or_else(|| InterpolationError::Unknown(name.clone()))?;
-            self.interpolate(section, raw, depth, value)?;
+            self.interpolate(section, raw, depth, references, value)?;
             rest = behind;
         }
         value.push_str(rest);
@@ -159,6 +163,8 @@ impl ConfigParser {
 const DEFAULT: &str = "DEFAULT";
 /// Python's own limit.
 const MAX_DEPTH: usize = 10;
+/// How many references one value may lead to. Those to empty values build nothing, and still double with each level.
+const MAX_REFERENCES: usize = 10_000;
 /// The longest value that references may build, in bytes.
 const MAX_VALUE: usize = 1 << 16;
 
@@ -247,8 +253,10 @@ mod tests {
             .map(|n| format!("x{n}={}\n", ["%(x", &(n - 1).to_string(), ")s"].concat().repeat(9)))
             .collect();
         let doubling = doubling.concat();
-        let (parser, _) = parse(&format!("[a]\nx0=0123456789\n{doubling}"));
-        assert_eq!(parser.get("a", "x9"), Err(InterpolationError::Endless));
+        for x0 in ["0123456789", ""] {
+            let (parser, _) = parse(&format!("[a]\nx0={x0}\n{doubling}"));
+            assert_eq!(parser.get("a", "x9"), Err(InterpolationError::Endless), "{x0:?}");
+        }
     }
 
     proptest! {

@@ -191,6 +191,27 @@ fn when_all_agree_on_wrong_bytes_it_is_the_manifest() {
     }
 }
 
+/// A corrupt mirror was the only one to be reached. What it had left at FILE counted as a second opinion, so for five
+/// minutes nobody was asked for the file any more.
+#[test]
+fn who_is_wrong_alone_agrees_with_nobody() {
+    let right: Content = content(1, 200_000).into();
+    let wrong = content(2, right.len());
+    for left in [&wrong[..], &right[..90_000], &right.corrupted_at(70)[..90_000], &[]] {
+        let distdir = Distdir::new();
+        distdir.put_file(left);
+        let mirror = serving(&wrong.clone().into());
+        let call = |mirrors: &[Mirror]| {
+            distdir.call().resume().target(&right).mirrors(&bases(mirrors)).fetch(&mirrors[0].url(PATH))
+        };
+        let ended = call(&[mirror]);
+        assert_eq!(ended.code, Some(CHECKSUM_MISMATCH), "{} bytes: {ended}", left.len());
+        let ended = call(&[serving(&right)]);
+        distdir.assert_holds(&right, &ended);
+        ended.assert_success();
+    }
+}
+
 #[test]
 fn a_repair_that_breaks_off_is_gone_on_with() {
     // One mirror is corrupt, and the other breaks in the middle of making good for it: what is kept is

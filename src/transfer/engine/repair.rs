@@ -117,7 +117,9 @@ impl Transfer<'_> {
                 return Ok(None);
             }
         }
-        let witnesses: BTreeSet<Origin> = self.opinions.iter().map(|opinion| opinion.by).collect();
+        // What lay there may be from one of them: it confirms nobody.
+        let others = self.opinions.iter().map(|opinion| opinion.by).filter(|by| *by != Origin::Earlier);
+        let witnesses: BTreeSet<Origin> = others.collect();
         if witnesses.len() < 2 && !self.began_anew {
             // Nobody else can be asked. The file may have changed between two answers, or a cache may hold a wrong one:
             // once more.

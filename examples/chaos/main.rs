@@ -1,0 +1,115 @@
+//! Random trouble: `cargo run --release --example chaos -- --seconds N --seed S`.
+//!
+//! Each run has mirrors of random kinds on the loopback address, something random at FILE, and one to three calls of the
+//! program for it at once, some of which are killed, have system calls denied or writes that fail, see the clock jump,
+//! or find the disk full. Then one call that nothing disturbs. After that: exit 0 meant the right file, no other file has
+//! changed, nothing is left behind, no honest mirror stands in the state as a liar, and every call has ended in time.
+//!
+//! A line is printed for each fault, with the seed that repeats its run. How threads and processes take turns is not
+//! repeated, so a seed may have to be tried a few times. Faults within a process need a C compiler, small disks root.
+
+#![allow(unreachable_pub, reason = "nobody names what is in an example")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use support::build;
+use world::{Mount, Tools};
+
+mod dice;
+mod places;
+#[path = "../../tests/support/mod.rs"]
+#[expect(unused_imports, reason = "what is handed on is for others")]
+mod support;
+mod world;
+
+/// How many runs are under way at the same time. They mostly wait.
+const AT_ONCE: u64 = 4;
+
+fn main() -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "the entry point of a program")]
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let ended = options(&args).and_then(|(seconds, seed)| chaos(Duration::from_secs(seconds), seed));
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The values of `--seconds` and `--seed`.
+fn options(args: &[String]) -> Result<(u64, u64), String> {
+    let usage = "usage: chaos [--seconds N] [--seed S]; with 0 seconds there is one run";
+    let (mut seconds, mut seed) = (60, 1);
+    for pair in args.chunks(2) {
+        let [name, value] = pair else { return Err(usage.to_owned()) };
+        let value = value.parse().map_err(|_| usage.to_owned())?;
+        match name.as_str() {
+            "--seconds" => seconds = value,
+            "--seed" => seed = value,
+            _ => return Err(usage.to_owned()),
+        }
+    }
+    Ok((seconds, seed))
+}
+
+/// Whether no run showed a fault.
+#[expect(clippy::disallowed_methods, reason = "it goes on for so long")]
+fn chaos(time: Duration, seed: u64) -> Result<bool, String> {
+    let folder = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
+    let shim = shim(folder.path());
+    let mounts = can_mount(folder.path());
+    if shim.is_none() {
+        println!("chaos: no C compiler: without denied calls, failing writes and jumping clocks");
+    }
+    if !mounts {
+        println!("chaos: file systems cannot be mounted: without full disks");
+    }
+    let tools = Tools { racefetch: build::racefetch()?, shim, mounts };
+    let began = Instant::now();
+    let (next, faults) = (AtomicU64::new(0), AtomicU64::new(0));
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number > 0 && began.elapsed() >= time {
+                break;
+            }
+            let seed = seed.wrapping_add(number);
+            let found = world::run(seed, &tools).unwrap_or_else(|error| vec![format!("cannot run: {error}")]);
+            for fault in &found {
+                println!("--seed {seed} --seconds 0: {fault}");
+                faults.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        next.fetch_sub(1, Ordering::Relaxed);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
+        }
+    });
+    let (runs, faults) = (next.into_inner(), faults.into_inner());
+    println!("chaos: {runs} runs from seed {seed} on in {} s, {faults} faults", began.elapsed().as_secs());
+    Ok(faults == 0)
+}
+
+/// Makes the library of faults.
+fn shim(folder: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/chaos/shim.c");
+    let library = folder.join("shim.so");
+    let mut command = Command::new("cc");
+    command.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl");
+    let made = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    made.then_some(library)
+}
+
+/// Whether this user may mount a file system.
+fn can_mount(folder: &Path) -> bool {
+    let place = folder.join("mount");
+    std::fs::create_dir(&place).is_ok() && Mount::new(&place, 1 << 20).is_ok()
+}
