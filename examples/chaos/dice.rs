@@ -1,6 +1,6 @@
 //! Chance that can be repeated.
 
-/// A sequence that follows from its seed alone (SplitMix64).
+/// A sequence that follows from its seed alone (`SplitMix64`).
 pub struct Dice(u64);
 
 impl Dice {

@@ -29,7 +29,6 @@ mod world;
 const AT_ONCE: u64 = 4;
 
 fn main() -> ExitCode {
-    #[expect(clippy::disallowed_methods, reason = "the entry point of a program")]
     let args: Vec<String> = std::env::args().skip(1).collect();
     let ended = options(&args).and_then(|(seconds, seed)| chaos(Duration::from_secs(seconds), seed));
     match ended {

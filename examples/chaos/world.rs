@@ -49,11 +49,8 @@ pub fn run(seed: u64, tools: &Tools) -> io::Result<Faults> {
     let mut dice = Dice::new(seed);
     let mut world = World::new(&mut dice, tools)?;
     let count = dice.pick(&[1, 1, 1, 2, 3]);
-    let plans: Vec<_> = (0..count).map(|_| Plan::any(&mut dice, tools)).collect();
-    world.story = format!("{:?}, {} bytes, {}", world.places, world.content.len(), world.prefix);
-    for plan in &plans {
-        world.story += &format!("; {plan:?}");
-    }
+    let plans: Vec<_> = (0..count).map(|_| Plan::any(&mut dice, tools, count == 1)).collect();
+    world.story = format!("{:?}, {} bytes, {}; {plans:?}", world.places, world.content.len(), world.prefix);
     world.disturbed(&plans)?;
     world.clean(&mut dice)?;
     world.check_state();
@@ -72,7 +69,7 @@ struct World<'t> {
     story: String,
     faults: Faults,
     // Unmounted before the folder is removed.
-    _mount: Option<Mount>,
+    mount: Option<Mount>,
     root: TempDir,
 }
 
@@ -92,7 +89,7 @@ impl<'t> World<'t> {
         } else {
             None
         };
-        let places = (0..1 + dice.below(5)).map(|_| Place::any(&content, dice)).collect::<Vec<_>>();
+        let places = (0..=dice.below(5)).map(|_| Place::any(&content, dice)).collect::<Vec<_>>();
         let mut world = Self {
             tools,
             honest: !places.iter().any(|place| place.kind.lies()),
@@ -102,7 +99,7 @@ impl<'t> World<'t> {
             bystanders: BTreeMap::new(),
             story: String::new(),
             faults: Vec::new(),
-            _mount: mount,
+            mount,
             root,
         };
         world.put_bystanders(dice)?;
@@ -196,7 +193,11 @@ impl<'t> World<'t> {
             plan.disturb(&mut command, self.tools);
             calls.push(Call::start(command, plan.signal)?);
         }
+        let count = calls.len();
         let last = self.wait_for(calls);
+        for number in 0..count {
+            self.story = format!("{}; said: {}", self.story, self.said(&format!("call-{number}")));
+        }
         if last.is_some_and(|status| status.success()) {
             self.check_file("exit 0 after being disturbed");
         }
@@ -212,7 +213,7 @@ impl<'t> World<'t> {
 
     /// One more call, which nothing disturbs, with a good mirror among the others.
     fn clean(&mut self, dice: &mut Dice) -> io::Result<()> {
-        if let Some(mount) = &self._mount {
+        if let Some(mount) = &self.mount {
             mount.grow()?;
         }
         // Whoever finds the file whole has nothing to write into the state.
@@ -229,9 +230,9 @@ impl<'t> World<'t> {
         match self.wait_for(calls) {
             Some(status) if status.success() => self.check_file("exit 0 of the clean call"),
             status => {
-                let said = fs::read_to_string(self.root.path().join("clean")).unwrap_or_default();
+                let said = self.said("clean");
                 let status = status.map_or_else(|| "no end".to_owned(), |status| status.to_string());
-                self.faults.push(format!("the clean call: {status}: {}", said.trim().replace('\n', " / ")));
+                self.faults.push(format!("the clean call: {status}: {said}"));
             }
         }
         self.check_bystanders("after the clean call");
@@ -276,6 +277,12 @@ impl<'t> World<'t> {
             std::thread::sleep(PULSE);
         }
         last
+    }
+
+    /// What a call has said, in one line.
+    fn said(&self, log: &str) -> String {
+        let said = fs::read(self.root.path().join(log)).unwrap_or_default();
+        String::from_utf8_lossy(&said).trim().replace('\n', " / ")
     }
 
     fn check_file(&mut self, when: &str) {
@@ -340,7 +347,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn any(dice: &mut Dice, tools: &Tools) -> Self {
+    fn any(dice: &mut Dice, tools: &Tools, alone: bool) -> Self {
         let signal = match dice.below(6) {
             0 | 1 => Some(Signal::KILL),
             2 => Some(dice.pick(&[Signal::TERM, Signal::INT, Signal::HUP])),
@@ -350,7 +357,9 @@ impl Plan {
         let mut faults = Vec::new();
         if tools.shim.is_some() && dice.once_in(2) {
             let names = ["fallocate", "tmpfile", "flock", "ofd", "fsync", "fchown"];
-            let denied: Vec<_> = names.into_iter().filter(|_| dice.once_in(4)).collect();
+            let mut denied: Vec<_> = names.into_iter().filter(|_| dice.once_in(4)).collect();
+            // Without locks nothing keeps several from writing FILE at the same time.
+            denied.retain(|name| alone || *name != "flock");
             if !denied.is_empty() {
                 faults.push(("CHAOS_DENY", denied.join(" ")));
             }
@@ -417,8 +426,8 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // A folder that stays mounted is seen: it cannot be removed.
-        let _ = Command::new("umount").arg(&self.0).status();
+        // At once, or when the last who uses it has gone.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

@@ -191,6 +191,25 @@ fn when_all_agree_on_wrong_bytes_it_is_the_manifest() {
     }
 }
 
+/// Who sends no ranges cannot be compared with: that nothing contradicted the others was taken for agreement, and for
+/// five minutes nobody was asked for the file any more.
+#[test]
+fn who_cannot_be_compared_agrees_with_nobody() {
+    let right: Content = content(1, 2_759_378).into();
+    for at in [10_000, 1_200_000, right.len() - 5] {
+        let distdir = Distdir::new();
+        let mirrors = [
+            saying(Rule::serve(right.clone()).no_ranges()),
+            serving(&right.corrupted_at(at)),
+            saying(Rule::serve(right.clone()).range_status(403)),
+        ];
+        fetch(&distdir, &right, &mirrors);
+        let ended = fetch(&distdir, &right, &[serving(&right)]);
+        distdir.assert_holds(&right, &ended);
+        ended.assert_success();
+    }
+}
+
 /// A corrupt mirror was the only one to be reached. What it had left at FILE counted as a second opinion, so for five
 /// minutes nobody was asked for the file any more.
 #[test]

@@ -127,7 +127,14 @@ impl Transfer<'_> {
             self.give_up(sink, &everything())?;
             return Ok(None);
         }
-        Ok(Some(Outcome::Mismatch { agreed: self.camp.is_none() && witnesses.len() > 1 }))
+        // Who sends no ranges could not be compared, and an audit may break off: then nobody knows who is right.
+        let is_confirmed = |(origin, share): (&Origin, &Segments)| {
+            let others: Vec<Origin> = witnesses.iter().copied().filter(|other| other != origin).collect();
+            let confirmed = confirmed(&self.opinions, *origin, &others);
+            share.iter().all(|range| confirmed.gaps(range).is_empty())
+        };
+        let agreed = self.camp.is_none() && witnesses.len() > 1 && self.shares.iter().all(is_confirmed);
+        Ok(Some(Outcome::Mismatch { agreed }))
     }
 
     /// When one source sent the whole file there is nothing to compare: the others are asked for all of it.
