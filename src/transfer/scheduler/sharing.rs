@@ -178,9 +178,14 @@ impl Scheduler {
     }
 
     /// Bytes that a source of unknown rate is asked for: its share if all were equal, for a further request costs more
-    /// than to be relieved of a part.
+    /// than to be relieved of a part. The share of those who wait in other tiers stays free: it is what the others
+    /// are corrected with when their rates are known. Who is alone in its tier needs no correction.
     fn first_claim(&self, id: SourceId) -> u64 {
-        self.missing().div_ceil(self.hands(id).max(1) as u64).max(LEAST_FIRST_CLAIM)
+        let (tier, hands) = (self.tier(id), self.hands(id));
+        let waits = |(other, s): &(SourceId, &Source)| !s.is_out() && !s.silent && self.tier(*other) > tier;
+        let waiting = self.sources.iter().enumerate().filter(waits).count();
+        let shares = if hands <= 1 { 1 } else { (hands + waiting).min(self.parallel) };
+        self.missing().div_ceil(shares as u64).max(LEAST_FIRST_CLAIM)
     }
 
     /// Those at work, and the bytes that nobody has or that those who have them do not send. A source of unknown
