@@ -19,7 +19,7 @@ pub(super) fn deltas(places: &[Place], ended: &Ended, file: &FileKey, now: u64) 
     let asked: Vec<(&Place, &Tally)> =
         places.iter().zip(&ended.tallies).filter(|(_, t)| t.requests > 0).collect();
     let link = is_the_link(&asked);
-    let is_at_a_mirror = asked.iter().any(|(place, tally)| place.is_mirror && tally.kept > 0);
+    let is_at_a_mirror = asked.iter().any(|(place, tally)| place.has_layout() && tally.kept > 0);
     let mut deltas = Vec::new();
     for (Place { key, note, .. }, tally) in asked {
         // When nothing came from anybody, the source whose connection was given up first is no worse than the
@@ -50,7 +50,7 @@ pub(super) fn batch_deltas(hosts: &Hosts<'_>, items: &[Item], end: &BatchEnd, no
             std::iter::once(attempt).chain(no_ranges(mirror, tally, now))
         })
         .collect();
-    let is_mirror = |host: &HostId| hosts.list[host.0].expectation.mirror;
+    let is_mirror = |host: &HostId| hosts.is_mirror(*host);
     let lacking = end.items.iter().filter_map(|item| match item {
         ItemEnd::Fetched { from, lacking } if from.iter().any(is_mirror) => Some(lacking.iter()),
         _ => None,

@@ -47,6 +47,11 @@ impl<'s> Hosts<'s> {
         hosts
     }
 
+    /// Whether a host is one of the mirrors, which are the first of the list.
+    pub(crate) fn is_mirror(&self, host: HostId) -> bool {
+        host.0 < self.finder.mirrors.len()
+    }
+
     fn add(&mut self, place: &Place, connections: usize) -> HostId {
         let known = self.finder.state.mirror(&place.key);
         let cap = known.and_then(|m| m.connection_cap.as_ref()).filter(|cap| is_fresh(cap.at, CAP_KEPT));

@@ -52,6 +52,13 @@ pub(super) struct Place {
     at: At,
 }
 
+impl Place {
+    /// Whether it is a mirror, which has files where its layout says.
+    pub(super) fn has_layout(&self) -> bool {
+        matches!(self.at, At::Mirror { .. })
+    }
+}
+
 #[derive(Clone)]
 enum At {
     Url(Url),
