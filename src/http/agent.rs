@@ -359,8 +359,8 @@ pub struct Content {
 }
 
 impl Content {
-    /// Reads some bytes; 0 at the end of the content.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    /// Some bytes; 0 at the end of the content. Over TLS they are those of one record.
+    fn read_piece(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         // The limit for the next byte of content. Trailers and chunk sizes do not renew it: they may come for
         // ever.
         self.log.enter(Phase::Content { slow_for: self.slow_for });
@@ -382,12 +382,11 @@ impl Content {
         })
     }
 
-    /// Reads as much as is there without waiting, but at least some bytes; 0 at the end of the content. Over TLS,
-    /// [`Self::read`] returns one record.
-    pub fn read_all_there(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
-        let mut filled = self.read(buffer)?;
+    /// Reads some bytes, and what else has been received already; 0 at the end of the content.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let mut filled = self.read_piece(buffer)?;
         while self.log.has_record() && filled < buffer.len() {
-            match self.read(&mut buffer[filled..]) {
+            match self.read_piece(&mut buffer[filled..]) {
                 Ok(more @ 1..) => filled += more,
                 Ok(0) | Err(_) => break, // the next call says so, too
             }

@@ -322,7 +322,7 @@ impl Thread {
             let mut buffer = self.buffers.take();
             let left = usize::try_from(end - position).unwrap_or(usize::MAX);
             let step = self.limiter.step(BUFFER).min(left);
-            let n = match content.read_all_there(&mut buffer[..step]) {
+            let n = match content.read(&mut buffer[..step]) {
                 Ok(n) => n,
                 Err(failure) if self.wanted(job) => return Err(Stop::Failed(failure)),
                 Err(_) => return Err(Stop::NotWanted),
