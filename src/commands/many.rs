@@ -14,7 +14,7 @@ use crate::files;
 use crate::http::Client;
 use crate::mirror::{Delta, Store};
 use crate::portage::{Digests, DistEntry, DistLocks, Distfile, LayoutConf};
-use crate::transfer::batch::{self, Batch, BatchEnd, Beside, Clock, HostId, Item, ItemEnd, Signalled};
+use crate::transfer::batch::{self, Batch, BatchEnd, Between, Clock, HostId, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
 
 /// Where Portage looks for distfiles: DISTDIR, and the folders of `PORTAGE_RO_DISTDIRS`, which have a layout.
@@ -102,7 +102,7 @@ impl Many<'_> {
             clock: self.clock,
             hosts: hosts.list.clone(),
             items,
-            beside: Beside::default(),
+            between: Between::default(),
         }
     }
 

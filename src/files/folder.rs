@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fchown};
 use rustix::io::Errno;
 use rustix::process::{Gid, geteuid};
 
-use super::{CALM, regular};
+use super::{CALM, folder_of, regular};
 
 /// An open folder. Whatever becomes of its path, names are looked up in this folder and in no other, and none of
 /// them is followed when it is a symbolic link.
@@ -28,8 +28,7 @@ impl Folder {
     /// The folder that a file lies in, and the file's name there.
     pub fn of(path: &Path) -> io::Result<(Self, &OsStr)> {
         let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Ok((Self::open(folder.unwrap_or(Path::new(".")))?, name))
+        Ok((Self::open(folder_of(path))?, name))
     }
 
     /// A symbolic link in its place is an error.
@@ -60,8 +59,7 @@ impl Folder {
         if made.0.metadata()?.uid() != geteuid().as_raw() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = fs::metadata(parent.unwrap_or(Path::new(".")))?;
+        let parent = fs::metadata(folder_of(path))?;
         let _ = fchown(&made.0, None, Some(Gid::from_raw(parent.gid()))); // fails unless one is in that group
         fchmod(&made.0, Mode::from_raw_mode(parent.mode() & 0o2775 | 0o700))?;
         Ok(made)

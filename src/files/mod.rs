@@ -17,6 +17,11 @@ use rustix::process::geteuid;
 pub use folder::Folder;
 pub use output::{Existing, open_output, open_to_verify};
 
+/// The folder that a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Reads a file of at most `largest` bytes. Symbolic links to it are followed.
 pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     read_all(&open(path)?, largest)

@@ -92,6 +92,11 @@ impl State {
         self.mirrors.get(mirror)
     }
 
+    /// For how many seconds from `now` (UNIX seconds) a mirror should rather not be asked.
+    pub fn cool_down_left(&self, mirror: &MirrorKey, now: u64) -> u64 {
+        self.mirror(mirror).map_or(0, |known| known.cool_down_left(now))
+    }
+
     pub fn mirrors(&self) -> impl Iterator<Item = (&MirrorKey, &Mirror)> {
         self.mirrors.iter()
     }

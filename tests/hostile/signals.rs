@@ -58,6 +58,16 @@ struct Asked {
 }
 
 impl Asked {
+    /// Somebody who never answers, and counts who asks.
+    fn peer(&self) -> Peer {
+        let count = self.count.clone();
+        Peer::start(move |client, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+            client.wait_for_close();
+            Ok(false)
+        })
+    }
+
     /// Those that came until now are another run's.
     fn forget(&self) {
         self.before.store(self.count.load(Ordering::SeqCst), Ordering::SeqCst);
@@ -103,12 +113,7 @@ fn while_waiting_for_an_answer() {
     for which in 0..2 {
         let place = Place::new();
         let asked = Asked::default();
-        let count = asked.count.clone();
-        let peer = Peer::start(move |client, _| {
-            count.fetch_add(1, Ordering::SeqCst);
-            client.wait_for_close();
-            Ok(false)
-        });
+        let peer = asked.peer();
         let start = || {
             asked.forget();
             let [plain, file] = both(&place, &peer.url("/x"));
@@ -170,12 +175,7 @@ fn while_waiting_for_another_attempt() {
 fn while_a_layout_is_asked_for() {
     let place = Place::new();
     let asked = Asked::default();
-    let count = asked.count.clone();
-    let peer = Peer::start(move |client, _| {
-        count.fetch_add(1, Ordering::SeqCst);
-        client.wait_for_close();
-        Ok(false)
-    });
+    let peer = asked.peer();
     let start = || {
         asked.forget();
         let output = ".layout.conf.127.0.0.1.__download__";
@@ -335,12 +335,7 @@ fn what_the_caller_ignores_stays_ignored() {
 #[test]
 fn ctrl_c_ends_the_script_too() {
     let asked = Asked::default();
-    let count = asked.count.clone();
-    let peer = Peer::start(move |client, _| {
-        count.fetch_add(1, Ordering::SeqCst);
-        client.wait_for_close();
-        Ok(false)
-    });
+    let peer = asked.peer();
     let (place, url) = (Place::new(), peer.url("/x"));
     let [plain, file] = both(&place, &url);
     let curl = place.racefetch();

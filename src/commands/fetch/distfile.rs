@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 use super::held::held;
 use super::salvage::{Salvaged, copy_whole, salvage};
-use super::{Context, Target, folder_of, look_ahead, status, write};
+use super::{Context, Target, look_ahead, status, write};
 use crate::cli::ExitStatus;
 use crate::cli::options::{DistfileOptions, Resume, Sink};
 use crate::commands::answers::joined;
@@ -22,7 +22,7 @@ use crate::commands::places::{Finder, Found, Sought};
 use crate::commands::record::{deltas, repository_delta};
 use crate::commands::settings;
 use crate::commands::show::Show;
-use crate::files::{self, Existing, Folder};
+use crate::files::{self, Existing, Folder, folder_of};
 use crate::http::{Failure, Url};
 use crate::mirror::Delta;
 use crate::portage::{DistEntry, Distfile, manifest};

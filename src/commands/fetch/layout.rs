@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::witness::{self, Told};
-use super::{Context, folder_of, status};
+use super::{Context, status};
 use crate::cli::ExitStatus;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::unix_now;
@@ -12,7 +12,7 @@ use crate::commands::figures;
 use crate::commands::mirrors::{key as mirror_key, mirrors_for};
 use crate::commands::places::{LAYOUT_KEPT, is_fresh};
 use crate::commands::show::Show;
-use crate::files::{self, Existing};
+use crate::files::{self, Existing, folder_of};
 use crate::http::Url;
 use crate::mirror::stats::Dated;
 use crate::mirror::{Attempt, Delta, FileKey, MirrorKey, Outcome, State};
@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
             format!("{url}: {} (asked a moment ago)", state.answer(&key, &file, now).unwrap_or("not there")),
         );
     }
-    let cool_down = state.mirror(&key).map_or(0, |mirror| mirror.cool_down_left(now));
+    let cool_down = state.cool_down_left(&key, now);
     if cool_down > 0 {
         // It failed a moment ago. Portage asks again for every single file.
         let why = format!(
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, show: &mut Show) ->
         return stale(path, known.as_ref(), now, &why, show)
             .unwrap_or_else(|| Ended::failed(ExitStatus::CouldntConnect, why));
     }
-    let witness = witness(context, url, &key, &state, now);
+    let witness = || witness(context, url, &key, &state, now);
     let Told { layout: fetched, first_byte, witness } = witness::ask(context, url, witness);
     if let Some(number) = context.interrupt.number() {
         return Ended::failed(signal_status(number), format!("{url}: interrupted"));
@@ -116,8 +116,7 @@ fn witness(
     let mirrors = mirrors_for(&url.to_string(), given, &context.call, || context.configuration());
     let of = |base: &MirrorBase| Some((mirror_key(base), Url::parse(&base.uri("layout.conf")).ok()?));
     let others = mirrors.iter().filter_map(of).filter(|(other, place)| {
-        let cools_down = || state.mirror(other).is_some_and(|known| known.cool_down_left(now) > 0);
-        other != key && place.authority() != url.authority() && !cools_down()
+        other != key && place.authority() != url.authority() && state.cool_down_left(other, now) == 0
     });
     // One whose answer is not wanted serves as well.
     let is_known = |other: &MirrorKey| {

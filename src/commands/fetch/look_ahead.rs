@@ -125,7 +125,7 @@ pub(super) fn beside<T>(
         };
         let has_thread = Builder::new().name("siblings".to_owned()).spawn_scoped(scope, run).is_ok();
         let (result, may_begin) = fetch(&beside, show);
-        batch.beside.leave();
+        batch.between.leave();
         if beside.has_begun() || may_begin && interrupt.number().is_none() {
             beside.begin();
             many.begin(&hosts, show);
@@ -188,12 +188,12 @@ impl Surroundings for Beside<'_> {
 
     fn rest(&self, source: SourceId) -> Option<Duration> {
         let (batch, host) = self.at(source)?;
-        batch.beside.rest_left(host, batch.clock)
+        batch.between.rest_left(host, batch.clock)
     }
 
     fn on_asked(&self, source: SourceId) {
         if let Some((batch, host)) = self.at(source) {
-            batch.beside.engage(host);
+            batch.between.engage(host);
         }
     }
 
@@ -205,7 +205,7 @@ impl Surroundings for Beside<'_> {
 
     fn on_failure(&self, source: SourceId, failure: &Failure) {
         if let Some((batch, host)) = self.at(source) {
-            batch.beside.on_failure(host, failure);
+            batch.between.on_failure(host, failure);
         }
     }
 }

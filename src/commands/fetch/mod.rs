@@ -273,8 +273,3 @@ impl<'a> Context<'a> {
         }
     }
 }
-
-/// The folder that a file lies in.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use super::{Target, folder_of};
+use super::Target;
 use crate::commands::aside::INFIX;
-use crate::files::{self, Existing, Folder};
+use crate::files::{self, Existing, Folder, folder_of};
 use crate::mirror::{Delta, FileKey, MirrorKey, State};
 use crate::portage::distfile::DOWNLOAD_SUFFIX;
 use crate::transfer::hashing::is_right;

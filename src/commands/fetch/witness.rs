@@ -22,7 +22,7 @@ pub(super) struct Told {
 }
 
 /// One who is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Who {
     Mirror,
     Witness,
@@ -39,8 +39,8 @@ struct Questions<'c> {
     answers: Sender<(Who, Answer)>,
 }
 
-/// Asks the mirror for the layout at `url`. `witness` is another mirror, and where it has its own.
-pub(super) fn ask(context: &Context, url: &Url, witness: Option<(MirrorKey, Url)>) -> Told {
+/// Asks the mirror for the layout at `url`. `witness` names another mirror, and where it has its own, when one is needed.
+pub(super) fn ask(context: &Context, url: &Url, witness: impl FnOnce() -> Option<(MirrorKey, Url)>) -> Told {
     let time = context.options.limits.max_time.map_or(patience::LAYOUT, |limit| limit.min(patience::LAYOUT));
     let settings = context.client.settings();
     let connect_timeout = settings.connect_timeout.min(patience::LAYOUT_CONNECT);
@@ -56,7 +56,7 @@ pub(super) fn ask(context: &Context, url: &Url, witness: Option<(MirrorKey, Url)
         };
         let began = now();
         let mut silence = LAYOUT_ALONE;
-        let (mut witness, mut key, mut told) = (witness, None, None);
+        let (mut witness, mut key, mut told) = (Some(witness), None, None);
         let (layout, first_byte) = loop {
             match heard.recv_timeout(silence.saturating_sub(began.elapsed())) {
                 Ok((Who::Mirror, answer)) => break answer,
@@ -81,7 +81,7 @@ pub(super) fn ask(context: &Context, url: &Url, witness: Option<(MirrorKey, Url)
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     silence = time.max(began.elapsed()) + patience::PULSE; // its own limit ends it
-                    if let Some((of, url)) = witness.take() {
+                    if let Some((of, url)) = witness.take().and_then(|witness| witness()) {
                         key = Some(of);
                         questions.ask(scope, Who::Witness, &url);
                     }

@@ -184,7 +184,7 @@ impl<'s> Finder<'s> {
     }
 
     fn cools_down(&self, key: &MirrorKey) -> bool {
-        self.state.mirror(key).is_some_and(|known| known.cool_down_left(self.now) > 0)
+        self.state.cool_down_left(key, self.now) > 0
     }
 
     /// What is expected of a host, in that turn.

@@ -63,7 +63,7 @@ impl Finder<'_> {
             let kind = if is_primary { Kind::Primary } else { Kind::Upstream };
             (self.at_upstream(asked.clone(), kind, turns), usual_path.clone())
         };
-        let mirrors = matches!(first.at, At::Mirror { .. }) || is_primary && upstream.mirrors;
+        let mirrors = first.has_layout() || is_primary && upstream.mirrors;
         let mut found = self.places(file, Some(first), upstream, mirrors);
         let cache = read_text(&folder.join(".mirror-cache.json")).unwrap_or_default();
         let cache = read_mirror_cache(&cache).unwrap_or_default();
@@ -97,8 +97,8 @@ impl Finder<'_> {
         let ranked = ranked.into_iter().filter_map(|ranked| places[ranked.candidate].take());
         let mut mirrors = 0;
         let ranked = ranked.filter(|place| {
-            mirrors += usize::from(matches!(place.at, At::Mirror { .. }));
-            mirrors <= MOST_MIRRORS || matches!(place.at, At::Url(_))
+            mirrors += usize::from(place.has_layout());
+            mirrors <= MOST_MIRRORS || !place.has_layout()
         });
         let source = |place: Place| {
             let (url, doubt) = place.whereabouts(file)?;

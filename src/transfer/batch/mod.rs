@@ -128,12 +128,12 @@ pub struct Batch<'a> {
     pub said_unlocked: bool,
     /// What the times in [`Host::health`] are on.
     pub clock: Clock,
-    pub beside: Beside,
+    pub between: Between,
 }
 
 /// What the batch and a transfer beside it, from the same hosts, tell each other.
 #[derive(Debug, Default)]
-pub struct Beside(Mutex<Told>);
+pub struct Between(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -145,7 +145,7 @@ struct Told {
     engaged: BTreeSet<HostId>,
 }
 
-impl Beside {
+impl Between {
     /// A request to that host failed outside of the batch.
     pub fn on_failure(&self, host: HostId, failure: &Failure) {
         self.lock().failures.push((host, failure.clone()));
@@ -231,7 +231,7 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
             if signalled().is_some() {
                 state.queue.stop();
             }
-            batch.beside.exchange(&mut state.queue, batch.hosts.len(), batch.clock.now());
+            batch.between.exchange(&mut state.queue, batch.hosts.len(), batch.clock.now());
             state.queue.tick(batch.clock.now());
             state.perform(batch.clock.now());
             let alone = shared.staff(scope, &mut state);

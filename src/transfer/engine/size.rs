@@ -1,7 +1,5 @@
 //! Whether there is room. A size that nobody has given may be wrong, as the first answer says it.
 
-use std::path::Path;
-
 use super::{Outcome, Transfer};
 use crate::files;
 use crate::transfer::blame::Origin;
@@ -28,11 +26,10 @@ impl Transfer<'_> {
 
     /// Whether the disk has no room for what is missing of a file of that size.
     pub(super) fn lacks_room(&mut self, sink: &Sink, size: u64) -> bool {
-        let folder = sink.path().parent().filter(|folder| !folder.as_os_str().is_empty());
         let room = match self.room {
             Some((asked_for, room)) if asked_for == size => room,
             // What cannot be found out is left to the disk.
-            _ => files::room(folder.unwrap_or(Path::new("."))).unwrap_or(u64::MAX),
+            _ => files::room(files::folder_of(sink.path())).unwrap_or(u64::MAX),
         };
         self.room = Some((size, room));
         size.saturating_sub(sink.present().len()) > room

@@ -43,7 +43,7 @@ pub struct Limits {
     pub speed: Option<(u64, Duration)>,
 }
 
-/// What goes on beside a transfer. A closure will do where there is nothing but signals.
+/// What goes on beside a transfer.
 pub trait Surroundings {
     /// The number of a signal that asks for the end.
     fn signalled(&self) -> Option<i32>;
@@ -57,12 +57,6 @@ pub trait Surroundings {
     fn on_opened(&self, _: SourceId) {}
     /// A request to a source failed.
     fn on_failure(&self, _: SourceId, _: &Failure) {}
-}
-
-impl<F: Fn() -> Option<i32>> Surroundings for F {
-    fn signalled(&self) -> Option<i32> {
-        self()
-    }
 }
 
 /// What tells the file that bytes ahead are of.

@@ -1,8 +1,8 @@
 //! How much a source is asked for: its fair share of what is left, so that all end together after few requests.
 //!
-//! Rates are known only after a while, and change. So claims are small as long as a rate is unknown, then
-//! most of the fair share, then all of it; and what turns out to have been claimed by a source that is too slow goes
-//! to one that is idle.
+//! Rates are known only after a while, and change. So a source of unknown rate claims what would be its share if all
+//! were equal; one of known rate claims most of its fair share, then all of it. What turns out to have been claimed by
+//! a source that is too slow goes to one that is idle.
 
 use super::outlook::{Worker, common_finish};
 use super::source::{Source, State};
@@ -33,13 +33,13 @@ const LEAST_GAP: f64 = 0.01;
 const FRAGMENT: f64 = 5.0;
 /// A claim lasts at most so many seconds: the rate will not be the same for ever.
 const LONGEST_CLAIM: f64 = 20.0;
-/// A source slower than this part of the average claims from the end of the file: so the beginning, which alone
-/// can be verified as it grows, is complete early.
+/// A source whose rate is less than this part of another's is far slower than that one. It claims from the end of the
+/// file: so the beginning, which alone can be verified as it grows, is complete early.
 const SLOW: f64 = 0.6;
 /// A source that is far slower than an idle one is relieved of its claim when that would last longer than this part
 /// of the time that all need together.
 const HELD_UP: f64 = 0.8;
-/// For that the new connection that it needs may cost this part of that time.
+/// It is relieved only when the new connection that it then needs takes less than this part of that time.
 const RESTART: f64 = 0.2;
 /// What queues in the network hold, in seconds of a source's rate: it is lost when a connection is cut.
 const QUEUE: f64 = 0.1;
@@ -119,11 +119,15 @@ impl Scheduler {
     /// other tiers wait.
     pub(super) fn hands(&self, id: SourceId) -> usize {
         let tier = self.tier(id);
-        let takes_part =
-            |(other, s): &(SourceId, &Source)| !s.is_out() && !s.silent && self.tier(*other) <= tier;
-        let usable = self.sources.iter().enumerate().filter(takes_part).count();
+        let usable = self.usable(|other| other <= tier);
         let worth = 1 + self.missing() / PER_SOURCE;
         usable.min(self.parallel).min(usize::try_from(worth).unwrap_or(usize::MAX))
+    }
+
+    /// How many sources of these tiers may be asked and answer, as far as anybody knows.
+    fn usable(&self, is_tier: impl Fn(u8) -> bool) -> usize {
+        let ids = (0..self.sources.len()).filter(|id| is_tier(self.tier(*id)));
+        ids.map(|id| &self.sources[id]).filter(|source| !source.is_out() && !source.silent).count()
     }
 
     /// Bytes per second that are expected of a source of unknown rate.
@@ -182,8 +186,7 @@ impl Scheduler {
     /// are corrected with when their rates are known. Who is alone in its tier needs no correction.
     fn first_claim(&self, id: SourceId) -> u64 {
         let (tier, hands) = (self.tier(id), self.hands(id));
-        let waits = |(other, s): &(SourceId, &Source)| !s.is_out() && !s.silent && self.tier(*other) > tier;
-        let waiting = self.sources.iter().enumerate().filter(waits).count();
+        let waiting = self.usable(|other| other > tier);
         let shares = if hands <= 1 { 1 } else { (hands + waiting).min(self.parallel) };
         self.missing().div_ceil(shares as u64).max(LEAST_FIRST_CLAIM)
     }

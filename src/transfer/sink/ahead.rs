@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
 use rustix::process::geteuid;
 
-use super::names::{Names, folder_of};
+use super::names::{Names, own_folder};
 use crate::files::{self, Folder};
 use crate::http::ByteRange;
 use crate::transfer::segments::Segments;
@@ -47,7 +47,7 @@ impl Ahead {
     /// else's, it gets no name: a fetch shall not fail because of that.
     pub(super) fn create(file: &Path, identity: &str) -> io::Result<Self> {
         let names = Names::of(file);
-        if let Ok((bytes, named)) = create_named(&folder_of(file), names, identity) {
+        if let Ok((bytes, named)) = create_named(&own_folder(file), names, identity) {
             return Ok(Self {
                 file: bytes,
                 held: Segments::new(),
@@ -60,7 +60,7 @@ impl Ahead {
 
     /// A new, empty file beside `file` that has no name.
     pub(super) fn unnamed(file: &Path) -> io::Result<Self> {
-        let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = files::folder_of(file);
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::from_raw_mode(0o600)) {
             Ok(bytes) => {
@@ -74,7 +74,7 @@ impl Ahead {
     /// it.
     pub(super) fn take_over(file: &Path, identity: &str) -> Option<Self> {
         let names = Names::of(file);
-        let folder = Folder::open_no_link(&folder_of(file)).ok()?;
+        let folder = Folder::open_no_link(&own_folder(file)).ok()?;
         let read = || {
             let bytes = open_own(&folder, &names.bytes, OFlags::empty())?;
             let journal = open_own(&folder, &names.journal, OFlags::APPEND)?;
@@ -162,7 +162,7 @@ fn remove(folder: &Folder, names: &Names, file: &Path) {
     for name in [&names.bytes, &names.journal, &names.draft] {
         let _ = folder.remove_file(name);
     }
-    let _ = fs::remove_dir(folder_of(file));
+    let _ = fs::remove_dir(own_folder(file));
 }
 
 /// Removes side files that nobody wants any longer.
@@ -202,7 +202,7 @@ mod tests {
         ahead.read(5, &mut read).unwrap();
         assert_eq!(&read, b"abc");
         ahead.remove();
-        assert!(!folder_of(&file).exists());
+        assert!(!own_folder(&file).exists());
     }
 
     #[test]
@@ -214,9 +214,9 @@ mod tests {
             ahead.write(5, b"abc").unwrap();
             drop(ahead);
             let second = folder.path().join("second");
-            fs::hard_link(folder_of(&file).join(name), &second).unwrap();
+            fs::hard_link(own_folder(&file).join(name), &second).unwrap();
             assert!(Ahead::take_over(&file, "x").is_none(), "{name}");
-            assert!(second.exists() && !folder_of(&file).exists(), "{name}");
+            assert!(second.exists() && !own_folder(&file).exists(), "{name}");
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
     fn without_a_folder_there_is_a_side_file_without_a_name() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.__download__");
-        fs::write(folder_of(&file), "").unwrap();
+        fs::write(own_folder(&file), "").unwrap();
         let mut ahead = Ahead::create(&file, "x").unwrap();
         ahead.write(5, b"abc").unwrap();
         let mut read = [0; 3];

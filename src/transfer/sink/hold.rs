@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::names::{Names, folder_of};
+use super::names::{Names, own_folder};
 use crate::files::{self, Folder};
 use crate::patience::{OUTPUT_LOCK, PULSE};
 
@@ -143,7 +143,7 @@ const MAX_ROUNDS: usize = 64;
 
 /// An error when there can be no file beside FILE.
 fn lock_beside(path: &Path) -> io::Result<Locked> {
-    let (name, path) = (Names::of(path).hold, folder_of(path));
+    let (name, path) = (Names::of(path).hold, own_folder(path));
     for round in 1..=MAX_ROUNDS {
         let opened = Folder::make_like_parent(&path).and_then(|folder| {
             let file = folder.lock_file(&name)?;

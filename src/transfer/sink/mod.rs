@@ -156,9 +156,8 @@ impl Sink {
     /// Bytes that can be written before the disk is full; what lies there and is not wanted gives way. None when that is
     /// not known.
     fn free(&self) -> Option<u64> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let stale = self.file.metadata().map_or(0, |file| if self.stale { file.blocks() * 512 } else { 0 });
-        Some(files::room(folder.unwrap_or(Path::new(".")))?.saturating_add(stale))
+        Some(files::room(files::folder_of(&self.path))?.saturating_add(stale))
     }
 
     /// An error when there is no room for a file of that size.

@@ -44,7 +44,8 @@ const JOURNAL: &str = "journal";
 const DRAFT: &str = "journal-draft";
 const HOLD: &str = "hold";
 
-pub(super) fn folder_of(file: &Path) -> PathBuf {
+/// [`OWN_FOLDER`] beside FILE.
+pub(super) fn own_folder(file: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(OWN_FOLDER)
 }
 
