@@ -83,7 +83,8 @@ impl Item {
 
     fn wanted(&self) -> Wanted {
         let hosts = self.places.iter().map(|place| (place.host, place.tier)).collect();
-        Wanted { size: self.size, hosts, repository: self.repository }
+        let can_be_raced = self.others.is_empty();
+        Wanted { size: self.size, hosts, repository: self.repository, can_be_raced }
     }
 }
 

@@ -9,6 +9,11 @@ use crate::transfer::speed::CRAWL;
 
 /// A connection slower than this part of the average lags. What came is kept.
 const SLOW: f64 = 0.33;
+/// The others help with a file of which so many bytes are missing, at least,
+const SHARED_FROM: u64 = 1024 * 1024;
+/// and which lasts so long; and so many times as long as the first byte takes over a new connection.
+const WORTH_HELP: Duration = Duration::from_millis(500);
+const WORTH_CONNECTING: u32 = 3;
 /// Bytes that may come at once on a slow line, with nothing between them: [`LOST`] is at least as long as the average
 /// connection needs for them.
 const BURST: f64 = 128.0 * 1024.0;
@@ -30,6 +35,8 @@ pub(super) enum Stop {
     Slow,
     /// Another host has nothing to do. Nothing comes from anybody: it may be the link.
     Silent,
+    /// Other hosts have nothing left to do: they help with it.
+    Share,
     /// It makes no real progress.
     Crawl,
     /// Everything ends.
@@ -145,6 +152,43 @@ impl Queue {
             overdue.extend(silent.first().map(|work| (work.item, Stop::Silent)));
         }
         overdue
+    }
+
+    /// What would be the last file by far, while others who may have it have nothing left to do.
+    pub(super) fn could_be_shared(&self, now: Time) -> Option<ItemId> {
+        if self.work.iter().any(|work| work.is_race() || work.stop == Some(Stop::Share)) {
+            return None;
+        }
+        let lasts = |work: &Work| {
+            let By::One(host) = work.by else { return None };
+            let item = &self.items[work.item.0];
+            let missing = item.wanted.size.saturating_sub(item.have);
+            let connects = self.health(host).first_byte()?;
+            let may_share = item.wanted.can_be_raced && !item.was_shared && work.stop.is_none();
+            let seconds = missing as f64 / work.speed(now).rate();
+            let is_worth_it = missing >= SHARED_FROM
+                && seconds >= WORTH_HELP.max(connects * WORTH_CONNECTING).as_secs_f64();
+            (may_share && is_worth_it && self.has_idle_other(work, host, now)).then_some((work.item, seconds))
+        };
+        let lasting = self.work.iter().filter_map(lasts);
+        lasting.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(item, _)| item)
+    }
+
+    /// Whether somebody who is at nothing, and has found nothing to do, may have what a host is at.
+    fn has_idle_other(&self, work: &Work, host: HostId, now: Time) -> bool {
+        let item = &self.items[work.item.0];
+        let tier = |host: HostId| {
+            let place = item.wanted.hosts.iter().find(|(other, _)| *other == host);
+            place.map(|(_, tier)| self.tier(item, host, *tier))
+        };
+        let mut others = item.wanted.hosts.iter().map(|(other, _)| *other).filter(|other| *other != host);
+        others.any(|other| {
+            let is_idle = self.at_work(other) == 0 && self.is_free(other, now);
+            is_idle
+                && self.hosts[other.0].has_nothing
+                && self.is_new(item, other)
+                && tier(other) <= tier(host)
+        })
     }
 
     /// Whether others should have a try: a connection is silent while others deliver, or far slower than the others are.

@@ -21,6 +21,16 @@ pub struct Wanted {
     pub hosts: Vec<(HostId, u8)>,
     /// Of which the mirrors have most of the files, or hardly any.
     pub repository: RepositoryId,
+    /// It is known which file it is, so that several hosts can send parts of it.
+    pub can_be_raced: bool,
+}
+
+impl Wanted {
+    /// How many hosts are asked before all others.
+    pub(super) fn first_hosts(&self) -> usize {
+        let first = self.hosts.iter().map(|(_, tier)| tier).min();
+        self.hosts.iter().filter(|(_, tier)| Some(tier) == first).count()
+    }
 }
 
 /// What became of a file.
@@ -64,6 +74,8 @@ pub(super) struct Item {
     pub(super) is_raced: bool,
     /// Hosts that gave odd answers: because of them it was raced, or is.
     pub(super) last_hope: Vec<HostId>,
+    /// Its host was stopped once, so that others can help with it.
+    pub(super) was_shared: bool,
 }
 
 impl Item {
@@ -76,6 +88,7 @@ impl Item {
             resumed: None,
             is_raced,
             last_hope: Vec::new(),
+            was_shared: false,
         }
     }
 

@@ -24,8 +24,10 @@ pub use item::{ItemEnd, ItemId, RepositoryId, Wanted};
 /// How many files are fetched at once, at most: each takes a thread.
 pub(super) const MOST_AT_ONCE: usize = 32;
 /// Files of at least so many bytes are raced, if they are also larger than one connection's share of all
-/// bytes.
+/// bytes; those of fewer bytes when they are larger than one host's share,
 const LARGE: u64 = 8 * 1024 * 1024;
+/// and have at least so many.
+const WORTH_RACING: u64 = 2 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -105,9 +107,13 @@ impl Queue {
         let all = plan.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.size));
         // A race gains nothing while there are enough files for all connections. But a file that is larger
         // than one connection's share would keep that connection busy when all others are done.
-        let raced_from = LARGE.max(all / (connections.min(jobs) as u64).max(1));
+        let connection_share = all / (connections.min(jobs) as u64).max(1);
+        let is_raced = |item: &Wanted| {
+            let host_share = all / (item.first_hosts() as u64).max(1);
+            item.can_be_raced && item.size >= host_share.clamp(WORTH_RACING, LARGE).max(connection_share)
+        };
         let items: Vec<Item> =
-            plan.items.into_iter().map(|item| Item::new(item.clone(), item.size >= raced_from)).collect();
+            plan.items.into_iter().map(|item| Item::new(item.clone(), is_raced(&item))).collect();
         let ids = |wanted: &dyn Fn(&Item) -> bool| -> VecDeque<ItemId> {
             items.iter().enumerate().filter(|(_, item)| wanted(item)).map(|(id, _)| ItemId(id)).collect()
         };
@@ -230,6 +236,11 @@ impl Queue {
     ) -> Option<Failure> {
         let failure = match stop {
             Some(Stop::End) => return None, // its turn did not come
+            Some(Stop::Share) if failure == Failure::Cancelled => {
+                self.items[item.0].is_raced = true;
+                self.races.push_front(item);
+                return None;
+            }
             Some(Stop::Crawl) if failure == Failure::Cancelled => crawled(),
             _ => failure,
         };
@@ -325,6 +336,10 @@ impl Queue {
             self.cancel(item, stop);
         }
         self.schedule(now);
+        if let Some(item) = self.could_be_shared(now) {
+            self.items[item.0].was_shared = true;
+            self.cancel(item, Stop::Share);
+        }
     }
 
     // What follows from it.

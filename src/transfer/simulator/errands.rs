@@ -238,11 +238,36 @@ fn ninety_small_files_and_two_large_ones_with_a_dead_mirror_among_four() {
     }
 }
 
+/// A slow mirror has the last file, and the others have nothing to do: they help, instead of waiting for it.
+#[test]
+fn the_idle_help_with_the_last_file() {
+    let mirrors = [1.0, 8.0, 8.0].map(|rate| mirror(rate * MB, Fault::None));
+    let result = errand(mirrors.into(), vec![4_000_000; 6], 1).run();
+    // 24 MB at 17 MB/s are 1.4 s. The slow mirror needs 4 s for a file.
+    all_within(2.8, &result).unwrap();
+    assert!(result.wasted < 240_000, "{} bytes\n{}", result.wasted, result.story.join("\n"));
+}
+
+/// What only one mirror is left for stays with it, and what is nearly there does, too.
+#[test]
+fn nobody_is_stopped_whom_nobody_can_help() {
+    let mirrors = [1.0, 8.0, 8.0].map(|rate| mirror(rate * MB, Fault::None));
+    let mut alone = errand(mirrors.clone().into(), vec![4_000_000; 6], 1);
+    alone.places = [vec![0], vec![1, 2], vec![1, 2], vec![1, 2], vec![1, 2], vec![1, 2]].into();
+    let small = errand(mirrors.into(), vec![400_000; 6], 1);
+    for errand in [alone, small] {
+        let result = errand.run();
+        all_within(5.0, &result).unwrap();
+        let is_stopped = |line: &String| line.contains("file 0 is cancelled");
+        assert!(!result.story.iter().any(is_stopped), "{}", result.story.join("\n"));
+    }
+}
+
 #[test]
 fn what_is_all_there_may_be_verified_for_a_while() {
     let hosts = vec![(HostId(0), 0)];
     let mut queue = Queue::new(Plan {
-        items: vec![Wanted { size: 100, hosts, repository: RepositoryId::default() }],
+        items: vec![Wanted { size: 100, hosts, repository: RepositoryId::default(), can_be_raced: true }],
         hosts: vec![Health::new(1)],
         mirrors: vec![true],
         jobs: 1,
@@ -262,7 +287,8 @@ fn what_is_all_there_may_be_verified_for_a_while() {
 #[test]
 fn what_a_race_hears_the_other_connections_know_and_the_other_way_round() {
     let hosts = vec![(HostId(0), 0)];
-    let wanted = |size| Wanted { size, hosts: hosts.clone(), repository: RepositoryId::default() };
+    let wanted =
+        |size| Wanted { size, hosts: hosts.clone(), repository: RepositoryId::default(), can_be_raced: true };
     let mut queue = Queue::new(Plan {
         items: vec![wanted(100_000_000), wanted(100), wanted(100)],
         hosts: vec![Health::new(3)],

@@ -99,7 +99,7 @@ impl<'a> Day<'a> {
         let wanted = |(file, (size, _)): (usize, &(u64, Vec<usize>))| {
             let places = errand.places.get(file).cloned().unwrap_or_else(|| (0..hosts).collect());
             let hosts = places.into_iter().map(|host| (HostId(host), errand.mirrors[host].0.tier)).collect();
-            Wanted { size: *size, hosts, repository: RepositoryId::default() }
+            Wanted { size: *size, hosts, repository: RepositoryId::default(), can_be_raced: true }
         };
         let queue = Queue::new(Plan {
             items: errand.files.iter().enumerate().map(wanted).collect(),
@@ -241,7 +241,8 @@ impl<'a> Day<'a> {
             let mirror = self.errand.mirrors[host.0].0.clone();
             Mirror { rate: mirror.rate / 2.0, tier: *tier, ..mirror }
         };
-        let size = self.errand.files[item.0].0;
+        let there = self.have[item.0];
+        let size = self.errand.files[item.0].0 - there;
         let mirrors = hosts.iter().map(mirror).collect();
         let outcome = run(&Setup { size, size_known: true, parallel: 4, mirrors, order: self.order });
         self.generation += 1;
@@ -252,8 +253,8 @@ impl<'a> Day<'a> {
         let fetch = Fetch {
             host,
             connection: None,
-            asked: 0,
-            position: 0,
+            asked: there,
+            position: there,
             generation,
             race,
             racers,
@@ -274,9 +275,9 @@ impl<'a> Day<'a> {
             let Some((ends, true)) = fetch.race else { continue };
             let (came, all) = (self.now.saturating_sub(fetch.began), ends.saturating_sub(fetch.began));
             let part = came.as_secs_f64() / all.as_secs_f64().max(1e-9);
-            let have =
-                super::super::scheduler::sharing::whole(self.errand.files[item.0].0 as f64 * part.min(1.0));
-            self.queue.on_race_progress(*item, have, 0, &[], self.now);
+            let left = self.errand.files[item.0].0 - fetch.asked;
+            let came = super::super::scheduler::sharing::whole(left as f64 * part.min(1.0));
+            self.queue.on_race_progress(*item, fetch.asked + came, fetch.asked, &[], self.now);
         }
     }
 
@@ -343,6 +344,9 @@ impl<'a> Day<'a> {
         match mirror.answer(asked, true, *size, sent, requests, self.now) {
             Answer::Failure { failure, keeps_connection } => self.fail(item, failure, keeps_connection),
             Answer::Content { from, .. } => {
+                if fetch.connection.is_none() {
+                    self.queue.on_first_byte(host, self.now.saturating_sub(fetch.began));
+                }
                 fetch.connection.get_or_insert_with(|| Connection::new(self.now)).begin(mirror, self.now);
                 fetch.position = from;
                 self.next_content(item);
