@@ -24,7 +24,7 @@ use super::figures;
 use super::manifests::manifest_index;
 use super::many::{self, Many, Shelves, free_space};
 use super::metadata::names_of;
-use super::mirrors::{known, tiers};
+use super::mirrors::{known, misspelt, tiers};
 use super::places::{Finder, Hosts};
 use super::show::Show;
 use super::{CommandError, Environment, Interrupt, settings};
@@ -118,7 +118,9 @@ pub(super) fn run(
     let store = environment.store(&configuration.call, options.distfile.state.as_deref(), Some(&distdir));
     let state = figures::load(store.as_ref(), &distdir, unix_now(), &mut show);
     let (tiers, warnings) = tiers(&options.distfile.tiers, &configuration.call);
-    for warning in warnings {
+    for warning in
+        warnings.into_iter().chain(misspelt(options.distfile.mirrors.as_deref(), &configuration.call))
+    {
         show.warn(&warning);
     }
     let shelves = Shelves::new(&distdir, &configuration);

@@ -19,7 +19,7 @@ use crate::files::Existing;
 use crate::http::settings::FieldEdit;
 use crate::http::{Exchange, Url, date};
 use crate::portage::DownloadName;
-use crate::progress::{bytes, duration, printable};
+use crate::progress::{Brought, Ending, printable};
 use crate::transfer::single::{
     Caller, Condition, ErrorStatus, FileOutput, LOOKED_AT, Output, Report, Request, Retry, Stdout, Stop,
     run as fetch,
@@ -76,14 +76,12 @@ pub(super) fn run(
     let name = output.path().and_then(Path::file_name).and_then(OsStr::to_str).map(DownloadName::parse);
     let verification = match name {
         // Its digests are in the index of the binhost, which Portage has.
-        Some(Ok(DownloadName::BinaryPackage(_))) if by_portage => ", to be verified by Portage",
-        Some(Ok(DownloadName::Distfile(_))) if by_portage => ", not verified: it has no digests",
-        Some(Ok(DownloadName::Other(_))) if context.call.is_fetch_phase() => {
-            ", not verified: it has no digests"
-        }
+        Some(Ok(DownloadName::BinaryPackage(_))) if by_portage => "to be verified by Portage",
+        Some(Ok(DownloadName::Distfile(_))) if by_portage => NOT_VERIFIED,
+        Some(Ok(DownloadName::Other(_))) if context.call.is_fetch_phase() => NOT_VERIFIED,
         _ => "",
     };
-    show.finish(summary(&report, &ended, verification).as_deref());
+    show.finish(ended.status.is_success().then(|| ending(url, &report, verification)).as_ref());
     write_out(options, number, url, &report, &output, &ended, show);
     ended
 }
@@ -212,20 +210,20 @@ fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), 
     write(sink, if append { Existing::Append } else { Existing::Empty }, &heads)
 }
 
-fn summary(report: &Report, ended: &Ended, verification: &str) -> Option<String> {
-    if !ended.status.is_success() {
-        return None;
+const NOT_VERIFIED: &str = "not verified: it has no digests";
+
+fn ending(url: &Url, report: &Report, verification: &str) -> Ending {
+    if report.nothing_to_do {
+        let nothing = "nothing to do: it is complete, or has not changed";
+        return Ending::of(&[nothing, verification].join(if verification.is_empty() { "" } else { ", " }));
     }
-    let what = if report.nothing_to_do {
-        "nothing to do: it is complete, or has not changed".to_owned()
-    } else {
-        let went_on = match report.resumed {
-            0 => String::new(),
-            resumed => format!(", after {} that were there", bytes(resumed)),
-        };
-        format!("{} in {}{went_on}", bytes(report.brought), duration(report.total_time))
+    let brought = Brought {
+        size: report.brought,
+        time: report.total_time,
+        resumed: report.resumed,
+        shares: vec![(url.authority(), report.brought)],
     };
-    Some(format!("{what}{verification}"))
+    Ending { brought: Some(brought), verdict: verification.to_owned(), short: verification.to_owned() }
 }
 
 fn write_out(

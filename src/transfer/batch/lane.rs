@@ -29,9 +29,13 @@ pub(super) fn fetch(shared: &Shared, item: ItemId, host: HostId, agent: Agent) {
         if came == Came::Wrong {
             state.tallies[host.0].corrupt = true;
             let (file, name) = (&batch.items[item.0].name, &batch.hosts[host.0].name);
-            state.notes.push(format!("{file}: {name} sent wrong bytes: they are fetched again elsewhere"));
+            state.note(format!("{file}: {name} sent wrong bytes: they are fetched again elsewhere"));
         }
+        let was_out = state.queue.health(host).is_out();
         let blamed = state.queue.on_fetch_ended(item, came, now);
+        if let Some(failure) = blamed.as_ref().filter(|_| !was_out && state.queue.health(host).is_out()) {
+            state.note(failure.skipped(&batch.hosts[host.0].name));
+        }
         state.tallies[host.0].failures.extend(blamed);
     });
 }

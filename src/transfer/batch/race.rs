@@ -178,6 +178,6 @@ impl Observer for Relay<'_> {
     }
 
     fn note(&mut self, line: &str) {
-        self.race.shared.lock().notes.push(line.to_owned());
+        self.race.shared.lock().note(line.to_owned());
     }
 }

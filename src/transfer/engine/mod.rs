@@ -8,6 +8,7 @@ mod repair;
 mod size;
 mod tally;
 mod task;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -33,8 +34,6 @@ pub use task::{Ended, Limits, Outcome, Source, Surroundings, Wanted, identity};
 
 /// Reports that may wait to be dealt with: a slow disk slows the sources down.
 const REPORTS: usize = 64;
-/// How often the progress is told.
-const TELL: Duration = Duration::from_millis(100);
 
 /// Fetches `wanted` to the file that is held.
 pub fn run(
@@ -99,7 +98,8 @@ pub fn run(
     let elapsed = now().saturating_duration_since(transfer.clock.began);
     let size = if let Outcome::Verified { size, .. } = outcome { Some(size) } else { wanted.size };
     let trace = transfer.trace.finish(size, elapsed);
-    Ended { outcome, tallies: transfer.tallies, elapsed, trace, file: transfer.verified }
+    let Transfer { tallies, resumed, verified: file, .. } = transfer;
+    Ended { outcome, tallies, elapsed, resumed, trace, file }
 }
 
 /// What the engine remembers of a source's request under way.
@@ -458,6 +458,9 @@ impl Transfer<'_> {
                 if self.has_reason(scheduler, source) {
                     return Ok(());
                 }
+                if !is_excused {
+                    self.say_skipped(scheduler, source, &failure);
+                }
                 let tally = &mut self.tallies[source];
                 if is_excused { tally.excused.push(failure) } else { tally.failures.push(failure) }
             }
@@ -528,30 +531,6 @@ impl Transfer<'_> {
             self.shares.values_mut().for_each(|share| share.remove(gone));
         }
         Ok(())
-    }
-
-    fn tell(&mut self, stage: Stage, sink: &Sink, size: Option<u64>, rates: Option<Vec<(SourceId, f64)>>) {
-        let at = now();
-        let due = self.told.is_none_or(|told| at.saturating_duration_since(told) >= TELL);
-        if !due && stage == Stage::Receiving {
-            return;
-        }
-        self.told = Some(at);
-        let rates = rates.unwrap_or_default();
-        let snapshot = Snapshot {
-            have: sink.present().len(),
-            resumed: self.resumed,
-            size: size.or(self.wanted.size),
-            elapsed: at.saturating_duration_since(self.clock.began),
-            stage: if stage == Stage::Receiving && rates.iter().all(|(_, rate)| *rate == 0.0) {
-                Stage::Connecting
-            } else {
-                stage
-            },
-            rates,
-            files: None,
-        };
-        self.observer.progress(at, &snapshot);
     }
 }
 

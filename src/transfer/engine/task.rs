@@ -98,6 +98,8 @@ pub struct Ended {
     /// One for each source.
     pub tallies: Vec<Tally>,
     pub elapsed: Duration,
+    /// Bytes that were there at the beginning.
+    pub resumed: u64,
     /// What happened, when that was to be written down.
     pub trace: Option<Trace>,
     /// What was verified.
