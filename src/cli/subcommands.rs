@@ -56,6 +56,7 @@ pub struct VerifyArgs {
 
 /// `racefetch prefetch`: everything that emerge would fetch, before it starts.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that are independent of each other")]
 pub struct PrefetchArgs {
     /// Files that are fetched at once, at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -63,6 +64,9 @@ pub struct PrefetchArgs {
     /// Show what would be fetched from where, and fetch nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Ask before anything is fetched
+    #[arg(long, conflicts_with_all = ["dry_run", "quiet"])]
+    pub ask: bool,
     /// Print JSON instead of lines
     #[arg(long)]
     pub json: bool,

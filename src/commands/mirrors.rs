@@ -11,13 +11,11 @@ use crate::portage::{Algorithm, Digest, Digests, Distfile, MirrorBase, PortageCa
 
 /// `given` (`--mirrors`), else `RACEFETCH_MIRRORS`: where they were named, and the words there.
 fn words(given: Option<&[String]>, call: &PortageCall) -> (&'static str, Vec<String>) {
-    match given.filter(|mirrors| !mirrors.is_empty()) {
-        Some(mirrors) => ("--mirrors", mirrors.to_vec()),
-        None => {
-            let list = call.mirrors.as_deref().unwrap_or_default();
-            ("RACEFETCH_MIRRORS", list.split_whitespace().map(str::to_owned).collect())
-        }
+    if let Some(mirrors) = given.filter(|mirrors| !mirrors.is_empty()) {
+        return ("--mirrors", mirrors.to_vec());
     }
+    let list = call.mirrors.as_deref().unwrap_or_default();
+    ("RACEFETCH_MIRRORS", list.split_whitespace().map(str::to_owned).collect())
 }
 
 fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorBase> {
