@@ -69,8 +69,8 @@ Environment:
   RACEFETCH_STATE <file>          the figures of mirrors, else /var/lib/racefetch/mirrors.json
   http_proxy, https_proxy, ALL_PROXY, no_proxy, NO_COLOR, SSL_CERT_FILE   as curl has them
 
-Exit status: 0 fetched; 6 host not found; 7 no connection; 18 the end is missing; 22 HTTP
-status of 400 or more; 23 cannot write; 28 too slow; 60 no valid certificate; 120 other digests; the others as curl's.
+Exit status: 0 fetched; 6 host not found; 7 no connection; 18 the end is missing; 22 HTTP status of 400 or
+more; 23 cannot write; 28 too slow; 60 no valid certificate; 120 other digests; the others as curl's.
 
 Examples:
   racefetch -L -o FILE URL                    one file, as curl does
