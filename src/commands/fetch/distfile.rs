@@ -109,6 +109,7 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         digests: target.digests.clone(),
         resume: context.options.request.resume != Resume::No,
         trace: context.options.distfile.is_traced(),
+        aloud: context.options.report.verbose,
     };
     context.interrupt.set_hook(|_| {}); // the engine looks for itself
     let ahead = look_ahead::prepare(context, target, folder, finder.clone(), store.as_ref(), &limits.limiter);

@@ -65,8 +65,13 @@ impl Race<'_> {
                 Err(failure) => lost.push((*host, failure)),
             }
         }
-        let wanted =
-            Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
+        let wanted = Wanted {
+            size: Some(item.size),
+            digests: item.digests.clone(),
+            resume: true,
+            trace: false,
+            aloud: false,
+        };
         // What is left of the time, and how slow it may be, the queue knows.
         let limits = Limits { time: None, speed: None, ..batch.limits.clone() };
         let around = Around { race: self, hosts: &hosts };

@@ -60,7 +60,7 @@ pub fn run(
         wanted,
         limits,
         expectations,
-        trace: Recorder::new(wanted.trace, &names),
+        trace: Recorder::new(wanted.trace, wanted.aloud, &names),
         names,
         workers,
         reports,
@@ -95,9 +95,10 @@ pub fn run(
     for worker in &mut transfer.workers {
         worker.close();
     }
+    transfer.say_what_happened();
     let elapsed = now().saturating_duration_since(transfer.clock.began);
     let size = if let Outcome::Verified { size, .. } = outcome { Some(size) } else { wanted.size };
-    let trace = transfer.trace.finish(size, elapsed);
+    let trace = transfer.trace.finish(size, elapsed).filter(|_| wanted.trace);
     let Transfer { tallies, resumed, verified: file, .. } = transfer;
     Ended { outcome, tallies, elapsed, resumed, trace, file }
 }
@@ -383,7 +384,7 @@ impl Transfer<'_> {
         hashing: &mut Hashing,
     ) -> Result<(), SinkError> {
         match report {
-            Report::Opened { source, request, opened, at } => {
+            Report::Opened { source, request, opened, peer, at } => {
                 if self.workers[source].request() != request {
                     return Ok(());
                 }
@@ -392,7 +393,7 @@ impl Transfer<'_> {
                 if let (Some(asked), false) = (current.asked, opened.reused) {
                     self.tallies[source].first_byte.get_or_insert(at.saturating_duration_since(asked));
                 }
-                self.trace.opened(source, opened.reused, self.clock.time(at));
+                self.trace.opened(source, peer, opened.reused, self.clock.time(at));
                 self.around.on_opened(source);
                 scheduler.opened(source, opened, self.clock.time(at));
             }

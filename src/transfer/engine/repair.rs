@@ -45,7 +45,9 @@ impl Transfer<'_> {
     ) -> Result<Option<Outcome>, SinkError> {
         // What caches on the way hold may be what is wrong.
         self.workers.iter_mut().for_each(|worker| worker.anew = true);
-        self.tell(Stage::Repairing, sink, None, None);
+        let senders = self.tallies.iter().enumerate().filter(|(_, tally)| tally.kept > 0);
+        let waited_for = senders.map(|(id, _)| (id, 0.0)).collect();
+        self.tell(Stage::Repairing, sink, None, Some(waited_for));
         self.record(None, What::Mismatch);
         let on_trust = std::mem::take(&mut self.on_trust);
         if !on_trust.is_empty() {

@@ -22,6 +22,8 @@ pub struct Wanted {
     pub resume: bool,
     /// Write down what happens.
     pub trace: bool,
+    /// Tell the observer each step as it happens.
+    pub aloud: bool,
 }
 
 /// A source and what is expected of it.

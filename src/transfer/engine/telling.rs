@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Snapshot, Stage, Transfer, now};
 use crate::http::Failure;
+use crate::transfer::narration;
 use crate::transfer::scheduler::{Scheduler, SourceId};
 use crate::transfer::sink::Sink;
 
@@ -18,6 +19,7 @@ impl Transfer<'_> {
         size: Option<u64>,
         rates: Option<Vec<(SourceId, f64)>>,
     ) {
+        self.say_what_happened();
         let at = now();
         let due = self.told.is_none_or(|told| at.saturating_duration_since(told) >= TELL);
         if !due && stage == Stage::Receiving {
@@ -39,6 +41,15 @@ impl Transfer<'_> {
             files: None,
         };
         self.observer.progress(at, &snapshot);
+    }
+
+    /// Each step since this was called last, when it is to be told.
+    pub(super) fn say_what_happened(&mut self) {
+        for event in self.trace.news() {
+            if let Some(line) = narration::line(&event, &self.names) {
+                self.observer.note(&line);
+            }
+        }
     }
 
     /// A source that is not asked any longer is named once, while there are others: who misspelt a mirror's name sees it.
