@@ -33,7 +33,8 @@ pub(super) fn fetch(shared: &Shared, item: ItemId, host: HostId, agent: Agent) {
         }
         let was_out = state.queue.health(host).is_out();
         let blamed = state.queue.on_fetch_ended(item, came, now);
-        if let Some(failure) = blamed.as_ref().filter(|_| !was_out && state.queue.health(host).is_out()) {
+        let goes_out = !was_out && state.queue.health(host).is_out();
+        if let Some(failure) = blamed.as_ref().filter(|failure| goes_out && !failure.is_of_proxy()) {
             state.note(failure.skipped(&batch.hosts[host.0].name));
         }
         state.tallies[host.0].failures.extend(blamed);

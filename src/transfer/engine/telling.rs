@@ -53,11 +53,12 @@ impl Transfer<'_> {
     }
 
     /// A source that is not asked any longer is named once, while there are others: who misspelt a mirror's name sees it.
-    /// That a mirror lacks the file is nothing unusual.
+    /// That a mirror lacks the file is nothing unusual, and a proxy that fails is no mirror's fault.
     pub(super) fn say_skipped(&mut self, scheduler: &Scheduler, source: SourceId, failure: &Failure) {
         let mut others = (0..self.names.len()).filter(|other| *other != source);
         let is_out = !scheduler.is_alive(source) && others.any(|other| scheduler.is_alive(other));
-        if is_out && !failure.is_not_found() && self.tallies[source].failures.is_empty() {
+        let is_usual = failure.is_not_found() || failure.is_of_proxy();
+        if is_out && !is_usual && self.tallies[source].failures.is_empty() {
             self.observer.note(&failure.skipped(&self.names[source]));
         }
     }
