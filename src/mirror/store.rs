@@ -216,7 +216,7 @@ impl Store {
         let deadline = began + self.lock_budget.left();
         let turn = loop {
             let folder = self.open_folder().map_err(failed)?;
-            let side_car = folder.lock_file(&name).map_err(failed)?;
+            let (side_car, _) = folder.lock_file(&name).map_err(failed)?;
             let left = deadline.saturating_duration_since(now());
             let locked = lock_within(side_car, left).map_err(failed)?;
             match locked.map(|side_car| Turn { store: self, folder, side_car }) {
