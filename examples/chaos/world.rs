@@ -26,8 +26,8 @@ const BYSTANDERS: [&str; 6] =
 const STATE: [&str; 2] = ["mirrors.json", "mirrors.json.lock"];
 /// Stays in `DISTDIR/.racefetch` for a day once the state could not be written, so that it is said once.
 const WARNED: &str = "figures-not-kept";
-/// The longest that a call may take, disturbed or not. It covers the wait for another process that holds FILE.
-const LIMIT: Duration = Duration::from_secs(120);
+/// The longest that a call may take, disturbed or not, beside the wait for another one that holds FILE.
+const LIMIT: Duration = Duration::from_secs(300);
 /// Between two looks at the calls that are under way.
 const PULSE: Duration = Duration::from_millis(2);
 
@@ -271,6 +271,8 @@ impl<'t> World<'t> {
     #[expect(clippy::disallowed_methods, reason = "somebody must look at the clock")]
     fn wait_for(&mut self, mut calls: Vec<Call>) -> Option<ExitStatus> {
         let began = Instant::now();
+        // One after another has its turn.
+        let limit = LIMIT * u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let mut last = None;
         while !calls.is_empty() {
             calls.retain_mut(|call| match call.child.try_wait() {
@@ -294,8 +296,8 @@ impl<'t> World<'t> {
                     call.send_signal();
                 }
             }
-            if began.elapsed() > LIMIT {
-                self.faults.push(format!("{} calls have not ended within {LIMIT:?}", calls.len()));
+            if began.elapsed() > limit {
+                self.faults.push(format!("{} calls have not ended within {limit:?}", calls.len()));
                 for call in &mut calls {
                     let _ = call.child.kill();
                     let _ = call.child.wait();
