@@ -29,6 +29,7 @@ use crate::progress::{Brought, Ending, bytes, duration};
 use crate::timeline;
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Tally, Wanted};
 use crate::transfer::hashing::is_right;
+use crate::transfer::sink::Hold;
 use crate::transfer::trace::Trace;
 
 /// How many mirrors send parts of one file at once, unless the command line says it.
@@ -114,8 +115,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     context.interrupt.set_hook(|_| {}); // the engine looks for itself
     let ahead = look_ahead::prepare(context, target, folder, finder.clone(), store.as_ref(), &limits.limiter);
     look_ahead::beside(ahead, target.size, &places, context.interrupt, show, |beside, show| {
-        let mut transferred = engine::run(hold, &wanted, sources, &limits, &context.client, beside, show);
-        drop(transferred.file.take()); // another process may be waiting for it
+        let mut transferred =
+            engine::run(hold.clone(), &wanted, sources, &limits, &context.client, beside, show);
         let mut events = deltas(&places, &transferred, &file, now);
         events.extend(wrong_leftovers);
         let of_mirrors =
@@ -131,11 +132,12 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);
         let (mut ended, ending) = end(target, &names, &transferred, said_before, kept);
         if matches!(transferred.outcome, engine::Outcome::Mismatch { .. })
-            && let Some(other) = hand_over(context, path, target, folder)
+            && let Some(other) = hand_over(context, &hold, target, folder)
         {
             let error = format!("{name}: what came is {other}, and is kept as that; {OTHER_ADVICE}");
             ended = Ended::failed(ExitStatus::ChecksumMismatch, error);
         }
+        drop((hold, transferred.file.take())); // another process may be waiting for it
         show.finish(ending.as_ref());
         if let Some(trace) = transferred.trace {
             let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
@@ -177,9 +179,9 @@ pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended
 
 /// Upstream may publish each new version under the same URL, so what came may be another distfile of the
 /// Manifest. If so, it is renamed to that distfile, where Portage finds it, and the name is returned.
-fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
+fn hand_over(context: &Context, hold: &Hold, target: &Target, folder: &Path) -> Option<Distfile> {
     let text = read_text(&context.call.manifest()?).ok()?;
-    let (in_folder, from) = Folder::of(path).ok()?;
+    let (in_folder, from) = Folder::of(hold.path()).ok()?;
     let file = Arc::new(in_folder.open_file(from, OFlags::RDONLY).ok()?);
     files::check_sole(&file).ok()?;
     let size = file.metadata().ok()?.len();
@@ -195,7 +197,7 @@ fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> 
         let is_free = fs::symlink_metadata(&place).is_err();
         let is_it = || is_right(&file, size, &entry.digests, &is_over).is_ok_and(|right| right == Some(true));
         let to = OsStr::new(entry.name.as_str());
-        if is_free && is_it() && in_folder.rename_file(&file, from, to).is_ok() {
+        if is_free && is_it() && hold.check().is_ok() && in_folder.rename_file(&file, from, to).is_ok() {
             return Some(entry.name);
         }
     }

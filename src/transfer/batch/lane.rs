@@ -78,6 +78,7 @@ impl Lane<'_> {
             }
             if self.is_right(&sink, wanted.size, &wanted.digests)? {
                 let finished = sink.finish()?; // what a race has left ahead is not needed any longer
+                finished.check()?;
                 put_in_place(&finished.file, &part, &place)?;
                 return Ok(Came::Whole);
             }
@@ -197,7 +198,7 @@ impl Lane<'_> {
 
     /// None when another process is at the file.
     fn hold(&self, part: &Path) -> Option<Hold> {
-        let hold = Hold::try_take(part)?;
+        let hold = Hold::try_take(part).ok()?;
         self.shared.lock().say_once(hold.note());
         Some(hold)
     }

@@ -81,6 +81,7 @@ pub fn run(
         shelves: BTreeMap::new(),
         alone: Vec::new(),
         audited: Audit::Nothing,
+        had_turn: BTreeSet::new(),
         on_trust: Segments::new(),
         earlier_dropped: false,
         began_anew: false,
@@ -144,6 +145,8 @@ struct Transfer<'a> {
     /// Who sent a whole file that was wrong, and its digests.
     alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
+    /// Who was compared with others, or asked for the whole file because that cannot be.
+    had_turn: BTreeSet<SourceId>,
     /// What of the bytes that lay there was kept although others there were wrong.
     on_trust: Segments,
     /// What lay there was fetched again, on suspicion.
@@ -210,7 +213,7 @@ impl Transfer<'_> {
                     }
                     RoundEnd::Over(Outcome::NoSource) if self.camp.is_some() => {
                         // This camp cannot complete the file.
-                        if self.next_camp(&mut sink)? {
+                        if self.next_camp(&mut sink)? || self.next_alone(&mut scheduler, &mut sink)? {
                             continue;
                         }
                         return Ok(Outcome::NoSource);
