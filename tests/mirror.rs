@@ -1,0 +1,5 @@
+//! The mirror of a local network, as `mirror/` ships it: real nginx and rsync, on loopback.
+
+mod cache;
+mod dns;
+mod lan;
