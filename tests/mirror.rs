@@ -1,5 +1,10 @@
 //! The mirror of a local network, as `mirror/` ships it: real nginx and rsync, on loopback.
 
 mod cache;
+mod clients;
 mod dns;
+mod faults;
 mod lan;
+mod nodes;
+mod rsync;
+mod sync;

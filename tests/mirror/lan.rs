@@ -68,16 +68,24 @@ impl Lan {
                 lan.port, *NAMES
             );
             fs::write(lan.conf(), conf).unwrap();
-            let mirrors = mirrors.join(" ");
-            let mut setup = script("racefetch-mirror-setup");
-            setup.arg("--config").arg(lan.conf()).arg("--to").arg(lan.root().join("etc"));
-            let (output, said) = run(setup.args(["--mirrors", &mirrors]).args(options));
-            assert!(output.status.success(), "{said}");
+            lan.set_up(&[&["--mirrors", &mirrors.join(" ")], options].concat());
             if lan.try_start() {
                 return lan;
             }
         }
         panic!("nginx did not start:\n{}", lan.log("error.log"));
+    }
+
+    /// Writes the configuration, and has a running nginx use it.
+    pub fn set_up(&self, options: &[&str]) {
+        let (output, said) = run(self.setup().args(options));
+        assert!(output.status.success(), "{said}");
+    }
+
+    pub fn setup(&self) -> Command {
+        let mut setup = script("racefetch-mirror-setup");
+        setup.arg("--config").arg(self.conf()).arg("--to").arg(self.root().join("etc"));
+        setup
     }
 
     /// Starts nginx again.
@@ -169,7 +177,7 @@ pub fn wait_for(mut condition: impl FnMut() -> bool) -> bool {
     })
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback address has a free port");
     listener.local_addr().unwrap().port()
 }
