@@ -6,5 +6,7 @@ mod dns;
 mod faults;
 mod lan;
 mod nodes;
+mod partial;
 mod rsync;
 mod sync;
+mod tree;

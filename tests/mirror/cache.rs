@@ -12,10 +12,10 @@ use crate::support::mirror::Mirror;
 use crate::support::ports::Port;
 use crate::support::tls::{Certificate, test_ca};
 
-/// Two slices of the cache and a half.
+/// Some slices of the cache and a part of one.
 pub const LARGE: usize = 10_000_000;
 /// One slice.
-pub const SLICE: usize = 4 << 20;
+pub const SLICE: usize = 2 << 20;
 
 /// Below a mirror, in the layout that Gentoo's have.
 pub fn path(dist: &Dist) -> String {

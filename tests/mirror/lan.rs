@@ -94,6 +94,10 @@ impl Lan {
     }
 
     fn try_start(&mut self) -> bool {
+        // As the service does: a killed nginx leaves its sockets behind, and would not start again.
+        for file in fs::read_dir(self.root().join("RUN")).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
         let etc = self.root().join("etc");
         let mut command = Command::new("nginx");
         command.env("PATH", PATH).arg("-p").arg(&etc).arg("-c").arg(etc.join("nginx.conf"));

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -49,8 +50,8 @@ impl Source {
         self.folder.path().join("files")
     }
 
-    pub fn put(&self, path: &str, content: impl AsRef<[u8]>) {
-        put(&self.files().join(path), content);
+    pub fn put(&self, path: &str, content: impl AsRef<[u8]>, changed: u64) {
+        put(&self.files().join(path), content, changed);
     }
 
     /// What a power cut does to it, and to those that it serves.
@@ -68,12 +69,13 @@ impl Drop for Source {
     }
 }
 
-/// Writes a file by a rename, and makes the folders above it.
-pub fn put(path: &Path, content: impl AsRef<[u8]>) {
+/// Writes a file that was last changed at that time, and makes the folders above it. rsync takes files for the same
+/// that have one size and were changed in the same second.
+fn put(path: &Path, content: impl AsRef<[u8]>, changed: u64) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let new = path.with_extension("new");
-    fs::write(&new, content).unwrap();
-    fs::rename(new, path).unwrap();
+    fs::write(path, content).unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(changed);
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
 /// A machine that mirrors: `DATA` and a configuration.

@@ -23,11 +23,13 @@ fn file(i: u64, generation: u64) -> Vec<u8> {
 /// All files of a generation. Those of an older one that this one lacks go.
 fn fill(source: &Source, generation: u64, numbers: std::ops::Range<u64>) {
     let _ = fs::remove_dir_all(source.files());
+    // Years away, so that the files are new to SYNC_NEWER_DAYS, too.
+    let time = 4_000_000_000 + generation;
     for i in numbers {
-        source.put(&name(i), file(i, generation));
+        source.put(&name(i), file(i, generation), time);
     }
-    source.put("layout.conf", "[structure]\n0=filename-hash BLAKE2B 8\n");
-    source.put("timestamp.mirmon", format!("{}\n", 1_800_000_000 + generation));
+    source.put("layout.conf", "[structure]\n0=filename-hash BLAKE2B 8\n", time);
+    source.put("timestamp.mirmon", format!("{}\n", 1_800_000_000 + generation), time);
 }
 
 fn machine(sources: &[&Source]) -> Machine {
@@ -111,7 +113,7 @@ fn the_next_source_is_taken() {
     machine.runs(0, &[]);
     fill(&good, 6, 0..6);
     fill(&old, 4, 0..5);
-    empty.put("README", "moved");
+    empty.put("README", "moved", 1);
     dead.die();
     let sources = [&dead, &empty, &old, &good].map(Source::url).join(" ");
     machine.configure(&format!("SYNC_SOURCES=\"{sources}\"\nSYNC_DELAY=0"));
@@ -183,11 +185,8 @@ fn only_one_at_a_time() {
 fn files_are_chosen_by_age_and_by_list() {
     let source = Source::start();
     fill(&source, 0, 0..10);
-    source.put("0a/old one-1.tar", "old and wanted");
-    for (path, date) in [("0a/old one-1.tar", "2001-01-01"), ("03/file-3.tar", "2001-01-01")] {
-        let file = source.files().join(path);
-        assert!(std::process::Command::new("touch").args(["-d", date]).arg(file).status().unwrap().success());
-    }
+    source.put("0a/old one-1.tar", "old and wanted", 1_000_000_000);
+    source.put("03/file-3.tar", "old", 1_000_000_000);
     let list = source.files().with_file_name("wanted");
     fs::write(&list, "old one-1.tar\nmissing-1.tar\n").unwrap();
     let machine = machine(&[&source]);
