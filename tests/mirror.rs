@@ -4,6 +4,7 @@ mod cache;
 mod clients;
 mod dns;
 mod faults;
+mod files;
 mod lan;
 mod nodes;
 mod partial;

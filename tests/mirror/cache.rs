@@ -15,7 +15,7 @@ use crate::support::tls::{Certificate, test_ca};
 /// Some slices of the cache and a part of one.
 pub const LARGE: usize = 10_000_000;
 /// One slice.
-pub const SLICE: usize = 2 << 20;
+pub const SLICE: usize = 1 << 20;
 
 /// Below a mirror, in the layout that Gentoo's have.
 pub fn path(dist: &Dist) -> String {
@@ -52,19 +52,27 @@ pub fn sent(mirrors: &[&Mirror]) -> usize {
 /// The status and the content that curl gets.
 fn ask(lan: &Lan, path: &str, options: &[&str]) -> (String, Vec<u8>) {
     let mut curl = Command::new("curl");
-    let (output, said) = run(curl.args(["-sS", "--path-as-is", "-w", "%{stderr}%{http_code}"]).args(options).arg(lan.url(path)));
+    let (output, said) = run(curl
+        .args(["-sS", "--path-as-is", "-w", "%{stderr}%{http_code}"])
+        .args(options)
+        .arg(lan.url(path)));
     assert!(output.status.success(), "{said}");
     (String::from_utf8(output.stderr).unwrap(), output.stdout)
 }
 
 #[test]
 fn each_byte_is_fetched_once() {
-    let dists = [Dist::new("gtk+-3~rc1.tar.xz", &content(1, LARGE)), Dist::new("small-1.tar", &content(2, 5000))];
+    let dists =
+        [Dist::new("gtk+-3~rc1.tar.xz", &content(1, LARGE)), Dist::new("small-1.tar", &content(2, 5000))];
     let mirrors = [&public(&dists), &public(&dists)];
     let lan = before(&mirrors);
     for round in ["cold", "warm"] {
         for dist in &dists {
-            assert!(ask(&lan, &path(dist), &[]) == ("200".to_owned(), dist.content.clone()), "{round} {}", dist.name);
+            assert!(
+                ask(&lan, &path(dist), &[]) == ("200".to_owned(), dist.content.clone()),
+                "{round} {}",
+                dist.name
+            );
         }
     }
     // Over the border of two slices.
@@ -94,7 +102,12 @@ fn every_client_gets_it_cold_half_filled_and_warm() {
             Client::new(program, &dist).fetch(&lan);
         }
         let all = sent(&[&mirror]);
-        assert!(all <= 2 * (LARGE + 1000), "{program:?}: {all} bytes of {}\n{}", 2 * LARGE, lan.log("public.log"));
+        assert!(
+            all <= 2 * (LARGE + 1000),
+            "{program:?}: {all} bytes of {}\n{}",
+            2 * LARGE,
+            lan.log("public.log")
+        );
     }
 }
 
@@ -113,8 +126,9 @@ fn twenty_at_once_cost_one_download() {
 
 #[test]
 fn emerge_on_two_machines() {
-    let dists: Vec<Dist> =
-        (0..12).map(|i| Dist::new(&format!("crate-{i}.crate"), &content(i, 40_000 + 5000 * i as usize))).collect();
+    let dists: Vec<Dist> = (0..12)
+        .map(|i| Dist::new(&format!("crate-{i}.crate"), &content(i as u64, 40_000 + 5000 * i)))
+        .collect();
     let dists: Vec<Dist> = dists.into_iter().chain([large(20)]).collect();
     let wanted: usize = dists.iter().map(|dist| dist.content.len()).sum();
     let mirrors = [&public(&dists), &public(&dists)];
@@ -135,7 +149,11 @@ fn emerge_on_two_machines() {
         let run = run.finish();
         assert!(run.success(), "{run}\n{}", lan.log("access.log"));
         for dist in &dists {
-            assert!(lab.distfile(&dist.name).is_some_and(|file| file == dist.content), "{}\n{run}", dist.name);
+            assert!(
+                lab.distfile(&dist.name).is_some_and(|file| file == dist.content),
+                "{}\n{run}",
+                dist.name
+            );
         }
     }
     let sent = sent(&mirrors);
@@ -162,7 +180,8 @@ fn verified_files_come_first_flat_or_in_their_folders() {
 fn what_is_not_a_verified_file_is_not_served() {
     let mirror = Mirror::start(); // fails the test when it is asked
     let lan = before(&[&mirror]);
-    let names = [".hidden", "foo.tar.__download__", "foo.tar._checksum_failure_.x1y2", ".racefetch/foo.ahead"];
+    let names =
+        [".hidden", "foo.tar.__download__", "foo.tar._checksum_failure_.x1y2", ".racefetch/foo.ahead"];
     fs::create_dir(lan.distfiles().join(".racefetch")).unwrap();
     for name in names {
         fs::write(lan.distfiles().join(name), "secret").unwrap();
@@ -171,7 +190,13 @@ fn what_is_not_a_verified_file_is_not_served() {
         }
     }
     fs::write(lan.root().join("DATA/lists/host.list"), "secret").unwrap();
-    for place in ["/lists/host.list", "/distfiles/../lists/host.list", "/distfiles/00/..%2f..%2flists/host.list", "/", "/distfiles/"] {
+    for place in [
+        "/lists/host.list",
+        "/distfiles/../lists/host.list",
+        "/distfiles/00/..%2f..%2flists/host.list",
+        "/",
+        "/distfiles/",
+    ] {
         assert_eq!(ask(&lan, place, &[]).0, "404", "{place}");
     }
     assert_eq!(ask(&lan, "/distfiles/00/foo.tar?x", &[]).0, "404");
@@ -258,7 +283,11 @@ fn certificates_are_checked_by_name_and_redirects_are_not_followed() {
         Lan::start_with(&mirrors.iter().map(|mirror| named(mirror)).collect::<Vec<_>>(), &conf, &[])
     };
     let lan = before(&[&bad[0], &bad[1], &away, &good]);
-    assert!(ask(&lan, &path(&dist), &[]) == ("200".to_owned(), dist.content.clone()), "{}", lan.log("error.log"));
+    assert!(
+        ask(&lan, &path(&dist), &[]) == ("200".to_owned(), dist.content.clone()),
+        "{}",
+        lan.log("error.log")
+    );
     let lan = before(&bad.each_ref());
     assert_eq!(ask(&lan, &path(&dist), &[]).0, "502");
 }
@@ -289,7 +318,9 @@ fn a_configuration_that_nginx_refuses_is_not_put_into_place() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("nginx refuses the configuration, and the old one stays: "), "{said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), old);
-    for mirrors in ["http://a/$x", "http://a/;}", "ftp://a/", "http://u:p@a/", "http://a/\"", "http://a/#", "x", ""] {
+    for mirrors in
+        ["http://a/$x", "http://a/;}", "ftp://a/", "http://u:p@a/", "http://a/\"", "http://a/#", "x", ""]
+    {
         let (output, said) = run(lan.setup().args(["--mirrors", mirrors]));
         assert_eq!(output.status.code(), Some(2), "{mirrors}: {said}");
     }

@@ -67,7 +67,8 @@ impl Client {
                 command.args(["-q", "-c", "-O"]).arg(self.file());
             }
             Program::Aria2 => {
-                let options = "--no-conf -q -c -x4 -s4 -k1M --file-allocation=none --allow-overwrite -o file -d";
+                let options =
+                    "--no-conf -q -c -x4 -s4 -k1M --file-allocation=none --allow-overwrite -o file -d";
                 command.args(options.split(' ')).arg(home);
             }
         }
@@ -94,6 +95,11 @@ impl Client {
 
     pub fn assert_has_it(&self) {
         let file = fs::read(self.file()).unwrap_or_default();
-        assert!(file == self.dist.content, "{:?} has {} bytes, and not the right ones", self.program, file.len());
+        assert!(
+            file == self.dist.content,
+            "{:?} has {} bytes, and not the right ones",
+            self.program,
+            file.len()
+        );
     }
 }

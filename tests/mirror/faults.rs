@@ -165,7 +165,8 @@ fn wrong_bytes_in_the_cache_are_healed_by_the_client_that_finds_them() {
         // Stored when the slice is whole.
         let healed = || {
             let second = Client::new(Program::Curl, &dist);
-            run(&mut second.command(&lan)).0.status.success() && fs::read(second.file()).unwrap() == dist.content
+            run(&mut second.command(&lan)).0.status.success()
+                && fs::read(second.file()).unwrap() == dist.content
         };
         assert!(wait_for(healed), "the wrong bytes are still there\n{}", lan.log("access.log"));
         let most = 2 * LARGE + LARGE / 50;
@@ -180,7 +181,8 @@ impl Small {
     fn mount(at: PathBuf, size: &str) -> Self {
         fs::create_dir_all(&at).unwrap();
         let options = format!("size={size}");
-        let (output, said) = run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at));
+        let (output, said) =
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at));
         assert!(output.status.success(), "{said}");
         Self(at)
     }
@@ -206,5 +208,10 @@ fn a_full_disk_costs_no_client_its_file() {
     let way_out = public(std::slice::from_ref(&dist));
     let client = Client::new(Program::Racefetch, &dist);
     assert_fetches(&client, &mut with_way_out(&client, &lan, &way_out));
-    assert!(lan.log("error.log").contains("pwritev()"), "it was not full\n{}{}", lan.log("error.log"), lan.log("access.log"));
+    assert!(
+        lan.log("error.log").contains("pwritev()"),
+        "it was not full\n{}{}",
+        lan.log("error.log"),
+        lan.log("access.log")
+    );
 }

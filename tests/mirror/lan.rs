@@ -154,7 +154,11 @@ impl Lan {
     pub fn kept(&self) -> u64 {
         fn size(folder: &Path) -> u64 {
             let entries = fs::read_dir(folder).unwrap().filter_map(Result::ok);
-            entries.map(|e| if e.path().is_dir() { size(&e.path()) } else { e.metadata().map_or(0, |m| m.len()) }).sum()
+            entries
+                .map(
+                    |e| if e.path().is_dir() { size(&e.path()) } else { e.metadata().map_or(0, |m| m.len()) },
+                )
+                .sum()
         }
         size(&self.root().join("CACHE/slices"))
     }

@@ -10,13 +10,16 @@ use crate::support::lab::Dist;
 fn each_file_has_its_node_and_the_other_takes_over() {
     let dists: Vec<Dist> =
         (0..16).map(|i| Dist::new(&format!("foo-{i}.tar"), &content(i, 20_000))).chain([large(99)]).collect();
-    let later: Vec<Dist> = (0..6).map(|i| Dist::new(&format!("new-{i}.tar"), &content(50 + i, 20_000))).collect();
+    let later: Vec<Dist> =
+        (0..6).map(|i| Dist::new(&format!("new-{i}.tar"), &content(50 + i, 20_000))).collect();
     let mirror = public(&[dists.clone(), later.clone()].concat());
     let mut nodes = [before(&[&mirror]), before(&[&mirror])];
     let bases = nodes.each_ref().map(Lan::base);
     let fronts = [(); 2].map(|()| Lan::start_with(&bases, "", &["--consistent"]));
     for front in &fronts {
-        dists.iter().for_each(|dist| Client::new(Program::Curl, dist).fetch(front));
+        for dist in &dists {
+            Client::new(Program::Curl, dist).fetch(front);
+        }
     }
     let wanted: usize = dists.iter().map(|dist| dist.content.len()).sum();
     assert_eq!(sent(&[&mirror]), wanted, "each file is fetched by one node only");

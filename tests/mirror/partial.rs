@@ -72,8 +72,9 @@ fn what_the_lists_name_is_there_and_what_none_names_goes() {
     // Nobody wants foo any more, and it was last seen long ago. What is named today stays, however old.
     fs::remove_file(lists.join("a.list")).unwrap();
     let seen = fs::read_to_string(machine.data().join(".partial-seen")).unwrap();
-    let old: String = seen.lines().map(|line| format!("1000 {}\n", line.split_once(' ').unwrap().1)).collect();
-    fs::write(machine.data().join(".partial-seen"), old).unwrap();
+    let old: Vec<String> =
+        seen.lines().map(|line| format!("1000 {}", line.split_once(' ').unwrap().1)).collect();
+    fs::write(machine.data().join(".partial-seen"), old.join("\n") + "\n").unwrap();
     let said = machine.runs(0, &[]);
     assert!(said.contains("2 files were there, 0 fetched and verified, 0 missing, 2 removed"), "{said}");
     assert_eq!(names(&machine), ["bar-1.tar", "both-1.tar"]);

@@ -132,6 +132,9 @@ impl Machine {
 /// Ends it and all that it started at once.
 pub fn kill(mut child: Child) {
     // It may have ended: until it is waited for, the number is still its own.
-    let _ = rustix::process::kill_process_group(rustix::process::Pid::from_child(&child), rustix::process::Signal::KILL);
+    let _ = rustix::process::kill_process_group(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::KILL,
+    );
     child.wait().unwrap();
 }

@@ -136,7 +136,10 @@ fn a_source_that_dies_in_the_middle_leaves_the_copy_as_it_was() {
     let old = served(&machine);
     fill(&source, 1, 0..30);
     // Three megabytes at one a second.
-    machine.configure(&format!("SYNC_SOURCES={}\nSYNC_DELAY=0\nSYNC_RATE_DAY=1000\nSYNC_RATE_NIGHT=1000", source.url()));
+    machine.configure(&format!(
+        "SYNC_SOURCES={}\nSYNC_DELAY=0\nSYNC_RATE_DAY=1000\nSYNC_RATE_NIGHT=1000",
+        source.url()
+    ));
     let mut running = machine.start(&["--now"]);
     let partial = machine.data().join("distfiles/05/.racefetch-partial");
     assert!(wait_for(|| partial.exists()), "nothing is transferred");
@@ -159,7 +162,9 @@ fn whenever_it_is_killed_what_is_served_is_whole() {
         thread::sleep(Duration::from_millis(round * 37 % 190));
         kill(running);
         for (path, content) in served(&machine) {
-            let Some(i) = path.strip_suffix(".tar").and_then(|path| path.rsplit('-').next()) else { continue };
+            let Some(i) = path.strip_suffix(".tar").and_then(|path| path.rsplit('-').next()) else {
+                continue;
+            };
             let i: u64 = i.parse().unwrap();
             assert!((0..=round).any(|generation| content == file(i, generation)), "{path} in round {round}");
         }
@@ -173,7 +178,10 @@ fn only_one_at_a_time() {
     let source = Source::start();
     fill(&source, 0, 0..30);
     let machine = machine(&[&source]);
-    machine.configure(&format!("SYNC_SOURCES={}\nSYNC_DELAY=0\nSYNC_RATE_DAY=500\nSYNC_RATE_NIGHT=500", source.url()));
+    machine.configure(&format!(
+        "SYNC_SOURCES={}\nSYNC_DELAY=0\nSYNC_RATE_DAY=500\nSYNC_RATE_NIGHT=500",
+        source.url()
+    ));
     let running = machine.start(&[]);
     let partial = machine.data().join("distfiles/05");
     assert!(wait_for(|| partial.exists()), "nothing is transferred");
@@ -195,7 +203,11 @@ fn files_are_chosen_by_age_and_by_list() {
     machine.runs(0, &[]);
     let there = served(&machine);
     assert_eq!(there.len(), 9 + 1 + 2, "{:?}", there.keys());
-    assert!(there.contains_key("0a/old one-1.tar") && !there.contains_key("03/file-3.tar"), "{:?}", there.keys());
+    assert!(
+        there.contains_key("0a/old one-1.tar") && !there.contains_key("03/file-3.tar"),
+        "{:?}",
+        there.keys()
+    );
     // Nobody wants it any more.
     fs::write(&list, "\n").unwrap();
     machine.runs(0, &["--now", "--force"]);

@@ -29,7 +29,8 @@ static SIGNER: LazyLock<Signer> = LazyLock::new(|| {
     // gpg's agent listens in it: the path must be short. It is left behind, empty of secrets but the test's own.
     let home = tempfile::Builder::new().prefix("rf-gpg-").tempdir().unwrap().keep();
     let signer = Signer { gemato, key: home.join("key.asc"), home };
-    let options = ["--batch", "--passphrase", "", "--quick-gen-key", "tree@test.invalid", "ed25519", "sign", "never"];
+    let options =
+        ["--batch", "--passphrase", "", "--quick-gen-key", "tree@test.invalid", "ed25519", "sign", "never"];
     let (output, said) = run(signer.gpg().args(options));
     assert!(output.status.success(), "{said}");
     let (output, said) = run(signer.gpg().args(["--armor", "--export", "--output"]).arg(&signer.key));
@@ -59,13 +60,16 @@ fn files(generation: u64) -> BTreeMap<String, String> {
     let mut files = BTreeMap::from([
         ("profiles/repo_name".to_owned(), "gentoo\n".to_owned()),
         ("metadata/layout.conf".to_owned(), "masters =\n".to_owned()),
-        ("metadata/timestamp.chk".to_owned(), format!("Fri, 27 Nov 2026 15:{:02}:00 +0000\n", generation)),
+        ("metadata/timestamp.chk".to_owned(), format!("Fri, 27 Nov 2026 15:{generation:02}:00 +0000\n")),
         ("header.txt".to_owned(), "the same for ever\n".to_owned()),
     ]);
     for i in 0..20 {
         let version = generation + i;
         files.insert(format!("app-misc/p{i}/p{i}-{version}.ebuild"), format!("EAPI=8\n# {generation} {i}\n"));
-        files.insert(format!("app-misc/p{i}/metadata.xml"), format!("<pkgmetadata>{generation}</pkgmetadata>\n"));
+        files.insert(
+            format!("app-misc/p{i}/metadata.xml"),
+            format!("<pkgmetadata>{generation}</pkgmetadata>\n"),
+        );
     }
     files
 }
@@ -83,7 +87,12 @@ fn fill(source: &Source, generation: u64) {
 fn verify() -> String {
     let Signer { gemato, home, key } = &*SIGNER;
     let options = "verify --quiet --require-signed-manifest --no-refresh-keys --openpgp-key";
-    format!("TREE_VERIFY=\"{} {options} {}\"\nexport GNUPGHOME={}", gemato.display(), key.display(), home.display())
+    format!(
+        "TREE_VERIFY=\"{} {options} {}\"\nexport GNUPGHOME={}",
+        gemato.display(),
+        key.display(),
+        home.display()
+    )
 }
 
 fn conf(sources: &[&Source]) -> String {
@@ -123,8 +132,15 @@ fn a_verified_tree_takes_the_place_of_the_old_one() {
     fill(&source, 2);
     machine.runs(0, &["--now"]);
     assert_eq!(served(&machine), Some(2));
-    assert_eq!(fs::metadata(current.join("header.txt")).unwrap().ino(), header, "what has not changed is a hard link");
-    assert_eq!(fs::read_to_string(held.join("metadata/timestamp.chk")).unwrap(), files(1)["metadata/timestamp.chk"]);
+    assert_eq!(
+        fs::metadata(current.join("header.txt")).unwrap().ino(),
+        header,
+        "what has not changed is a hard link"
+    );
+    assert_eq!(
+        fs::read_to_string(held.join("metadata/timestamp.chk")).unwrap(),
+        files(1)["metadata/timestamp.chk"]
+    );
     assert_eq!(machine.figure("racefetch_mirror_tree_verified"), Some(1.0));
     assert_eq!(machine.figure("racefetch_mirror_tree_content_timestamp_seconds"), Some(1_795_791_720.0));
     // Two older ones are kept.
@@ -132,9 +148,9 @@ fn a_verified_tree_takes_the_place_of_the_old_one() {
         fill(&source, generation);
         machine.runs(0, &["--now"]);
     }
-    let trees = fs::read_dir(machine.data().join("tree")).unwrap().filter(|entry| {
-        entry.as_ref().is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-    });
+    let trees = fs::read_dir(machine.data().join("tree"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())));
     assert_eq!(trees.count(), 3);
     assert!(!held.exists());
 }
