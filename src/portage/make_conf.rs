@@ -210,6 +210,10 @@ impl MakeConf {
         };
         if let Some(read) = read.filter(|_| name == "source") {
             let (word, end) = lexer.next_spanned()?.ok_or(ConfigError::NoValue(name))?;
+            // Portage takes the end of a sourced file for the end of the one that it names last.
+            if self.sourced_by.is_some() && lexer.is_at_end() {
+                return Ok(Command::Done);
+            }
             self.sourced += 1;
             if self.sourced > MAX_SOURCED {
                 return Err(ConfigError::SourceLoop);
@@ -398,6 +402,15 @@ mod tests {
             problems[1].ends_with("line 2: too many `source` commands, or a loop of them"),
             "{problems:?}"
         );
+    }
+
+    #[test]
+    fn a_sourced_file_whose_last_line_is_not_ended_sources_nothing_there() {
+        for (end, value) in [("", "1"), ("\n", "2"), (" ", "2"), ("# x", "2")] {
+            let nested = format!("A=1\nsource '/y'{end}");
+            let conf = system(&[("/etc/make.conf", "source /x"), ("/x", &nested), ("/y", "A=2")]);
+            assert_eq!(conf.get("A"), Some(value), "{end:?}");
+        }
     }
 
     #[test]

@@ -41,6 +41,10 @@ impl<'t> Lexer<'t> {
         self.line
     }
 
+    pub fn is_at_end(&mut self) -> bool {
+        self.chars.peek().is_none()
+    }
+
     /// The next word, `None` at the end of the text.
     pub fn next_word(&mut self) -> Result<Option<String>, SyntaxError> {
         Ok(self.next_spanned()?.map(|(word, _)| word))
