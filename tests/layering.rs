@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "commands/fetch/status.rs",
     "commands/places/turn.rs",
     "commands/prefetch/report.rs",
+    "commands/stats/table.rs",
     "http/answer_head.rs",
     "http/ask.rs",
     "http/chunks.rs",

@@ -47,14 +47,17 @@ const NEW: &str = "https://new.example/gentoo";
 /// The files of a configuration.
 type Tree = BTreeMap<String, Vec<u8>>;
 
+/// A file, and what stands before and behind the value in it.
+type Place = Option<(String, Vec<u8>, Vec<u8>)>;
+
 /// One configuration before and after.
 struct Case {
     before: Tree,
     /// None when the change was refused, for the reason given.
     after: Result<Tree, String>,
     mirrors: Vec<String>,
-    /// Where the value stands that is to be replaced, when that is known: a file, and what is around the value.
-    place: Option<(String, Vec<u8>, Vec<u8>)>,
+    /// Where the value stands that is to be replaced, when that is known.
+    place: Place,
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn check(case: &Case, after: &Tree, values: &Value) -> Result<(), String> {
     let changed = others
         .filter(|(name, old)| new.get(*name) != Some(*old) && !new.get(*name).as_ref().is_some_and(uses));
     let changed: Vec<_> = changed.collect();
-    if !changed.is_empty() && !(changed.len() == 1 && changed[0].0 == "USE_A") {
+    if changed.iter().any(|(name, _)| *name != "USE_A") {
         return Err(format!("other variables are changed: {values}"));
     }
     let differing: Vec<&String> = after
@@ -194,7 +197,7 @@ const FOLDER: [&str; 6] = [
 ];
 
 /// A configuration, and where its list of mirrors is when nothing of it is damaged.
-fn generate(dice: &mut Dice) -> (Tree, Option<(String, Vec<u8>, Vec<u8>)>) {
+fn generate(dice: &mut Dice) -> (Tree, Place) {
     let mut names: Vec<&str> = Vec::new();
     if dice.below(8) == 0 {
         names.push("etc/make.conf");
@@ -227,8 +230,6 @@ fn generate(dice: &mut Dice) -> (Tree, Option<(String, Vec<u8>, Vec<u8>)>) {
     }
     (tree, place)
 }
-
-type Place = Option<(String, Vec<u8>, Vec<u8>)>;
 
 /// Writes a file, and those that it sources, into the tree.
 fn file(dice: &mut Dice, name: &str, tree: &mut Tree, place: &mut Place, sources: &mut u32) {
@@ -295,7 +296,7 @@ fn file(dice: &mut Dice, name: &str, tree: &mut Tree, place: &mut Place, sources
                 let up = folder.strip_prefix("etc").unwrap().components().count();
                 let relative = format!("{}etc/portage/sourced-{sources}", "../".repeat(up + 1));
                 let quote = dice.one(&["", "\"", "'"]);
-                text.push_str(&format!("source {quote}{relative}{quote}\n"));
+                text.extend(["source ", quote, &relative, quote, "\n"]);
                 let before = (own.take(), place.take());
                 file(dice, &path, tree, place, sources);
                 // Unless that file determines the value.
@@ -315,7 +316,7 @@ fn file(dice: &mut Dice, name: &str, tree: &mut Tree, place: &mut Place, sources
     let bytes = |text: &str| {
         // Some files are not UTF-8.
         let text = text.replace('\n', newline);
-        let latin = text.contains('\u{e9}') && name.len() % 2 == 0;
+        let latin = text.contains('\u{e9}') && name.len().is_multiple_of(2);
         if latin {
             text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
         } else {
