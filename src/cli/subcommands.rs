@@ -1,6 +1,6 @@
 //! The sub-commands and their options; the fetch is what happens without one.
 
-use super::{Command, UsageError, values};
+use super::{Command, RankArgs, UsageError, values};
 use crate::portage::{TierError, Tiers};
 use clap::{Args, Parser, error::ErrorKind};
 use std::ffi::OsString;
@@ -14,6 +14,8 @@ pub enum Subcommand {
     Verify(VerifyArgs),
     /// Fetch everything that emerge would fetch, before it starts
     Prefetch(PrefetchArgs),
+    /// Find the best public mirrors for this machine
+    Rank(RankArgs),
 }
 
 /// `racefetch stats`: what is known of the mirrors.

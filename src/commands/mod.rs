@@ -19,6 +19,7 @@ mod metadata;
 mod mirrors;
 mod places;
 mod prefetch;
+mod rank;
 mod record;
 mod settings;
 mod show;
