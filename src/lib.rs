@@ -6,8 +6,8 @@
 //! happened. [`survey`] tries out public mirrors and puts them in order. [`files`] opens what others may have tampered with. [`patience`] has every limit of the program on one
 //! page.
 //!
-//! Dependencies point one way: `commands` uses everything; `transfer` uses `http`; `cli` and `portage`
-//! use the pure words of `http`; `http` knows nothing of mirrors and `mirror` nothing of transfers. Pure files
+//! Dependencies point one way: `commands` uses everything; `transfer` uses `http`; `cli`, `portage`
+//! and `mirror` use the pure words of `http`; `http` knows nothing of mirrors and `mirror` nothing of transfers. Pure files
 //! name only pure files. `tests/layering.rs` reads the sources and holds that. `patience` names nothing,
 //! and everything may name it.
 

@@ -50,7 +50,7 @@ pub fn full() -> String {
 const USAGE: &str = "\
 Usage: racefetch [OPTIONS] URL...
        racefetch prefetch [OPTIONS] EMERGE-ARGUMENT... | -
-       racefetch stats [--json] [--explain SIZE] [--state FILE]
+       racefetch stats [--wide] [--json] [--explain SIZE] [--forget HOST] [--state FILE]
        racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 
 const NOTES: &str = "\

@@ -24,6 +24,12 @@ pub struct StatsArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Show all figures, however wide the table becomes, and the mirrors' whole URLs
+    #[arg(long)]
+    pub wide: bool,
+    /// Forget what is known of a mirror: a host, or a URL
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["json", "wide", "explain"])]
+    pub forget: Option<String>,
     /// Show in which order mirrors would be asked for a file of this size (k, M, G), and why
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub explain: Option<u64>,

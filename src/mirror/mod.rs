@@ -3,7 +3,8 @@
 //! Reading order: [`event`] (what can happen); [`stats`] (the figures and how an event changes them), built
 //! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`] and [`notes`];
 //! [`ranking`] (whom to ask first); [`mod@format`] (the figures as JSON); [`location`] (where the file belongs);
-//! [`store`] (reading and replacing it). Everything but [`store`] is pure.
+//! [`store`] (reading and replacing it); [`timestamp`] (how old a mirror's copy is). Everything but
+//! [`store`] is pure.
 
 #[cfg(test)]
 mod arbitrary;
@@ -17,9 +18,11 @@ pub mod notes;
 pub mod ranking;
 pub mod stats;
 pub mod store;
+pub mod timestamp;
 
 pub use event::{Attempt, Delta, FailureKind, Outcome, RateSample};
 pub use key::{FileKey, MirrorKey};
 pub use ranking::{Candidate, Ranked, rank};
 pub use stats::State;
 pub use store::Store;
+pub use timestamp::Freshness;

@@ -22,6 +22,7 @@ use rustix::process::geteuid;
 
 use super::event::Delta;
 use super::format::{self, Content, SIZE_MAX, VERSION};
+use super::key::MirrorKey;
 use super::location::{Facts, Folder, Location, SYSTEM_FOLDER, choose};
 use super::stats::State;
 use crate::files;
@@ -192,6 +193,24 @@ impl Store {
             let _ = folder.remove_file(&draft); // it is only untidy
         }
         written
+    }
+
+    /// Forgets all that is known of some mirrors, whose keys are returned.
+    pub fn forget(
+        &self,
+        is_it: impl Fn(&MirrorKey) -> bool,
+    ) -> Result<(Vec<MirrorKey>, Option<Warning>), StoreError> {
+        // Who has no figures need not make a file to forget them.
+        if matches!(self.read(), Ok(None)) {
+            return Ok((Vec::new(), None));
+        }
+        let turn = self.lock()?;
+        let (mut state, warning) = turn.newest()?;
+        let gone = state.forget(is_it);
+        if !gone.is_empty() {
+            turn.replace(&state).map_err(|source| self.error("write", source))?;
+        }
+        Ok((gone, warning))
     }
 
     /// Moves a broken file away, if it is still broken when nobody else can change it.

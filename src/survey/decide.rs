@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::arrivals::Rate;
-use super::timestamp::Age;
+use crate::mirror::Freshness;
 
 /// What is known of one mirror.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,7 +14,8 @@ pub(crate) struct Candidate {
     /// Of networks, which are filled from one place and fail together, one stands among the first three.
     pub(crate) is_network: bool,
     pub(crate) in_use: bool,
-    pub(crate) age: Age,
+    /// None when it does not say.
+    pub(crate) age: Option<Freshness>,
     /// From a request to the head of its answer, over a connection that stands.
     pub(crate) round_trip: Duration,
     /// The same with making the connection, TLS included.
@@ -115,7 +116,7 @@ impl Outlook {
     /// How many seconds a distfile takes that is as large as most.
     pub(crate) fn expected_seconds(&self, candidate: &Candidate) -> f64 {
         let probability = candidate.history.map_or(1.0, |history| history.probability).max(0.01);
-        let age = if candidate.age == Age::Ageing { AGEING } else { 1.0 };
+        let age = if candidate.age == Some(Freshness::Ageing) { AGEING } else { 1.0 };
         (candidate.first_byte.as_secs_f64() + SIZE / self.rate(candidate)) / probability * age
     }
 
@@ -174,7 +175,7 @@ pub(crate) fn to_measure(candidates: &[Candidate]) -> Vec<usize> {
     let outlook = Outlook::of(candidates);
     let order = order(candidates, outlook);
     let usable = order.iter().copied().filter(|index| !is_ruled_out(&candidates[*index]));
-    let young: Vec<usize> = usable.clone().filter(|index| candidates[*index].age != Age::Old).collect();
+    let young: Vec<usize> = usable.clone().filter(|index| candidates[*index].age != Some(Freshness::Out)).collect();
     let usable = if young.is_empty() { usable.collect() } else { young };
     let mut wanted = pick(candidates, &usable, DOZEN);
     wanted.extend(usable.iter().copied().filter(|index| candidates[*index].in_use));
@@ -187,7 +188,7 @@ pub(crate) fn to_measure(candidates: &[Candidate]) -> Vec<usize> {
 pub(crate) fn choose(candidates: &[Candidate], outlook: Outlook, wanted: usize) -> Vec<usize> {
     let order: Vec<usize> =
         order(candidates, outlook).into_iter().filter(|index| !is_ruled_out(&candidates[*index])).collect();
-    let young: Vec<usize> = order.iter().copied().filter(|i| candidates[*i].age != Age::Old).collect();
+    let young: Vec<usize> = order.iter().copied().filter(|i| candidates[*i].age != Some(Freshness::Out)).collect();
     pick(candidates, if young.is_empty() { &order } else { &young }, wanted)
 }
 
@@ -217,7 +218,7 @@ pub(crate) fn places(candidates: &[Candidate], chosen: &[usize]) -> Vec<Place> {
         let same = chosen.iter().find(|taken| candidates[**taken].operator == candidate.operator);
         match (&candidate.fault, same) {
             (Some(fault), _) => Place::Faulty(fault.clone()),
-            (None, _) if candidate.age == Age::Old => Place::TooOld,
+            (None, _) if candidate.age == Some(Freshness::Out) => Place::TooOld,
             (None, Some(taken)) => Place::SameOperator(*taken),
             (None, None) => Place::NotNeeded,
         }
@@ -231,10 +232,10 @@ pub(crate) fn order(candidates: &[Candidate], outlook: Outlook) -> Vec<usize> {
     let group = |candidate: &Candidate| {
         let age = match (candidate.age, &candidate.fault) {
             (_, Some(fault)) if fault.rules_out() => 4,
-            (Age::Old, _) => 3,
-            (Age::Stale, _) | (_, Some(_)) => 2,
-            (Age::Unknown, None) => 1,
-            (Age::Fresh | Age::Ageing, None) => 0,
+            (Some(Freshness::Out), _) => 3,
+            (Some(Freshness::Stale), _) | (_, Some(_)) => 2,
+            (None, None) => 1,
+            (Some(Freshness::Fresh | Freshness::Ageing), None) => 0,
         };
         (age, candidate.rate.is_none())
     };
@@ -275,7 +276,7 @@ mod tests {
     fn mirror(operator: &str, round_trip_ms: u64) -> Candidate {
         Candidate {
             operator: operator.to_owned(),
-            age: Age::Fresh,
+            age: Some(Freshness::Fresh),
             round_trip: Duration::from_millis(round_trip_ms),
             first_byte: Duration::from_millis(3 * round_trip_ms),
             ..Candidate::default()
@@ -301,18 +302,19 @@ mod tests {
 
     #[test]
     fn old_copies_come_last_or_not_at_all() {
-        let aged = |operator, rate, age| Candidate { age, ..at(operator, rate) };
+        let aged =
+            |operator, rate, age| Candidate { age: Some(age), ..at(operator, rate) };
         let mirrors = [
-            aged("old", 9.0, Age::Old),
-            aged("stale", 9.0, Age::Stale),
-            aged("silent", 9.0, Age::Unknown),
-            aged("ageing", 4.2, Age::Ageing),
+            aged("old", 9.0, Freshness::Out),
+            aged("stale", 9.0, Freshness::Stale),
+            Candidate { age: None, ..at("silent", 9.0) },
+            aged("ageing", 4.2, Freshness::Ageing),
             at("fresh", 4.0),
             at("slow", 1.0),
         ];
         assert_eq!(chosen(&mirrors, 9), ["fresh", "ageing", "slow", "silent", "stale"]);
         assert_eq!(chosen(&mirrors[..1], 9), ["old"], "unless nothing else is left");
-        let better = [aged("ageing", 9.0, Age::Ageing), at("fresh", 4.0)];
+        let better = [aged("ageing", 9.0, Freshness::Ageing), at("fresh", 4.0)];
         assert_eq!(chosen(&better, 9), ["ageing", "fresh"], "a slight penalty");
     }
 
@@ -396,7 +398,7 @@ mod tests {
             (0..40).map(|number| mirror(&format!("operator {number}"), 10 + number)).collect();
         mirrors[30].in_use = true;
         mirrors[35].history = Some(History { bytes_per_second: 1e6, weight: 3.0, probability: 1.0 });
-        mirrors[3].age = Age::Old;
+        mirrors[3].age = Some(Freshness::Out);
         mirrors[4].fault = Some(Fault::WebPage);
         mirrors[6].operator = mirrors[5].operator.clone();
         let measured = to_measure(&mirrors);

@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::decide::Fault;
-use super::timestamp;
 use crate::http::response::judge;
 use crate::http::settings::AddressFamily;
 use crate::http::{Agent, Ask, Client, Exchange, Failure, Question, Url, date, reach, read_text};
+use crate::mirror::timestamp;
 use crate::patience;
 use crate::portage::{LayoutConf, MirrorBase};
 
@@ -42,7 +42,7 @@ pub(crate) struct Probed {
     /// From a request to its answer over a connection that stood.
     pub(crate) round_trip: Duration,
     /// When its copy was made, in UNIX seconds, as far as it says.
-    pub(crate) timestamp: Option<u64>,
+    pub(crate) timestamp: Option<i64>,
     /// By how many seconds this machine's clock is ahead of the mirror's.
     pub(crate) clock_ahead: Option<i64>,
     /// The text of its `layout.conf`.
@@ -103,11 +103,11 @@ fn probe(mirror: &MirrorBase, probing: Probing<'_>) -> Result<Probed, Fault> {
     let left = || probing.time.saturating_sub(start.elapsed());
     let agent = &mut probing.client.agent();
     let mut probed = Probed::default();
-    let first = ask(agent, mirror, "timestamp.mirmon", left())?;
+    let first = ask(agent, mirror, timestamp::DISTFILES.trim_start_matches("distfiles/"), left())?;
     probed.first_byte = first.head_time;
     probed.connect = first.connect_time;
     probed.clock_ahead = first.exchange.field("date").and_then(clock_ahead);
-    probed.timestamp = first.text.as_deref().ok().and_then(timestamp::parse);
+    probed.timestamp = first.text.as_deref().ok().and_then(parse);
     let peer = first.peer;
     let layout = ask(agent, mirror, "layout.conf", left())?;
     let is_page = |asked: &Asked| matches!(asked.text, Err(Failure::HtmlPage));
@@ -128,7 +128,7 @@ fn probe(mirror: &MirrorBase, probing: Probing<'_>) -> Result<Probed, Fault> {
     probed.round_trip = probed.connect.map_or(probed.round_trip, |connect| connect.min(probed.round_trip));
     if probed.timestamp.is_none() {
         let other = ask(agent, mirror, "timestamp.chk", left());
-        probed.timestamp = other.ok().and_then(|asked| timestamp::parse(asked.text.as_deref().ok()?));
+        probed.timestamp = other.ok().and_then(|asked| parse(asked.text.as_deref().ok()?));
     }
     try_families(mirror, probing, left(), peer, &mut probed);
     Ok(probed)
@@ -198,6 +198,12 @@ fn ask(agent: &mut Agent, mirror: &MirrorBase, path: &str, left: Duration) -> Re
         Err(failure) if !failure.is_an_answer() => Err(dead(failure)),
         text => Ok(Asked { text, exchange, connect_time, head_time, peer }),
     }
+}
+
+/// A timestamp; a longer text is none.
+fn parse(text: &str) -> Option<i64> {
+    let is_short = u64::try_from(text.len()).is_ok_and(|length| length <= timestamp::LARGEST);
+    is_short.then(|| timestamp::parse(text.as_bytes())).flatten()
 }
 
 /// By how many seconds this machine's clock is ahead of a `Date` that was received just now.

@@ -29,20 +29,20 @@ use super::configuration::Configuration;
 use super::ended::signal_status;
 use super::environment::unix_now;
 use super::mirrors::key;
-use super::{CommandError, Environment, Interrupt, complain, settings};
+use super::{CommandError, Environment, Interrupt, complain, settings, stats};
 use crate::cli::options::{FetchOptions, NetworkOptions};
 use crate::cli::{ExitStatus, RankArgs, RankFormat};
 use crate::files::{Existing, open_output};
 use crate::http::Client;
 use crate::http::settings::Redirects;
-use crate::mirror::{Delta, State, Store};
+use crate::mirror::{Delta, Freshness, State, Store};
 use crate::patience::{FAST_PROBE, FAST_PROBES, MEASUREMENTS, PROBE};
 use crate::portage::{LayoutConf, MirrorBase};
+use crate::survey::clock::clock_error;
 use crate::survey::decide::{Candidate, Fault, places};
 use crate::survey::list::{self, Filter, Site};
 use crate::survey::probe::{Probed, Probing, probe_all};
 use crate::survey::rounds::{self, Outcome};
-use crate::survey::timestamp::{Age, clock_error};
 
 /// Asks mirrors, and writes what came of it to `out`.
 pub(super) fn run(
@@ -124,7 +124,7 @@ fn show(
         Some(RankFormat::Nginx) => forms::nginx(report, &mut |line| complain(&format!("racefetch: {line}")))
             .ok_or_else(|| CommandError::new(ExitStatus::NOT_ALL_IS_WELL, report.nothing()))?,
         None if arguments.json => report.json().map_err(|error| cannot_write(error.into()))?,
-        None => table::text(report, arguments.explain, columns(environment)),
+        None => table::text(report, arguments.explain, stats::width(environment)),
     };
     out.write_all(text.as_bytes()).map_err(cannot_write)?;
     Ok(if report.chosen.is_empty() { ExitStatus::NOT_ALL_IS_WELL } else { ExitStatus::Ok })
@@ -136,12 +136,6 @@ fn write_chart(path: &Path, svg: &str) -> Result<(), CommandError> {
         let what = format_args!("cannot write {} (--chart): {error}", path.display());
         CommandError::new(ExitStatus::WriteError, what)
     })
-}
-
-/// The width of the terminal, or of what stands in for one.
-fn columns(environment: &Environment) -> usize {
-    let named = environment.text("COLUMNS").and_then(|text| text.parse().ok());
-    named.unwrap_or(80).clamp(60, 200)
 }
 
 /// The command line in the words of the fetch.
@@ -250,7 +244,7 @@ impl Survey {
         for ((candidate, mirror), answer) in self.candidates.iter_mut().zip(&mut self.mirrors).zip(answers) {
             match answer {
                 Some(Ok(probed)) => {
-                    candidate.age = Age::of(probed.timestamp, self.now);
+                    candidate.age = probed.timestamp.map(|written| Freshness::at(written, seconds(self.now)));
                     candidate.round_trip = probed.round_trip;
                     candidate.first_byte = probed.first_byte;
                     mirror.probed = Some(probed);
@@ -305,7 +299,7 @@ fn record(store: Option<&Store>, state: &State, survey: &Survey, outcome: &Outco
         if let Some(text) = probed.layout.clone() {
             deltas.push(Delta::Layout { mirror: key.clone(), at: now, text });
         }
-        if let Some(timestamp) = probed.timestamp {
+        if let Some(timestamp) = probed.timestamp.and_then(|written| u64::try_from(written).ok()) {
             deltas.push(Delta::Freshness { mirror: key, at: now, timestamp });
         }
     }
@@ -315,6 +309,11 @@ fn record(store: Option<&Store>, state: &State, survey: &Survey, outcome: &Outco
         Ok(warning) => warning.iter().for_each(|warning| complain(&format!("racefetch: {warning}"))),
         Err(error) => complain(&format!("racefetch: {error}")),
     }
+}
+
+/// A time after 1970 as the timestamps have it.
+fn seconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the survey has limits of time")]

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::commands::stats::duration;
+use crate::mirror::{Freshness, timestamp};
 use crate::portage::MirrorBase;
 use crate::progress::printable_json;
 use crate::survey::arrivals::Rate;
 use crate::survey::decide::{Candidate, Fault, Outlook, Place, order};
 use crate::survey::list::{Site, authority};
 use crate::survey::probe::Probed;
-use crate::survey::timestamp::{Age, age};
 
 /// A mirror that was tried.
 pub(super) struct Mirror {
@@ -102,7 +102,8 @@ impl Report {
     }
 
     pub(super) fn age(&self, index: usize) -> Option<Duration> {
-        age(self.mirrors[index].probed.as_ref()?.timestamp?, self.now)
+        let written = self.mirrors[index].probed.as_ref()?.timestamp?;
+        Some(timestamp::age(written, super::seconds(self.now)))
     }
 
     /// Whether its figures mean anything.
@@ -124,8 +125,8 @@ impl Report {
     fn why_not_needed(&self, index: usize) -> String {
         let candidate = &self.candidates[index];
         match (candidate.age, candidate.rate) {
-            (Age::Stale, _) => self.age(index).map(age_words).unwrap_or_default(),
-            (Age::Unknown, _) => "does not say how old its copy is".to_owned(),
+            (Some(Freshness::Stale), _) => self.age(index).map(age_words).unwrap_or_default(),
+            (None, _) => "does not say how old its copy is".to_owned(),
             (_, None) if self.measured => "not measured: others were more promising".to_owned(),
             _ => "others are faster".to_owned(),
         }
@@ -163,7 +164,7 @@ impl Report {
             network: candidate.is_network,
             in_use: candidate.in_use,
             reason: Some(self.reason(index)).filter(|reason| !reason.is_empty()),
-            age: probed.map(|_| candidate.age.name()),
+            age: candidate.age.map(age_class),
             age_seconds: self.age(index).map(|age| age.as_secs()),
             connect_seconds: probed.and_then(|probed| probed.connect).map(|time| time.as_secs_f64()),
             first_byte_seconds: probed.map(|_| candidate.first_byte.as_secs_f64()),
@@ -228,6 +229,16 @@ pub(super) fn fault_words(fault: &Fault) -> String {
         Fault::WrongBytes => "sends wrong bytes".to_owned(),
         Fault::Disputed => "sends other bytes than another mirror, and nobody knows who is right".to_owned(),
         Fault::LacksFiles => "lacks files that others have".to_owned(),
+    }
+}
+
+/// The class in the JSON.
+fn age_class(age: Freshness) -> &'static str {
+    match age {
+        Freshness::Fresh => "fresh",
+        Freshness::Ageing => "ageing",
+        Freshness::Stale => "stale",
+        Freshness::Out => "too old",
     }
 }
 
