@@ -34,6 +34,8 @@ const WINDOW: f64 = 0.05;
 const FEWEST_POINTS: usize = 6;
 /// Fewer seconds say nothing of a connection whose bytes come in bursts.
 const SHORTEST: f64 = 0.005;
+/// A rate that lasts for so many round trips is not that of slow start.
+const STEADY_ROUND_TRIPS: f64 = 3.0;
 /// Once a part of the time is as fast as this share of the rest, slow start is over.
 const FULL_SPEED: f64 = 0.75;
 
@@ -61,6 +63,18 @@ impl Arrivals {
     pub(crate) fn elapsed(&self) -> Duration {
         let elapsed = self.points.last().map_or(0.0, |(elapsed, _)| *elapsed);
         Duration::try_from_secs_f64(elapsed).unwrap_or_default()
+    }
+
+    /// Whether the rate has been what it is for long enough to stay so. In slow start it doubles each round trip, but within
+    /// one it looks as steady as any.
+    pub(crate) fn has_settled(&self, round_trip: Duration) -> bool {
+        let Some((elapsed, _)) = self.points.last().copied() else { return false };
+        if self.points.len() < FEWEST_POINTS || elapsed < STEADY_ROUND_TRIPS * round_trip.as_secs_f64() {
+            return false;
+        }
+        let rates = self.window_rates(elapsed);
+        let steady = (rates.len() - end_of_slow_start(&rates)) as f64 / rates.len() as f64;
+        elapsed * steady >= STEADY_ROUND_TRIPS * round_trip.as_secs_f64()
     }
 
     /// What little can be said when too little has come for a [`Self::rate`]: that it may be anything near the average.
@@ -162,6 +176,16 @@ mod tests {
         let slow_start = |ms: u64| (250 << (ms / 40).min(5)).min(8000);
         let rate = arrivals(1500, slow_start).rate().unwrap();
         assert!(rate.low <= 8e6 && 8e6 <= rate.high * 1.02 && rate.is_sure(), "{rate:?}");
+    }
+
+    #[test]
+    fn slow_start_is_not_taken_for_a_slow_mirror() {
+        let round_trip = Duration::from_millis(40);
+        for (ms, settled) in [(35, false), (100, false), (300, false), (450, true)] {
+            let arrivals = arrivals(ms, |ms| (250 << (ms / 40).min(5)).min(8000));
+            assert_eq!(arrivals.has_settled(round_trip), settled, "{ms} ms");
+        }
+        assert!(arrivals(130, |_| 50).has_settled(round_trip), "slow, and steady for three round trips");
     }
 
     #[test]

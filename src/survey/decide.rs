@@ -77,6 +77,8 @@ const AGEING: f64 = 1.1;
 const ALIKE: f64 = 0.05;
 /// As fast as the line, as far as can be told.
 const AS_FAST: f64 = 0.9;
+/// Who may be better than the best by this factor is worth a measurement.
+const WORTH_A_TRY: f64 = 0.9;
 /// Among the first so many, one network.
 const FIRST: usize = 3;
 /// How many are measured because of what is expected of them, and because of what they did before.
@@ -175,7 +177,8 @@ pub(crate) fn to_measure(candidates: &[Candidate]) -> Vec<usize> {
     let outlook = Outlook::of(candidates);
     let order = order(candidates, outlook);
     let usable = order.iter().copied().filter(|index| !is_ruled_out(&candidates[*index]));
-    let young: Vec<usize> = usable.clone().filter(|index| candidates[*index].age != Some(Freshness::Out)).collect();
+    let young: Vec<usize> =
+        usable.clone().filter(|index| candidates[*index].age != Some(Freshness::Out)).collect();
     let usable = if young.is_empty() { usable.collect() } else { young };
     let mut wanted = pick(candidates, &usable, DOZEN);
     wanted.extend(usable.iter().copied().filter(|index| candidates[*index].in_use));
@@ -184,11 +187,26 @@ pub(crate) fn to_measure(candidates: &[Candidate]) -> Vec<usize> {
     usable.into_iter().filter(|index| wanted.contains(index)).collect()
 }
 
+/// Somebody who was not measured, and would be better than all who were if it were as fast as the fastest of them.
+pub(crate) fn worth_a_try(candidates: &[Candidate]) -> Option<usize> {
+    let outlook = Outlook::of(candidates);
+    let measured = || candidates.iter().filter(|c| c.rate.is_some() && !is_ruled_out(c));
+    let fastest = measured().filter_map(|c| c.rate).map(|rate| rate.mean).fold(0.0, f64::max);
+    let best = measured().map(|c| outlook.expected_seconds(c)).fold(f64::MAX, f64::min);
+    let hoped = |candidate: &Candidate| candidate.first_byte.as_secs_f64() + SIZE / fastest.max(1.0);
+    let is_young = |c: &Candidate| matches!(c.age, Some(Freshness::Fresh | Freshness::Ageing));
+    let unknown =
+        candidates.iter().enumerate().filter(|(_, c)| c.rate.is_none() && c.fault.is_none() && is_young(c));
+    let hopeful = unknown.filter(|(_, candidate)| hoped(candidate) < best * WORTH_A_TRY);
+    hopeful.min_by(|(_, a), (_, b)| hoped(a).total_cmp(&hoped(b))).map(|(index, _)| index)
+}
+
 /// The mirrors that are taken, the best first.
 pub(crate) fn choose(candidates: &[Candidate], outlook: Outlook, wanted: usize) -> Vec<usize> {
     let order: Vec<usize> =
         order(candidates, outlook).into_iter().filter(|index| !is_ruled_out(&candidates[*index])).collect();
-    let young: Vec<usize> = order.iter().copied().filter(|i| candidates[*i].age != Some(Freshness::Out)).collect();
+    let young: Vec<usize> =
+        order.iter().copied().filter(|i| candidates[*i].age != Some(Freshness::Out)).collect();
     pick(candidates, if young.is_empty() { &order } else { &young }, wanted)
 }
 
@@ -302,8 +320,7 @@ mod tests {
 
     #[test]
     fn old_copies_come_last_or_not_at_all() {
-        let aged =
-            |operator, rate, age| Candidate { age: Some(age), ..at(operator, rate) };
+        let aged = |operator, rate, age| Candidate { age: Some(age), ..at(operator, rate) };
         let mirrors = [
             aged("old", 9.0, Freshness::Out),
             aged("stale", 9.0, Freshness::Stale),

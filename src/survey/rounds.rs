@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::arrivals::Arrivals;
-use super::decide::{Candidate, Fault, Outlook, choose, is_line_filled, is_ruled_out, low_end, to_measure};
+use super::decide::{
+    Candidate, Fault, Outlook, choose, is_line_filled, is_ruled_out, low_end, to_measure, worth_a_try,
+};
 use super::samples::{BlockDigest, Sent, compare};
 use crate::patience::MEASUREMENT;
 
@@ -11,6 +13,8 @@ use crate::patience::MEASUREMENT;
 pub(crate) const LARGEST_SAMPLE: u64 = 8 << 20;
 /// The most that all of them are asked for, in bytes. What is not measured by then is not measured.
 const LARGEST_SURVEY: u64 = 48 << 20;
+/// So many more are measured when somebody not measured may well be better than all others.
+const FURTHER: usize = 12;
 /// Once the line is known to be the limit, it is enough that a mirror brings this share of it.
 const MOST_OF_THE_LINE: f64 = 0.8;
 
@@ -63,14 +67,24 @@ pub(crate) fn run(
     let mut blocks: Vec<Vec<BlockDigest>> = vec![Vec::new(); candidates.len()];
     let mut bytes = 0;
     if measures {
-        for mirror in to_measure(candidates) {
+        let mut left = to_measure(candidates);
+        left.reverse();
+        let mut further = FURTHER;
+        loop {
+            let Some(mirror) = left.pop().or_else(|| {
+                further = usize::checked_sub(further, 1)?;
+                worth_a_try(candidates)
+            }) else {
+                break;
+            };
             let outlook = Outlook::of(candidates);
             let is_over = bytes >= LARGEST_SURVEY || !field.has_time() || !field.goes_on();
             if is_over || is_line_filled(candidates, outlook, wanted) {
                 break;
             }
             let low = low_end(candidates, wanted);
-            match field.measure(mirror, &|arrivals| is_enough(arrivals, low, outlook.line)) {
+            let round_trip = candidates[mirror].round_trip;
+            match field.measure(mirror, &|arrivals| is_enough(arrivals, round_trip, low, outlook.line)) {
                 Ok(measured) => {
                     bytes += measured.arrivals.bytes();
                     take(&mut candidates[mirror], &measured);
@@ -117,11 +131,11 @@ fn look_at_all(
 }
 
 /// Whether a download has shown enough.
-fn is_enough(arrivals: &Arrivals, low_end: Option<f64>, line: Option<f64>) -> bool {
+fn is_enough(arrivals: &Arrivals, round_trip: Duration, low_end: Option<f64>, line: Option<f64>) -> bool {
     if arrivals.bytes() >= LARGEST_SAMPLE || arrivals.elapsed() >= MEASUREMENT {
         return true;
     }
-    arrivals.rate().is_some_and(|rate| {
+    arrivals.rate().filter(|_| arrivals.has_settled(round_trip)).is_some_and(|rate| {
         rate.is_sure()
             || low_end.is_some_and(|low| rate.high < low)
             || line.is_some_and(|line| rate.low >= MOST_OF_THE_LINE * line)

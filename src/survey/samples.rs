@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(judged(&[b"abX", b"abc", b"a", b"abc"]), [Wrong, AsOthers, AsOthers, AsOthers]);
         assert_eq!(judged(&[b"aX", b"aY", b"ac", b"ac"]), [Wrong, Wrong, AsOthers, AsOthers]);
         // Wrong stays wrong, whatever else is disputed.
-        assert_eq!(judged(&[b"Xbc", b"abc", b"abY"]), [Wrong, Disputed, Disputed]);
+        assert_eq!(judged(&[b"X", b"ab", b"aY"]), [Wrong, Disputed, Disputed]);
         assert_eq!(judged(&[]), []);
     }
 }
