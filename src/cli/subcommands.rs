@@ -1,7 +1,7 @@
 //! The sub-commands and their options; the fetch is what happens without one.
 
 use super::similar::similar;
-use super::{Command, UsageError, manual, values};
+use super::{Command, RankArgs, UsageError, manual, values};
 use crate::portage::{TierError, Tiers};
 use clap::{Args, Parser, Subcommand as _, error::ErrorKind};
 use std::ffi::OsString;
@@ -15,6 +15,8 @@ pub enum Subcommand {
     Verify(VerifyArgs),
     /// Fetch everything that emerge would fetch, before it starts
     Prefetch(PrefetchArgs),
+    /// Find the best public mirrors for this machine
+    Rank(RankArgs),
 }
 
 /// `racefetch stats`: what is known of the mirrors.

@@ -21,6 +21,7 @@ mod mirrors;
 mod places;
 mod portageq;
 mod prefetch;
+mod rank;
 mod record;
 mod settings;
 mod show;

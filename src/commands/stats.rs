@@ -56,7 +56,7 @@ fn forget(words: &str, store: &Store, out: &mut dyn Write) -> Result<ExitStatus,
 }
 
 /// The width of the terminal on stdout, else COLUMNS, else 80.
-fn width(environment: &Environment) -> usize {
+pub(super) fn width(environment: &Environment) -> usize {
     let stdout = io::stdout();
     let size = if stdout.is_terminal() { rustix::termios::tcgetwinsize(&stdout).ok() } else { None };
     let columns = environment.text("COLUMNS").and_then(|columns| columns.trim().parse().ok());

@@ -30,6 +30,8 @@ pub struct State {
     /// By `PORTAGE_REPO_NAME`: how often the mirrors as a whole had a file of that repository.
     pub(super) repositories: BTreeMap<String, Ratio>,
     pub(super) notes: Notes,
+    /// The newest ranking of mirrors (`racefetch rank`): those that it took, the best first.
+    pub(super) ranking: Option<Dated<Vec<MirrorKey>>>,
 }
 
 /// What is known of one mirror. Times are UNIX seconds.
@@ -83,6 +85,10 @@ pub struct Dated<T> {
     pub at: u64,
 }
 
+/// Successes and failures that are assumed beforehand.
+const PRIOR_SUCCESSES: f64 = 1.0;
+const PRIOR_FAILURES: f64 = 0.05;
+
 /// For how long a layout that was read counts more than a file that is not where it says, in seconds: a new file takes
 /// some time to reach all mirrors.
 const LAYOUT_SURE: u64 = 3600;
@@ -99,6 +105,11 @@ impl State {
 
     pub fn mirrors(&self) -> impl Iterator<Item = (&MirrorKey, &Mirror)> {
         self.mirrors.iter()
+    }
+
+    /// The newest ranking of mirrors: those that were taken, the best first, and when.
+    pub fn ranking(&self) -> Option<&Dated<Vec<MirrorKey>>> {
+        self.ranking.as_ref()
     }
 
     /// Whether the mirror is known to lack that file `now` (UNIX seconds).
@@ -167,6 +178,7 @@ impl State {
             Delta::WrongEverywhere { file, at, lasts } if file.is_possible() => {
                 self.notes.add_wrong_everywhere(file, Span::new(*at, *lasts));
             }
+            Delta::Ranking { at, mirrors } => renew(&mut self.ranking, mirrors.clone(), *at),
             Delta::Repository { name, at, hit } if name.len() <= REPOSITORY_NAME_MAX => {
                 self.repositories.entry(name.clone()).or_default().add(*hit, 1.0, *at);
             }
@@ -189,6 +201,8 @@ impl State {
         keep_newest(&mut self.mirrors, Mirror::last_change);
         keep_newest(&mut self.repositories, Ratio::at);
         self.notes.prune(now);
+        not_after(&mut self.ranking, now);
+        self.bound_ranking();
     }
 
     /// Brings figures of any origin into the ranges in which they can be worked with.
@@ -196,6 +210,13 @@ impl State {
         self.mirrors.values_mut().for_each(|mirror| mirror.bound(u64::MAX));
         for ratio in self.repositories.values_mut() {
             *ratio = ratio.bounded(u64::MAX);
+        }
+        self.bound_ranking();
+    }
+
+    fn bound_ranking(&mut self) {
+        if let Some(ranking) = &mut self.ranking {
+            ranking.value.truncate(MIRRORS_MAX);
         }
     }
 
@@ -208,6 +229,11 @@ impl Mirror {
     /// How long the mirror should rather not be asked, in seconds from `now` (UNIX seconds).
     pub fn cool_down_left(&self, now: u64) -> u64 {
         self.cool_down.left(now)
+    }
+
+    /// The probability that a request succeeds, `now` in UNIX seconds.
+    pub fn success_probability(&self, now: u64) -> f64 {
+        self.reliability.probability(PRIOR_SUCCESSES, PRIOR_FAILURES, now)
     }
 
     /// Failures of all kinds together.
