@@ -36,7 +36,8 @@ pub struct Statement {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatementKind {
-    /// The value is written in these bytes. `word` is what is left without its quotes.
+    /// The value is written in these bytes. `word` is what is left without its quotes, when something is
+    /// substituted in it; else it is empty.
     Assignment {
         name: String,
         value: Range<usize>,
@@ -243,6 +244,8 @@ impl MakeConf {
         };
         if read.is_some() {
             span.end = value.end;
+            // A list of thousands of mirrors need not be there twice.
+            let word = if word.contains('$') { word } else { String::new() };
             record(self, span, StatementKind::Assignment { name: name.clone(), value, word });
         }
         self.variables.insert(name, expanded);

@@ -355,7 +355,7 @@ mod tests {
             ("A=1\r\nsource /s\r\n", format!("A=1\r\n{}source /s\r\n", block.replace('\n', "\r\n"))),
             ("source m\n", format!("{block}source m\n")),
         ] {
-            let files = [(TOP, before), snippet, ("/etc/portage/m", "source /s")];
+            let files = [(TOP, before), snippet, ("/etc/portage/m", "source /s\n")];
             let changed = set(&files, NewValue::Text("n")).unwrap();
             assert_eq!(changed, Some((TOP.to_owned(), after)), "{before:?}");
         }

@@ -32,15 +32,14 @@ pub(super) fn fix(
     if finding.level == Level::Ok {
         return Ok(Vec::new());
     }
-    let healthy = |local| {
-        let network = facts.network.as_ref();
-        network.map_or_else(|| facts.mirrors.clone(), |network| healthy(&facts.mirrors, network, local))
+    let healthy = |mirrors: &[String], local| {
+        facts.network.as_ref().map_or_else(|| mirrors.to_vec(), |network| healthy(mirrors, network, local))
     };
     match finding.check {
         "mirrors-order" => edit(configuration, |draft| draft.raise("GENTOO_MIRRORS", BY)),
-        "mirrors-list" => set_mirrors(configuration, &usable(&facts.mirrors)),
-        "mirrors-health" => set_mirrors(configuration, &healthy(false)),
-        "local-mirror" => set_mirrors(configuration, &healthy(true)),
+        "mirrors-list" => change_mirrors(configuration, usable),
+        "mirrors-health" => change_mirrors(configuration, |mirrors| healthy(mirrors, false)),
+        "local-mirror" => change_mirrors(configuration, |mirrors| healthy(mirrors, true)),
         "readable" => facts.unreadable.iter().map(|path| with_path(path, let_group_read)).collect(),
         "distdir" => open_up(facts.distdir.as_ref()),
         "state" => open_up(facts.state.as_ref()),
@@ -54,8 +53,17 @@ pub(super) fn fix(
     }
 }
 
-fn set_mirrors(configuration: &Configuration<'_>, mirrors: &[String]) -> Result<Vec<String>, FixError> {
-    edit(configuration, |draft| draft.set("GENTOO_MIRRORS", NewValue::Words(mirrors), BY))
+/// Changes the list as it is now: an earlier cure may have changed it already.
+fn change_mirrors(
+    configuration: &Configuration<'_>,
+    change: impl FnOnce(&[String]) -> Vec<String>,
+) -> Result<Vec<String>, FixError> {
+    edit(configuration, |draft| {
+        let conf = draft.conf()?;
+        let mirrors = conf.get("GENTOO_MIRRORS").unwrap_or_default();
+        let mirrors: Vec<String> = mirrors.split_whitespace().map(str::to_owned).collect();
+        draft.set("GENTOO_MIRRORS", NewValue::Words(&change(&mirrors)), BY)
+    })
 }
 
 fn edit(
