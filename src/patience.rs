@@ -42,6 +42,13 @@ pub const LAYOUT_ALONE: Duration = Duration::from_millis(1500);
 /// How long a mirror that has accepted the connection may be silent when its witness has answered.
 pub const LAYOUT_SILENT: Duration = Duration::from_secs(3);
 
+/// A question of `doctor` or `setup` to a mirror, for a file of some bytes, from the name look-up to its last byte. All
+/// mirrors are asked at once, and somebody waits.
+pub const INQUIRY: Duration = Duration::from_secs(5);
+
+/// The part of [`INQUIRY`] that making the connection may take.
+pub const INQUIRY_CONNECT: Duration = Duration::from_secs(3);
+
 // ---- A file
 
 /// The wait for another process that is at FILE, after it last made FILE longer. One that goes on is waited for; one that
@@ -199,6 +206,7 @@ mod tests {
             (PROBE, FAST_PROBE),
             (MEASUREMENTS, 3 * (PROBE + MEASUREMENT)),
             (LAYOUT, LAYOUT_CONNECT),
+            (INQUIRY, INQUIRY_CONNECT),
             (LAYOUT_CONNECT, LAYOUT_SILENT),
             (LAYOUT_SILENT, LAYOUT_ALONE),
             (ANSWER, CONNECT + HEAD + DRAIN),

@@ -28,9 +28,10 @@ pub use error::UsageError;
 pub use exit::ExitStatus;
 pub use options::FetchOptions;
 pub use rank::{RankArgs, RankFormat};
-pub use subcommands::{PrefetchArgs, StatsArgs, Subcommand, VerifyArgs};
+pub use subcommands::{
+    DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, Subcommand, VerifyArgs, has_subcommand,
+};
 
-use clap::Subcommand as _;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -54,7 +55,7 @@ pub enum Command {
 pub fn parse(args: &[OsString], read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Command, UsageError> {
     match args.first().and_then(|first| first.to_str()) {
         Some("help") => subcommands::help(&args[1..]),
-        Some(name) if Subcommand::has_subcommand(name) => subcommands::parse(args),
+        Some(name) if has_subcommand(name) => subcommands::parse(args),
         Some(name) => subcommands::is_no_command(name).map_or_else(|| syntax::parse(args, read), Err),
         None => syntax::parse(args, read),
     }

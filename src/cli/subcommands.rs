@@ -17,6 +17,51 @@ pub enum Subcommand {
     Prefetch(PrefetchArgs),
     /// Find the best public mirrors for this machine
     Rank(RankArgs),
+    /// Have Portage fetch with this program, or take that back
+    Setup(SetupArgs),
+    /// Look whether all is well, and say what cures what is not
+    Doctor(DoctorArgs),
+}
+
+/// `racefetch doctor`: whether all is well. It ends with 0, 1 (something is to be looked at) or 2 (something is wrong).
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// Cure what is found, or only what these checks find
+    #[arg(long, value_name = "CHECK,...", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub fix: Option<String>,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// Ask no mirror
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `racefetch setup`: Portage fetches with this program.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
+pub struct SetupArgs {
+    /// Do it without a question
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A mirror on the local network, which is asked before all others
+    #[arg(long, value_name = "URL", conflicts_with = "undo")]
+    pub mirror: Option<String>,
+    /// Fetch every night what the next update needs, by systemd or cron
+    #[arg(long, conflicts_with = "undo")]
+    pub timer: bool,
+    /// Leave the mirrors as they are, where nobody has chosen any
+    #[arg(long, conflicts_with = "undo")]
+    pub no_rank: bool,
+    /// Restore every file as it was before setup, byte for byte
+    #[arg(long)]
+    pub undo: bool,
+    /// With --undo: restore files that were changed since, too
+    #[arg(long, requires = "undo")]
+    pub force: bool,
 }
 
 /// `racefetch stats`: what is known of the mirrors.
@@ -120,6 +165,11 @@ struct Line {
     subcommand: Subcommand,
 }
 
+/// Whether there is a sub-command of that name.
+pub fn has_subcommand(name: &str) -> bool {
+    <Subcommand as clap::Subcommand>::has_subcommand(name)
+}
+
 /// Reads a line that begins with the name of a sub-command.
 pub(super) fn parse(args: &[OsString]) -> Result<Command, UsageError> {
     match Line::try_parse_from(args) {
@@ -152,7 +202,7 @@ fn in_one_line(text: &str) -> String {
 /// `racefetch help [COMMAND | TOPIC]`.
 pub(super) fn help(args: &[OsString]) -> Result<Command, UsageError> {
     let topic = args.first().map(|topic| topic.to_string_lossy().into_owned()).unwrap_or_default();
-    if Subcommand::has_subcommand(&topic) {
+    if has_subcommand(&topic) {
         return parse(&[topic.into(), "--help".into()]);
     }
     manual::help(&topic).map(Command::Help)

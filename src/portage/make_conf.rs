@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::config_files::{ConfigEntry, ReadPath, config_files};
-use super::shell_words::{Lexer, SyntaxError, expand};
+use super::shell_words::{Lexer, SyntaxError, expand, uses};
 
 /// The variables of the configuration that was read, and what could not be read of it.
 #[derive(Debug, Default)]
@@ -36,7 +36,8 @@ pub struct Statement {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatementKind {
-    /// The value is written in these bytes. `word` is what is left without its quotes.
+    /// The value is written in these bytes. `word` is what is left without its quotes, when something is
+    /// substituted in it; else it is empty.
     Assignment {
         name: String,
         value: Range<usize>,
@@ -55,6 +56,11 @@ impl ConfigProblem {
 }
 
 impl Statement {
+    /// Whether its value depends on a variable.
+    pub fn uses(&self, variable: &str) -> bool {
+        matches!(&self.kind, StatementKind::Assignment { word, .. } if uses(word, variable))
+    }
+
     pub fn assigns(&self, variable: &str) -> bool {
         matches!(&self.kind, StatementKind::Assignment { name, .. } if name == variable)
     }
@@ -238,6 +244,8 @@ impl MakeConf {
         };
         if read.is_some() {
             span.end = value.end;
+            // A list of thousands of mirrors need not be there twice.
+            let word = if word.contains('$') { word } else { String::new() };
             record(self, span, StatementKind::Assignment { name: name.clone(), value, word });
         }
         self.variables.insert(name, expanded);

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use super::{duration, known, nothing, percent, size};
+use super::units::{duration, known, nothing, percent, size};
 use crate::mirror::stats::{LastFailure, Mirror};
 use crate::mirror::{MirrorKey, State};
 use crate::progress::printable;
