@@ -51,6 +51,7 @@ const USAGE: &str = "\
 Usage: racefetch [OPTIONS] URL...
        racefetch prefetch [OPTIONS] EMERGE-ARGUMENT... | -
        racefetch stats [--json] [--explain SIZE] [--state FILE]
+       racefetch stats [--prometheus [FILE]] [--html FILE] [--state FILE]
        racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 
 const NOTES: &str = "\

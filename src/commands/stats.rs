@@ -1,5 +1,10 @@
 //! `racefetch stats`: what is known of each mirror, or in which order they would be asked; as a table or as JSON.
 
+mod overview;
+mod page;
+mod prometheus;
+mod publish;
+
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
@@ -20,6 +25,9 @@ pub(super) fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> Result<ExitStatus, CommandError> {
+    if line.prometheus.is_some() || line.html.is_some() {
+        return publish::run(line, environment, out, unix_now());
+    }
     let cannot_write =
         |error| CommandError::new(ExitStatus::WriteError, format_args!("cannot write the figures: {error}"));
     for warning in Wanted::new(line, environment).write(out, unix_now()).map_err(cannot_write)? {
@@ -104,7 +112,7 @@ impl Explain {
 }
 
 fn is_local(key: &MirrorKey) -> bool {
-    key.as_str().parse::<MirrorBase>().is_ok_and(|mirror| mirror.is_local())
+    key.is_local()
 }
 
 const COLUMNS: usize = 9;

@@ -5,6 +5,7 @@
 
 mod folder;
 mod output;
+mod replace;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,6 +17,7 @@ use rustix::process::geteuid;
 
 pub use folder::Folder;
 pub use output::{Existing, open_output, open_to_verify};
+pub use replace::replace;
 
 /// The folder that a file lies in.
 pub fn folder_of(path: &Path) -> &Path {

@@ -31,6 +31,8 @@ pub(super) fn delta() -> impl Strategy<Value = Delta> {
         }),
         1 => (file(), time(), time())
             .prop_map(|(file, at, lasts)| Delta::WrongEverywhere { file, at, lasts }),
+        1 => (prop::collection::vec(mirror(), 0..4), time())
+            .prop_map(|(mirrors, at)| Delta::Ranking { at, mirrors }),
         1 => ("[a-c]", time(), any::<bool>())
             .prop_map(|(name, at, hit)| Delta::Repository { name, at, hit }),
     ]
@@ -46,7 +48,7 @@ pub(super) fn mirror_of(delta: &Delta) -> Option<&MirrorKey> {
         | Delta::ConnectionCap { mirror, .. }
         | Delta::NoRanges { mirror, .. }
         | Delta::Lacks { mirror, .. } => Some(mirror),
-        Delta::WrongEverywhere { .. } | Delta::Repository { .. } => None,
+        Delta::WrongEverywhere { .. } | Delta::Ranking { .. } | Delta::Repository { .. } => None,
     }
 }
 

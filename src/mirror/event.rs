@@ -58,6 +58,12 @@ pub enum Delta {
         /// For how many seconds that is to hold.
         lasts: u64,
     },
+    /// The best mirrors were found.
+    Ranking {
+        at: u64,
+        /// The best first.
+        mirrors: Vec<MirrorKey>,
+    },
     /// The mirrors as a whole had, or lacked, a file of that repository.
     Repository {
         name: String,

@@ -8,7 +8,9 @@
 //!  "repositories": {"gentoo": {"hits": 31000000, "misses": 250000, "at": 1800000000}},
 //!  "notes": {"lacks": {"https://mirror.example/gentoo": {"a-1.tar.xz/0123456789abcdef": 1800003600}},
 //!            "answers": {"https://mirror.example/gentoo": {"a-1.tar.xz/0123456789abcdef": "HTTP status 404"}},
-//!            "wrong_everywhere": {}}}
+//!            "wrong_everywhere": {}},
+//!  "ranking": {"value": ["https://mirror.example/gentoo"], "at": 1800000000},
+//!  "forgotten": {"local": {}, "public": {"attempts": 7, "successes": 7, "bytes_kept": 3145728, …}}}
 //! ```
 //!
 //! Times are UNIX seconds; weights, hits and misses are millionths. A change that this program would not
@@ -23,7 +25,8 @@ use serde_json::error::Category;
 use super::fading::Ratio;
 use super::key::MirrorKey;
 use super::notes::Notes;
-use super::stats::{Mirror, State};
+use super::stats::{Dated, Mirror, State};
+use super::traffic::Forgotten;
 
 /// The version that is written.
 pub const VERSION: u64 = 1;
@@ -51,14 +54,14 @@ pub fn read(text: &[u8]) -> Content {
         Category::Io | Category::Syntax | Category::Eof => Err(error),
     });
     match parsed {
-        Ok(Document { version: 1, mirrors, repositories, notes }) => {
-            let mut state = State { mirrors, repositories, notes };
+        Ok(Document { version: 1, mirrors, repositories, notes, ranking, forgotten }) => {
+            let mut state = State { mirrors, repositories, notes, ranking, forgotten };
             state.bound();
             Content::State(state)
         }
         Ok(Document { version: 0, .. }) => Content::Broken("version 0 never was".to_owned()),
-        Ok(Document { version, mirrors, repositories, notes }) => {
-            let mut state = State { mirrors, repositories, notes };
+        Ok(Document { version, mirrors, repositories, notes, ranking, forgotten }) => {
+            let mut state = State { mirrors, repositories, notes, ranking, forgotten };
             state.bound();
             Content::Newer { version, state }
         }
@@ -90,6 +93,10 @@ struct Document {
     repositories: BTreeMap<String, Ratio>,
     #[serde(default)]
     notes: Notes,
+    #[serde(default)]
+    ranking: Option<Dated<Vec<MirrorKey>>>,
+    #[serde(default)]
+    forgotten: Forgotten,
 }
 
 #[derive(Deserialize)]
@@ -103,13 +110,21 @@ struct WrittenDocument<'a> {
     mirrors: &'a BTreeMap<MirrorKey, Mirror>,
     repositories: &'a BTreeMap<String, Ratio>,
     notes: &'a Notes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ranking: &'a Option<Dated<Vec<MirrorKey>>>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    forgotten: &'a Forgotten,
 }
 
 impl<'a> From<&'a State> for WrittenDocument<'a> {
     fn from(state: &'a State) -> Self {
-        let State { mirrors, repositories, notes } = state;
-        Self { version: VERSION, mirrors, repositories, notes }
+        let State { mirrors, repositories, notes, ranking, forgotten } = state;
+        Self { version: VERSION, mirrors, repositories, notes, ranking, forgotten }
     }
+}
+
+fn is_nothing(forgotten: &Forgotten) -> bool {
+    *forgotten == Forgotten::default()
 }
 
 /// Reads what is JSON but has numbers of the wrong kind, as after an edit by hand.

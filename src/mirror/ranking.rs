@@ -36,10 +36,6 @@ const PRIOR_FIRST_BYTE_SECONDS: f64 = 0.050;
 const PRIOR_BYTES_PER_SECOND: f64 = 10.0 * 1024.0 * 1024.0;
 /// Samples that each of these two is worth.
 const PRIOR_WEIGHT: f64 = 0.25;
-/// Successes and failures that are assumed beforehand.
-const PRIOR_SUCCESSES: f64 = 1.0;
-const PRIOR_FAILURES: f64 = 0.05;
-
 /// Size that is assumed of a file when it is unknown, in bytes. Half of all distfiles are smaller.
 const TYPICAL_SIZE: u64 = 256 << 10;
 
@@ -67,7 +63,7 @@ fn judge(candidate: usize, tier: u8, mirror: &Mirror, size: u64, now: u64) -> Ra
     let first_byte_us = mirror.first_byte_us.with_prior(PRIOR_FIRST_BYTE_SECONDS * 1e6, PRIOR_WEIGHT, now);
     let first_byte_seconds = first_byte_us / 1e6;
     let bytes_per_second = mirror.bytes_per_second.with_prior(PRIOR_BYTES_PER_SECOND, PRIOR_WEIGHT, now);
-    let probability = mirror.reliability.probability(PRIOR_SUCCESSES, PRIOR_FAILURES, now);
+    let probability = mirror.success_probability(now);
     Ranked {
         candidate,
         tier,

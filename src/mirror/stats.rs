@@ -13,6 +13,7 @@ use super::event::{Attempt, Delta, FailureKind, Outcome, RATE_MAX};
 use super::fading::{Average, Ratio};
 use super::key::{FileKey, MirrorKey};
 use super::notes::{Notes, Span};
+use super::traffic::Forgotten;
 
 /// Mirrors, and repositories, that are remembered at most. More than any list of mirrors has.
 pub(super) const MIRRORS_MAX: usize = 300;
@@ -30,6 +31,9 @@ pub struct State {
     /// By `PORTAGE_REPO_NAME`: how often the mirrors as a whole had a file of that repository.
     pub(super) repositories: BTreeMap<String, Ratio>,
     pub(super) notes: Notes,
+    /// The newest ranking of mirrors (`racefetch rank`): those that it took, the best first.
+    pub(super) ranking: Option<Dated<Vec<MirrorKey>>>,
+    pub(super) forgotten: Forgotten,
 }
 
 /// What is known of one mirror. Times are UNIX seconds.
@@ -83,6 +87,10 @@ pub struct Dated<T> {
     pub at: u64,
 }
 
+/// Successes and failures that are assumed beforehand.
+const PRIOR_SUCCESSES: f64 = 1.0;
+const PRIOR_FAILURES: f64 = 0.05;
+
 /// For how long a layout that was read counts more than a file that is not where it says, in seconds: a new file takes
 /// some time to reach all mirrors.
 const LAYOUT_SURE: u64 = 3600;
@@ -99,6 +107,16 @@ impl State {
 
     pub fn mirrors(&self) -> impl Iterator<Item = (&MirrorKey, &Mirror)> {
         self.mirrors.iter()
+    }
+
+    /// The traffic with mirrors that are no longer among [`Self::mirrors`].
+    pub fn forgotten(&self) -> &Forgotten {
+        &self.forgotten
+    }
+
+    /// The newest ranking of mirrors: those that were taken, the best first, and when.
+    pub fn ranking(&self) -> Option<&Dated<Vec<MirrorKey>>> {
+        self.ranking.as_ref()
     }
 
     /// Whether the mirror is known to lack that file `now` (UNIX seconds).
@@ -157,6 +175,7 @@ impl State {
             Delta::WrongEverywhere { file, at, lasts } if file.is_possible() => {
                 self.notes.add_wrong_everywhere(file, Span::new(*at, *lasts));
             }
+            Delta::Ranking { at, mirrors } => renew(&mut self.ranking, mirrors.clone(), *at),
             Delta::Repository { name, at, hit } if name.len() <= REPOSITORY_NAME_MAX => {
                 self.repositories.entry(name.clone()).or_default().add(*hit, 1.0, *at);
             }
@@ -176,9 +195,13 @@ impl State {
             *ratio = ratio.bounded(now);
         }
         self.repositories.retain(|name, _| name.len() <= REPOSITORY_NAME_MAX);
-        keep_newest(&mut self.mirrors, Mirror::last_change);
+        for (key, mirror) in keep_newest(&mut self.mirrors, Mirror::last_change) {
+            self.forgotten.add(&key, &mirror);
+        }
         keep_newest(&mut self.repositories, Ratio::at);
         self.notes.prune(now);
+        not_after(&mut self.ranking, now);
+        self.bound_ranking();
     }
 
     /// Brings figures of any origin into the ranges in which they can be worked with.
@@ -186,6 +209,13 @@ impl State {
         self.mirrors.values_mut().for_each(|mirror| mirror.bound(u64::MAX));
         for ratio in self.repositories.values_mut() {
             *ratio = ratio.bounded(u64::MAX);
+        }
+        self.bound_ranking();
+    }
+
+    fn bound_ranking(&mut self) {
+        if let Some(ranking) = &mut self.ranking {
+            ranking.value.truncate(MIRRORS_MAX);
         }
     }
 
@@ -198,6 +228,11 @@ impl Mirror {
     /// How long the mirror should rather not be asked, in seconds from `now` (UNIX seconds).
     pub fn cool_down_left(&self, now: u64) -> u64 {
         self.cool_down.left(now)
+    }
+
+    /// The probability that a request succeeds, `now` in UNIX seconds.
+    pub fn success_probability(&self, now: u64) -> f64 {
+        self.reliability.probability(PRIOR_SUCCESSES, PRIOR_FAILURES, now)
     }
 
     /// Failures of all kinds together.
@@ -282,18 +317,19 @@ fn not_after<T>(known: &mut Option<Dated<T>>, latest: u64) {
     }
 }
 
-/// Drops what changed longest ago.
-fn keep_newest<K: Ord + Clone, V>(entries: &mut BTreeMap<K, V>, last_change: impl Fn(&V) -> u64) {
+/// Drops what changed longest ago, and returns it.
+fn keep_newest<K: Ord + Clone, V>(
+    entries: &mut BTreeMap<K, V>,
+    last_change: impl Fn(&V) -> u64,
+) -> Vec<(K, V)> {
     let surplus = entries.len().saturating_sub(MIRRORS_MAX);
     if surplus == 0 {
-        return;
+        return Vec::new();
     }
     let mut by_age: Vec<(u64, K)> =
         entries.iter().map(|(key, value)| (last_change(value), key.clone())).collect();
     by_age.sort_unstable();
-    for (_, key) in &by_age[..surplus] {
-        entries.remove(key);
-    }
+    by_age[..surplus].iter().filter_map(|(_, key)| entries.remove_entry(key)).collect()
 }
 
 fn add(count: &mut u64, more: u64) {
@@ -489,6 +525,9 @@ mod tests {
         state.prune(NOW);
         assert_eq!(state.mirrors.len(), MIRRORS_MAX);
         assert!(state.mirrors.values().all(|m| m.last_success > Some(NOW - MIRRORS_MAX as u64)));
+        let forgotten = &state.forgotten().public;
+        let dropped = 1000 - MIRRORS_MAX as u64;
+        assert_eq!((forgotten.attempts, forgotten.successes), (dropped, dropped), "but their requests are");
     }
 
     #[test]

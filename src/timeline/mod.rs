@@ -6,7 +6,7 @@
 
 mod lanes;
 mod scale;
-mod svg;
+pub(crate) mod svg;
 
 use lanes::{Lane, Mark, Request, Story, columns};
 use scale::{bytes, duration, percent, rate, shortened, time_mark, time_step};
