@@ -1,5 +1,6 @@
 //! The figures as a page for a browser: one file, without scripts, and nothing in it is loaded from elsewhere.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -95,8 +96,10 @@ fn mirrors(page: &mut String, overview: &Overview<'_>) {
             let _ = write!(page, "<th scope=\"col\">{heading}</th>"); // a String takes all that it is given
         }
         page.push_str("</tr></thead>\n<tbody>\n");
-        let most = overview.mirrors.iter().map(|line| line.figures.bytes_kept).max().unwrap_or_default();
-        overview.mirrors.iter().for_each(|line| row(page, line, most, overview.now));
+        let mut lines: Vec<&Line<'_>> = overview.mirrors.iter().collect();
+        lines.sort_by_key(|line| Reverse(line.figures.bytes_kept));
+        let most = lines[0].figures.bytes_kept;
+        lines.iter().for_each(|line| row(page, line, most, overview.now));
         page.push_str("</tbody>\n</table>\n");
     }
     let others = (overview.local.mirrors + overview.public.mirrors).saturating_sub(MIRRORS_SHOWN);
@@ -145,7 +148,7 @@ fn failures(page: &mut String, all: &Traffic) {
     let mut failed: Vec<(&str, u64)> = outcomes(all)
         .filter(|(name, count)| *count > 0 && !["success", "interrupted"].contains(name))
         .collect();
-    failed.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    failed.sort_by_key(|(_, count)| Reverse(*count));
     let Some((_, most)) = failed.first().copied() else { return };
     page.push_str("<section>\n<h2>How requests failed</h2>\n<dl class=\"tiles\">\n");
     for (name, count) in failed {
