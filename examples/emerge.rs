@@ -30,7 +30,9 @@ fn main() -> ExitCode {
 
 /// True when everything went as it should.
 fn demonstrate() -> Result<bool, String> {
+    heading("Building racefetch");
     let binary = build::racefetch()?;
+    println!("{}", binary.display());
     let dists = [
         Dist::new("demo-1.0.tar.xz", &content(1, 5_000_000)),
         Dist::new("demo-1.0-docs.tar.xz", &content(2, 700_000)),
@@ -53,6 +55,12 @@ fn demonstrate() -> Result<bool, String> {
         println!("{mirror}  {what}");
     }
 
+    println!(
+        "\nThe first refuses connections, the second has one wrong byte in each file. Portage is to get three files\n\
+         from them in one call: racefetch finds the wrong bytes, fetches them from the third, and says who lied."
+    );
+
+    heading("Preparing Portage (from PyPI, the first time)");
     let lab = Lab::new(&binary)?.mirrors(&mirrors).package("app-misc/demo-1.0", &dists.each_ref());
     heading("emerge --fetchonly app-misc/demo");
     let run = lab.emerge(&["--fetchonly", "app-misc/demo"]);
@@ -78,9 +86,10 @@ fn demonstrate() -> Result<bool, String> {
         println!("{name:<24} {size:>9} bytes  {verdict}");
     }
 
-    heading("racefetch stats");
+    heading("racefetch stats, which says who lied");
     let stats = lab.racefetch(&["stats"]);
     print!("{}", stats.output);
+    println!("\nThe liar is {}: it is asked last from now on.", corrupt.address());
     Ok(all_right && stats.success())
 }
 

@@ -45,9 +45,15 @@ pub const LAYOUT_SILENT: Duration = Duration::from_secs(3);
 // ---- A file
 
 /// The wait for another process that is at FILE, after it last made FILE longer. One that goes on is waited for; one that
-/// got nothing for so long keeps nobody from fetching any longer. Longer than [`CONNECT`], [`HEAD`] and [`STALL`] together, after which a process of ours
-/// would have given up its source.
+/// got nothing for so long keeps nobody from fetching any longer. Longer than [`CONNECT`], [`HEAD`] and [`STALL`]
+/// together, after which a process of ours would have given up its source.
 pub const OUTPUT_LOCK: Duration = Duration::from_secs(120);
+
+/// The same for a process that can be seen to run: it may be in the longest pause between two attempts.
+pub const RUNNING_HOLDER: Duration = LONGEST_PAUSE.saturating_add(OUTPUT_LOCK);
+
+/// How long another process that is at FILE is waited for before that is said.
+pub const WAIT_UNSAID: Duration = Duration::from_secs(2);
 
 /// The wait for a reader of a pipe that is the output. Who makes a pipe for it starts the reader too.
 pub const PIPE_READER: Duration = Duration::from_secs(5);
@@ -173,6 +179,8 @@ mod tests {
             (ANSWER, CONNECT + HEAD + DRAIN),
             (CONNECT, 100 * ATTEMPT_DELAY),
             (OUTPUT_LOCK, CONNECT + HEAD + STALL),
+            (RUNNING_HOLDER, OUTPUT_LOCK),
+            (OUTPUT_LOCK, WAIT_UNSAID),
             (SILENCE, LOST),
             (SILENCE, AUDIT),
             (SILENCE, LONGEST_REST),

@@ -150,11 +150,16 @@ fn a_dry_run_fetches_nothing() {
     let lab = package(lab_with(&[&mirror]), "app-misc/foo-1", &foo);
     let run = lab.racefetch(&["prefetch", "--dry-run", "app-misc/foo"]);
     assert!(run.success(), "{run}");
-    assert_said(&run, &format!("wanted foo-1.tar (7.7 KiB) from {}, 127.0.0.1:", mirror.address()));
+    assert_said(&run, &format!("mirrors: {}", mirror.address()));
+    assert_said(&run, "wanted foo-1.tar (7.7 KiB)");
     assert_said(&run, "2 distfiles: 2 to fetch (8.6 KiB)");
     let value = json(&lab.racefetch(&["prefetch", "--dry-run", "--json", "app-misc/foo"]));
     assert_eq!(value["wanted"], serde_json::json!({ "files": 2, "bytes": 900 + 7901 }));
     assert_eq!(value["files"][0]["hosts"][0], mirror.address().to_string());
+    // Nothing is fetched when it was to be asked about and there is nobody to ask.
+    let run = lab.racefetch(&["prefetch", "--ask", "app-misc/foo"]);
+    assert!(!run.success(), "{run}");
+    assert_said(&run, "--ask: standard input is no terminal");
 }
 
 #[test]

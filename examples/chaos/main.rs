@@ -5,18 +5,22 @@
 //! or find the disk full. Then one call that nothing disturbs. After that: exit 0 meant the right file, no other file has
 //! changed, nothing is left behind, no honest mirror stands in the state as a liar, and every call has ended in time.
 //!
+//! At the end there is a list of what took part, with the number of runs in which it did.
+//!
 //! A line is printed for each fault, with the seed that repeats its run. How threads and processes take turns is not
 //! repeated, so a seed may have to be tried a few times. Faults within a process need a C compiler, small disks root.
 
 #![allow(unreachable_pub, reason = "nobody names what is in an example")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use support::build;
-use world::{Mount, Tools};
+use world::{Mount, Ran, Tools};
 
 mod dice;
 mod places;
@@ -72,6 +76,7 @@ fn chaos(time: Duration, seed: u64) -> Result<bool, String> {
     let tools = Tools { racefetch: build::racefetch()?, shim, mounts };
     let began = Instant::now();
     let (next, faults) = (AtomicU64::new(0), AtomicU64::new(0));
+    let kinds = Mutex::new(BTreeMap::<String, u64>::new());
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -79,10 +84,18 @@ fn chaos(time: Duration, seed: u64) -> Result<bool, String> {
                 break;
             }
             let seed = seed.wrapping_add(number);
-            let found = world::run(seed, &tools).unwrap_or_else(|error| vec![format!("cannot run: {error}")]);
-            for fault in &found {
-                println!("--seed {seed} --seconds 0: {fault}");
+            let failed = |error| Ran { faults: vec![format!("cannot run: {error}")], ..Ran::default() };
+            let ran = world::run(seed, &tools).unwrap_or_else(failed);
+            for fault in &ran.faults {
+                println!("--seed {seed} --seconds 0: {fault} ({})", ran.story);
                 faults.fetch_add(1, Ordering::Relaxed);
+            }
+            if time.is_zero() {
+                println!("{}", ran.story);
+            }
+            let mut all = kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            for kind in ran.kinds {
+                *all.entry(kind).or_default() += 1;
             }
         }
         next.fetch_sub(1, Ordering::Relaxed);
@@ -92,6 +105,9 @@ fn chaos(time: Duration, seed: u64) -> Result<bool, String> {
             scope.spawn(work);
         }
     });
+    for (kind, runs) in kinds.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        println!("{runs:7} {kind}");
+    }
     let (runs, faults) = (next.into_inner(), faults.into_inner());
     println!("chaos: {runs} runs from seed {seed} on in {} s, {faults} faults", began.elapsed().as_secs());
     Ok(faults == 0)

@@ -123,7 +123,8 @@ fn rule(kind: Kind, file: &[u8], dice: &mut Dice) -> Rule {
         Kind::Late => good.delay(Duration::from_millis(dice.below(1500))),
         Kind::Closing => good.close_after(somewhere),
         Kind::Resetting => good.reset_after(somewhere),
-        Kind::Stalling => good.stall_after(somewhere),
+        // Each time costs the patience of a call.
+        Kind::Stalling => good.stall_after(file.len() as u64 / 4 + somewhere * 3 / 4),
         Kind::NoRanges => good.no_ranges(),
         Kind::RangesForbidden => good.range_status(dice.pick(&[403, 416, 501])),
         Kind::Chunked => good.chunked(),

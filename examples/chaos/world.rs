@@ -26,8 +26,8 @@ const BYSTANDERS: [&str; 6] =
 const STATE: [&str; 2] = ["mirrors.json", "mirrors.json.lock"];
 /// Stays in `DISTDIR/.racefetch` for a day once the state could not be written, so that it is said once.
 const WARNED: &str = "figures-not-kept";
-/// The longest that a call may take, disturbed or not. It covers the wait for another process that holds FILE.
-const LIMIT: Duration = Duration::from_secs(120);
+/// The longest that a call may take, disturbed or not, beside the wait for another one that holds FILE.
+const LIMIT: Duration = Duration::from_secs(300);
 /// Between two looks at the calls that are under way.
 const PULSE: Duration = Duration::from_millis(2);
 
@@ -44,18 +44,28 @@ pub struct Tools {
 /// What went wrong in a run.
 pub type Faults = Vec<String>;
 
+/// What a run was, and what came of it.
+#[derive(Default)]
+pub struct Ran {
+    pub story: String,
+    /// What took part, a word each.
+    pub kinds: Vec<String>,
+    pub faults: Faults,
+}
+
 /// One run, whose course follows from `seed` as far as threads and processes allow.
-pub fn run(seed: u64, tools: &Tools) -> io::Result<Faults> {
+pub fn run(seed: u64, tools: &Tools) -> io::Result<Ran> {
     let mut dice = Dice::new(seed);
     let mut world = World::new(&mut dice, tools)?;
     let count = dice.pick(&[1, 1, 1, 2, 3]);
-    let plans: Vec<_> = (0..count).map(|_| Plan::any(&mut dice, tools, count == 1)).collect();
+    let plans: Vec<_> = (0..count).map(|_| Plan::any(&mut dice, tools)).collect();
     world.story = format!("{:?}, {} bytes, {}; {plans:?}", world.places, world.content.len(), world.prefix);
+    let kinds = world.kinds(&plans);
     world.disturbed(&plans)?;
     world.clean(&mut dice)?;
     world.check_state();
     let World { faults, story, .. } = world;
-    Ok(faults.into_iter().map(|fault| format!("{fault} ({story})")).collect())
+    Ok(Ran { story, kinds, faults })
 }
 
 struct World<'t> {
@@ -110,6 +120,24 @@ impl<'t> World<'t> {
             fs::write(world.state_file(), self::content(dice.below(99), 100))?;
         }
         Ok(world)
+    }
+
+    /// What there is in this run, a word each.
+    fn kinds(&self, plans: &[Plan]) -> Vec<String> {
+        let mut kinds: Vec<String> = self.places.iter().map(|place| format!("mirror {place:?}")).collect();
+        kinds.push(format!("FILE: {}", self.prefix));
+        kinds.push(format!("{} at once", plans.len()));
+        kinds.extend(self.mount.iter().map(|_| "small disk".to_owned()));
+        for plan in plans {
+            kinds.extend(plan.signal.iter().map(|(_, signal)| format!("signal {}", signal.as_raw())));
+            kinds.extend(plan.faults.iter().flat_map(|(name, value)| match *name {
+                "CHAOS_DENY" => value.split(' ').map(|call| format!("denied {call}")).collect(),
+                name => vec![name.to_owned()],
+            }));
+        }
+        kinds.sort();
+        kinds.dedup();
+        kinds
     }
 
     fn distdir(&self) -> PathBuf {
@@ -243,6 +271,8 @@ impl<'t> World<'t> {
     #[expect(clippy::disallowed_methods, reason = "somebody must look at the clock")]
     fn wait_for(&mut self, mut calls: Vec<Call>) -> Option<ExitStatus> {
         let began = Instant::now();
+        // One after another has its turn.
+        let limit = LIMIT * u32::try_from(calls.len()).unwrap_or(u32::MAX);
         let mut last = None;
         while !calls.is_empty() {
             calls.retain_mut(|call| match call.child.try_wait() {
@@ -266,8 +296,8 @@ impl<'t> World<'t> {
                     call.send_signal();
                 }
             }
-            if began.elapsed() > LIMIT {
-                self.faults.push(format!("{} calls have not ended within {LIMIT:?}", calls.len()));
+            if began.elapsed() > limit {
+                self.faults.push(format!("{} calls have not ended within {limit:?}", calls.len()));
                 for call in &mut calls {
                     let _ = call.child.kill();
                     let _ = call.child.wait();
@@ -347,7 +377,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn any(dice: &mut Dice, tools: &Tools, alone: bool) -> Self {
+    fn any(dice: &mut Dice, tools: &Tools) -> Self {
         let signal = match dice.below(6) {
             0 | 1 => Some(Signal::KILL),
             2 => Some(dice.pick(&[Signal::TERM, Signal::INT, Signal::HUP])),
@@ -357,9 +387,7 @@ impl Plan {
         let mut faults = Vec::new();
         if tools.shim.is_some() && dice.once_in(2) {
             let names = ["fallocate", "tmpfile", "flock", "ofd", "fsync", "fchown"];
-            let mut denied: Vec<_> = names.into_iter().filter(|_| dice.once_in(4)).collect();
-            // Without locks nothing keeps several from writing FILE at the same time.
-            denied.retain(|name| alone || *name != "flock");
+            let denied: Vec<_> = names.into_iter().filter(|_| dice.once_in(4)).collect();
             if !denied.is_empty() {
                 faults.push(("CHAOS_DENY", denied.join(" ")));
             }

@@ -1,5 +1,7 @@
 //! The texts of `--help` and `--help all`, made from the option table.
 
+use super::UsageError;
+use super::similar::similar;
 use super::table::{self, Class, Entry, Group, Help, IGNORED, REFUSED, Spelling};
 use std::fmt::Write;
 
@@ -9,18 +11,18 @@ pub fn version() -> String {
 }
 
 /// `--help TOPIC`: the common options without a topic, everything for `all`, one option for its name.
-pub fn help(topic: &str) -> String {
+pub(super) fn help(topic: &str) -> Result<String, UsageError> {
     if topic == "all" {
-        return full();
+        return Ok(full());
     }
     let name = topic.trim_start_matches('-');
     let mut letters = name.chars();
     let found = match (letters.next(), letters.next()) {
-        (None, _) => return common(),
+        (None, _) => return Ok(common()),
         (Some(letter), None) => table::by_short(letter),
         _ => table::by_long(name).ok(),
     };
-    match found {
+    Ok(match found {
         Some((_, Class::Does(option))) => entry(option),
         Some((spelling, Class::Ignored(group))) => {
             format!("{}  accepted, changes nothing: {}\n", names(spelling), group.reason)
@@ -28,8 +30,13 @@ pub fn help(topic: &str) -> String {
         Some((spelling, Class::Refused(group))) => {
             format!("{}  refused: {}\n", names(spelling), group.reason)
         }
-        None => common(),
-    }
+        None => {
+            let meant = similar(name, table::entries().map(|entry| entry.spelling.long));
+            let hint = meant.map(|meant| format!(": did you mean --{meant}?"));
+            let hint = hint.unwrap_or_else(|| "; see racefetch --help all".to_owned());
+            return Err(UsageError::new(format_args!("there is no help for {topic}{hint}")));
+        }
+    })
 }
 
 /// Every option.
@@ -49,12 +56,29 @@ pub fn full() -> String {
 
 const USAGE: &str = "\
 Usage: racefetch [OPTIONS] URL...
+       racefetch help [COMMAND | OPTION | all]
        racefetch prefetch [OPTIONS] EMERGE-ARGUMENT... | -
        racefetch stats [--json] [--explain SIZE] [--state FILE]
        racefetch stats [--prometheus [FILE]] [--html FILE] [--state FILE]
        racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 
 const NOTES: &str = "\
+Environment:
+  GENTOO_MIRRORS, DISTDIR, ...    Portage's own variables, and make.conf
+  RACEFETCH_MIRRORS <URLs>        the mirrors, in place of the configured ones
+  RACEFETCH_TIERS <PATTERN=N ...> mirrors of this host or URL are asked in tier N: 0 first, else 1
+  RACEFETCH_STATE <file>          the figures of mirrors, else /var/lib/racefetch/mirrors.json
+  http_proxy, https_proxy, ALL_PROXY, no_proxy, NO_COLOR, SSL_CERT_FILE   as curl has them
+
+Exit status: 0 fetched; 6 host not found; 7 no connection; 18 the end is missing; 22 HTTP status of 400 or
+more; 23 cannot write; 28 too slow; 60 no valid certificate; 120 other digests; the others as curl's.
+
+Examples:
+  racefetch -L -o FILE URL                    one file, as curl does
+  racefetch prefetch @world                   everything that emerge @world would fetch
+  racefetch stats --explain 100M              whom a file of 100 MB would be asked of, and why
+  racefetch verify                            DISTDIR against the Manifests
+
 Every option that is on or off is switched off by --no-OPTION. Names of curl's options may be abbreviated.
 URLs are taken literally: {a,b} and [1-3] mean nothing (curl's -g). ~/.curlrc is not read.
 A word like blake2b:HEX or sha512:HEX that stands where a URL could is a digest of the file.
@@ -121,11 +145,15 @@ mod tests {
 
     #[test]
     fn topics() {
+        let help = |topic| help(topic).unwrap();
         assert!(help("").contains("--mirrors <URLs>") && !help("").contains("--noproxy"));
         assert!(help("-o").contains("--output <file>"));
         assert!(help("--data").contains("refused"));
         assert!(help("tr-encoding").contains("accepted"));
-        assert_eq!(help("nonsense"), help(""));
+        let unknown = super::help("nonsense").unwrap_err().to_string();
+        assert_eq!(unknown, "racefetch: there is no help for nonsense; see racefetch --help all");
+        let slip = super::help("--retyr").unwrap_err().to_string();
+        assert!(slip.contains("for --retyr: did you mean --retry?"), "{slip}");
         assert_eq!(help("all"), full());
     }
 }

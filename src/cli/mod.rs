@@ -16,6 +16,7 @@ pub mod manual;
 pub mod netrc;
 pub mod options;
 pub mod proxy;
+mod similar;
 mod subcommands;
 mod syntax;
 pub mod table;
@@ -45,15 +46,16 @@ pub enum Command {
 
 /// Reads a command line, without the program's name.
 ///
-/// A first word that is exactly the name of a sub-command selects it (write `-- NAME` to fetch from a host
-/// of that name). `read` is asked for the text of files: those of `-K`, `-H @file`, `-w @file`, `--url
+/// A first word that is exactly the name of a sub-command, or `help`, selects it; one that is nearly such a name is
+/// taken for a slip (write `-- NAME` to fetch from a host of that name). `read` is asked for the text of files: those of `-K`, `-H @file`, `-w @file`, `--url
 /// @file`; `-` is stdin.
 pub fn parse(args: &[OsString], read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Command, UsageError> {
-    let name = args.first().and_then(|first| first.to_str());
-    if name.is_some_and(Subcommand::has_subcommand) {
-        return subcommands::parse(args);
+    match args.first().and_then(|first| first.to_str()) {
+        Some("help") => subcommands::help(&args[1..]),
+        Some(name) if Subcommand::has_subcommand(name) => subcommands::parse(args),
+        Some(name) => subcommands::is_no_command(name).map_or_else(|| syntax::parse(args, read), Err),
+        None => syntax::parse(args, read),
     }
-    syntax::parse(args, read)
 }
 
 #[cfg(test)]

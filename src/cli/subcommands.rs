@@ -1,8 +1,9 @@
 //! The sub-commands and their options; the fetch is what happens without one.
 
-use super::{Command, UsageError, values};
+use super::similar::similar;
+use super::{Command, UsageError, manual, values};
 use crate::portage::{TierError, Tiers};
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{Args, Parser, Subcommand as _, error::ErrorKind};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -62,6 +63,7 @@ pub struct VerifyArgs {
 
 /// `racefetch prefetch`: everything that emerge would fetch, before it starts.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that are independent of each other")]
 pub struct PrefetchArgs {
     /// Files that are fetched at once, at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -69,6 +71,9 @@ pub struct PrefetchArgs {
     /// Show what would be fetched from where, and fetch nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Ask before anything is fetched
+    #[arg(long, conflicts_with_all = ["dry_run", "quiet"])]
+    pub ask: bool,
     /// Print JSON instead of lines
     #[arg(long)]
     pub json: bool,
@@ -108,7 +113,7 @@ fn one_tier(word: &str) -> Result<Tiers, TierError> {
 }
 
 #[derive(Parser)]
-#[command(name = "racefetch", no_binary_name = true, disable_help_subcommand = true)]
+#[command(name = "racefetch", bin_name = "racefetch", no_binary_name = true, disable_help_subcommand = true)]
 struct Line {
     #[command(subcommand)]
     subcommand: Subcommand,
@@ -120,10 +125,47 @@ pub(super) fn parse(args: &[OsString]) -> Result<Command, UsageError> {
         Ok(line) => Ok(Command::Sub(line.subcommand)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Command::Help(error.to_string())),
         Err(error) => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            let what = line.strip_prefix("error: ").unwrap_or(line);
+            let what = in_one_line(&error.to_string());
             Err(UsageError::new(format_args!("{what}; see racefetch {} --help", args[0].display())))
         }
     }
+}
+
+/// What clap says in paragraphs, up to the usage: `unexpected argument '--jsn' found; a similar argument exists: '--json'`.
+fn in_one_line(text: &str) -> String {
+    let is_said = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more information");
+    let lines = text.lines().take_while(is_said);
+    let mut said = String::new();
+    for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
+        let line = line.trim_start_matches("error: ").trim_start_matches("tip: ");
+        let between = match said.chars().last() {
+            None => "",
+            Some(':') => " ",
+            Some(_) => "; ",
+        };
+        said = said + between + line;
+    }
+    said
+}
+
+/// `racefetch help [COMMAND | TOPIC]`.
+pub(super) fn help(args: &[OsString]) -> Result<Command, UsageError> {
+    let topic = args.first().map(|topic| topic.to_string_lossy().into_owned()).unwrap_or_default();
+    if Subcommand::has_subcommand(&topic) {
+        return parse(&[topic.into(), "--help".into()]);
+    }
+    manual::help(&topic).map(Command::Help)
+}
+
+/// What is wrong with a word that is nearly the name of a sub-command.
+pub(super) fn is_no_command(word: &str) -> Option<UsageError> {
+    let meant = similar(word, names().iter().map(String::as_str))?.to_owned();
+    let what =
+        format_args!("{word} is no command: did you mean {meant}? (racefetch -- {word} fetches a URL)");
+    Some(UsageError::new(what))
+}
+
+fn names() -> Vec<String> {
+    let command = Subcommand::augment_subcommands(clap::Command::new("racefetch"));
+    command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::argument::Argument;
 use super::builder::Builder;
+use super::similar::similar;
 use super::table::{self, Class, Effect, LongError, Spelling, Takes};
 use super::{Command, UsageError, config_file};
 use std::ffi::{OsStr, OsString};
@@ -78,7 +79,7 @@ impl Syntax<'_> {
         if name.starts_with("expand-") {
             return Err(UsageError::option(shown, "is refused: variables are not expanded; write the value"));
         }
-        let wrong = |error| UsageError::option(shown, long_error(error));
+        let wrong = |error| UsageError::option(shown, long_error(error, &name));
         let (spelling, class, on) = match (table::by_long(&name), name.strip_prefix("no-")) {
             (Ok((spelling, class)), _) => (spelling, class, true),
             (Err(error), None) => return Err(wrong(error)),
@@ -144,7 +145,7 @@ impl Syntax<'_> {
         match entry.effect {
             Effect::Turns(place) => *place(&mut self.builder.options) = argument.on,
             Effect::Sets(set) => set(&mut self.builder, argument)?,
-            Effect::Shows(show) => self.shown = argument.on.then(|| show(argument)),
+            Effect::Shows(show) => self.shown = argument.on.then(|| show(argument)).transpose()?,
             Effect::ReadsOptions => self.config(argument)?,
         }
         Ok(())
@@ -199,9 +200,12 @@ fn requires_parameter(word: &str) -> UsageError {
     UsageError::option(word, "requires parameter")
 }
 
-fn long_error(error: LongError) -> String {
+fn long_error(error: LongError, name: &str) -> String {
     match error {
-        LongError::Unknown => "is unknown; see racefetch --help all".to_owned(),
+        LongError::Unknown => match similar(name, table::entries().map(|entry| entry.spelling.long)) {
+            Some(meant) => format!("is unknown: did you mean --{meant}?"),
+            None => "is unknown; see racefetch --help all".to_owned(),
+        },
         LongError::Ambiguous(names) => format!("is ambiguous: --{}", names.join(", --")),
     }
 }

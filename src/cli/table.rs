@@ -76,7 +76,7 @@ pub enum Effect {
     Turns(fn(o: &mut FetchOptions) -> &mut bool),
     Sets(fn(b: &mut Builder<'_>, a: Argument<'_>) -> Result<(), UsageError>),
     /// It shows a text, and nothing behind it counts.
-    Shows(fn(a: Argument<'_>) -> Command),
+    Shows(fn(a: Argument<'_>) -> Result<Command, UsageError>),
     /// Its value is the name of a file with more options.
     ReadsOptions,
 }

@@ -14,6 +14,7 @@ use crate::files;
 use crate::http::Client;
 use crate::mirror::{Delta, Store};
 use crate::portage::{Digests, DistEntry, DistLocks, Distfile, LayoutConf};
+use crate::progress::Ending;
 use crate::transfer::batch::{self, Batch, BatchEnd, Between, Clock, HostId, Item, ItemEnd, Signalled};
 use crate::transfer::engine::Limits;
 
@@ -67,19 +68,19 @@ pub(super) struct Many<'a> {
 
 impl Many<'_> {
     /// Fetches as many of the files as can be had, and records how their hosts fared: in the state, and in
-    /// `hosts` for the next batch of the call. `line` makes the line that is shown in the end.
+    /// `hosts` for the next batch of the call. `ending` says what is shown in the end.
     pub(super) fn fetch(
         &self,
         hosts: &mut Hosts<'_>,
         items: Vec<Item>,
         show: &mut Show,
         signalled: &Signalled<'_>,
-        line: impl FnOnce(&[Item], &BatchEnd) -> Option<String>,
+        ending: impl FnOnce(&[Item], &BatchEnd) -> Option<Ending>,
     ) -> (Vec<Item>, BatchEnd) {
         let batch = self.batch(hosts, items);
         self.begin(hosts, show);
         let end = batch::run(&batch, show, signalled);
-        show.finish(line(&batch.items, &end).as_deref());
+        show.finish(ending(&batch.items, &end).as_ref());
         self.record(hosts, &batch.items, &end, show);
         (batch.items, end)
     }

@@ -9,11 +9,28 @@ use crate::mirror::{FileKey, MirrorKey};
 use crate::portage::mirror_uri::split;
 use crate::portage::{Algorithm, Digest, Digests, Distfile, MirrorBase, PortageCall, Tiers, mirror_groups};
 
-/// `given` (`--mirrors`), else `RACEFETCH_MIRRORS`.
+/// `given` (`--mirrors`), else `RACEFETCH_MIRRORS`: where they were named, and the words there.
+fn words(given: Option<&[String]>, call: &PortageCall) -> (&'static str, Vec<String>) {
+    if let Some(mirrors) = given.filter(|mirrors| !mirrors.is_empty()) {
+        return ("--mirrors", mirrors.to_vec());
+    }
+    let list = call.mirrors.as_deref().unwrap_or_default();
+    ("RACEFETCH_MIRRORS", list.split_whitespace().map(str::to_owned).collect())
+}
+
 fn named(given: Option<&[String]>, call: &PortageCall) -> Vec<MirrorBase> {
-    let given = given.filter(|mirrors| !mirrors.is_empty());
-    let variable = || call.mirrors.as_ref().map(|list| list.split_whitespace().map(str::to_owned).collect());
-    parse(&given.map(<[String]>::to_vec).or_else(variable).unwrap_or_default())
+    parse(&words(given, call).1)
+}
+
+/// What is wrong with the mirrors that were named, one line for each word that Portage could not use either.
+pub(super) fn misspelt(given: Option<&[String]>, call: &PortageCall) -> Vec<String> {
+    let (place, words) = words(given, call);
+    // Portage's own: folders, and what it would fetch by other programs.
+    let is_portages =
+        |word: &&String| ["/", "ftp://", "rsync://", "file://"].iter().any(|begin| word.starts_with(begin));
+    let words = words.iter().filter(|word| !is_portages(word));
+    let wrong = words.filter_map(|word| MirrorBase::from_str(word).err());
+    wrong.map(|error| format!("{place}: {error}: it is left out")).collect()
 }
 
 /// The group `local` of `/etc/portage/mirrors`, and `GENTOO_MIRRORS` of the environment, make.conf or make.globals.

@@ -6,7 +6,7 @@ mod plan;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use super::figures;
 use super::manifests::manifest_index;
 use super::many::{self, Many, Shelves, free_space};
 use super::metadata::names_of;
-use super::mirrors::{known, tiers};
+use super::mirrors::{known, misspelt, tiers};
 use super::places::{Finder, Hosts};
 use super::show::Show;
 use super::{CommandError, Environment, Interrupt, settings};
@@ -61,6 +61,8 @@ enum PrefetchError {
         path.display(), bytes(*free), bytes(*wanted)
     )]
     NoRoom { path: PathBuf, free: u64, wanted: u64 },
+    #[error("--ask: standard input is no terminal: leave --ask out, or look at --dry-run")]
+    NobodyToAsk,
     #[error("cannot write the result: {0}")]
     Write(io::Error),
 }
@@ -68,7 +70,7 @@ enum PrefetchError {
 impl PrefetchError {
     fn status(&self) -> ExitStatus {
         match self {
-            Self::NoDistdir | Self::Emerge(_) | Self::NoList(_) => ExitStatus::FailedInit,
+            Self::NoDistdir | Self::Emerge(_) | Self::NoList(_) | Self::NobodyToAsk => ExitStatus::FailedInit,
             Self::Stdin(_) | Self::NoManifests => ExitStatus::ReadError,
             Self::Distdir { .. } | Self::NoRoom { .. } | Self::Write(_) => ExitStatus::WriteError,
         }
@@ -100,6 +102,9 @@ pub(super) fn run(
     check_distdir(&distdir, arguments.dry_run)?;
     let client = Client::new(settings::build(&options, environment)?);
 
+    if arguments.ask && !io::stdin().is_terminal() {
+        return Err(PrefetchError::NobodyToAsk.into());
+    }
     let from_stdin = arguments.arguments == ["-"];
     let failed = |error| if from_stdin { PrefetchError::Stdin(error) } else { PrefetchError::Emerge(error) };
     if !from_stdin {
@@ -118,7 +123,9 @@ pub(super) fn run(
     let store = environment.store(&configuration.call, options.distfile.state.as_deref(), Some(&distdir));
     let state = figures::load(store.as_ref(), &distdir, unix_now(), &mut show);
     let (tiers, warnings) = tiers(&options.distfile.tiers, &configuration.call);
-    for warning in warnings {
+    for warning in
+        warnings.into_iter().chain(misspelt(options.distfile.mirrors.as_deref(), &configuration.call))
+    {
         show.warn(&warning);
     }
     let shelves = Shelves::new(&distdir, &configuration);
@@ -159,6 +166,10 @@ pub(super) fn run(
         if free <= size {
             return Err(PrefetchError::NoRoom { path: distdir, free, wanted: size }.into());
         }
+        show.warn(&what_is_to_come(&items, size));
+        if arguments.ask && !may_begin()? {
+            return Ok(ExitStatus::NOT_ALL_IS_WELL);
+        }
         // As Portage does, so that its own user can go on with what is left unfinished.
         rustix::process::umask(rustix::fs::Mode::WOTH);
         let locks = configuration.locks(&distdir);
@@ -192,6 +203,25 @@ pub(super) fn run(
     })
 }
 
+/// `17 distfiles to fetch: 153.6 MiB, of them 95.2 MiB for gcc-15.2.0.tar.xz`.
+fn what_is_to_come(items: &[Item], size: u64) -> String {
+    let files = if items.len() == 1 { "distfile" } else { "distfiles" };
+    let largest = items.iter().max_by_key(|item| item.size);
+    let largest = largest.filter(|_| items.len() > 1);
+    let largest = largest.map(|item| format!(", of them {} for {}", bytes(item.size), item.name));
+    format!("{} {files} to fetch: {}{}", items.len(), bytes(size), largest.unwrap_or_default())
+}
+
+/// Asks on the terminal, as `emerge --ask` does: an empty answer means yes.
+fn may_begin() -> Result<bool, PrefetchError> {
+    let mut stderr = io::stderr();
+    let mut answer = String::new();
+    let asked = stderr.write_all(b"Fetch them? [Yes/No] ").and_then(|()| stderr.flush());
+    asked.and_then(|()| io::stdin().read_line(&mut answer)).map_err(PrefetchError::Stdin)?;
+    let answer = answer.trim().to_ascii_lowercase();
+    Ok(answer.is_empty() || "yes".starts_with(&answer))
+}
+
 /// The command line in the words of the fetch.
 fn options(arguments: &PrefetchArgs) -> FetchOptions {
     FetchOptions {
@@ -221,7 +251,7 @@ fn check_listing(listing: &Listing, is_empty: bool, show: &mut Show) -> Result<b
     let Some(status) = listing.status.filter(|status| !status.success()) else { return Ok(true) };
     let lines = listing.errors.lines().chain(listing.text.lines());
     for line in lines.filter(|line| fetch_list::is_message(line)) {
-        show.warn(&format!("emerge: {line}"));
+        show.warn(&format!("emerge: {}", line.strip_prefix("emerge: ").unwrap_or(line)));
     }
     if is_empty {
         return Err(PrefetchError::NoList(status));

@@ -11,8 +11,8 @@ use crate::cli::options::{FetchOptions, Sink};
 use crate::commands::Environment;
 use crate::files::{self, Existing};
 use crate::progress::{
-    Bar, Circumstances, Files, Kind, Lines, Phase, Progress, Silent, Snapshot, SourceSnapshot, choose,
-    colours, printable, terminal_width,
+    Bar, Circumstances, Ending, FileAtWork, Files, Kind, Lines, Phase, Progress, Silent, Snapshot,
+    SourceSnapshot, choose, colours, printable, terminal_width,
 };
 use crate::transfer::engine::{self, Observer, Stage};
 
@@ -83,10 +83,9 @@ impl Show {
         };
     }
 
-    /// The transfer is over; the line is shown unless silence was asked for.
-    pub(super) fn finish(&mut self, line: Option<&str>) {
-        let line = line.filter(|_| self.kind != Kind::Silent);
-        self.progress.finish(line.map(|line| format!("racefetch: {}: {line}", self.name)).as_deref());
+    /// The transfer is over; how it ended is shown unless silence was asked for.
+    pub(super) fn finish(&mut self, ending: Option<&Ending>) {
+        self.progress.finish(ending);
         self.progress = Box::new(Silent);
     }
 
@@ -129,6 +128,10 @@ impl Show {
     }
 }
 
+fn file_at_work((name, have, size): &(String, u64, u64)) -> FileAtWork {
+    FileAtWork { name: name.clone(), have: *have, size: *size }
+}
+
 impl Observer for Show {
     fn progress(&mut self, now: Instant, snapshot: &engine::Snapshot) {
         let source = |(id, rate): &(usize, f64)| {
@@ -149,7 +152,7 @@ impl Observer for Show {
             files: snapshot.files.as_ref().map(|files| Files {
                 done: files.done,
                 all: files.all,
-                current: files.current.clone(),
+                current: files.current.iter().map(file_at_work).collect(),
             }),
         };
         self.progress.update(now, &snapshot);

@@ -131,14 +131,14 @@ impl Folder {
     }
 
     /// Makes a file for a lock, or opens the one that is there: whoever can open it can lock it, so that nobody can who
-    /// could not write to this folder.
-    pub fn lock_file(&self, name: &OsStr) -> io::Result<File> {
+    /// could not write to this folder. Whether it was made.
+    pub fn lock_file(&self, name: &OsStr) -> io::Result<(File, bool)> {
         let is_everybodys = self.metadata()?.mode() & 0o002 != 0;
         let mode = if is_everybodys { 0o666 } else { 0o660 };
         match self.create_file(name, 0o600) {
             Ok(file) => {
                 self.share(&file, mode);
-                return Ok(file);
+                return Ok((file, true));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -148,7 +148,18 @@ impl Folder {
         if found.mode() & 0o777 != mode && found.uid() == geteuid().as_raw() {
             self.share(&file, mode);
         }
-        Ok(file)
+        Ok((file, false))
+    }
+
+    /// Makes a symbolic link to a text that is no path.
+    pub fn link_to(&self, text: &str, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(text, &self.0, name)?)
+    }
+
+    /// Where a symbolic link leads.
+    pub fn read_link(&self, name: &OsStr) -> io::Result<OsString> {
+        let text = rustix::fs::readlinkat(&self.0, name, Vec::new())?;
+        Ok(OsString::from_vec(text.into_bytes()))
     }
 
     /// Whether anything has this name, be it a symbolic link to nowhere.

@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 pub use folder::Folder;
@@ -32,6 +33,16 @@ pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
 /// Opens a regular file for reading. Symbolic links to it are followed.
 pub fn open(path: &Path) -> io::Result<File> {
     regular(rustix::fs::open(path, OFlags::RDONLY | CALM, Mode::empty())?.into())
+}
+
+/// Opens a regular file for reading and writing, without a change to it, or makes it. Whether it was made.
+pub fn open_or_make(path: &Path) -> io::Result<(File, bool)> {
+    match rustix::fs::open(path, OFlags::RDWR | CALM, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        opened => return Ok((regular(opened?.into())?, false)),
+    }
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | CALM;
+    Ok((rustix::fs::open(path, flags, Mode::from_raw_mode(0o666))?.into(), true))
 }
 
 /// What an open file holds, unless that is more than `largest` bytes.

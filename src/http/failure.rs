@@ -157,6 +157,18 @@ pub enum Passing {
 }
 
 impl Failure {
+    /// `ftp.example: cannot resolve, skipped`: that the host is not asked any longer because of it.
+    pub fn skipped(&self, host: &str) -> String {
+        let text = match self {
+            Self::Elsewhere { place: Elsewhere::Layout, failure } if !failure.is_an_answer() => failure,
+            failure => failure,
+        };
+        let text = text.to_string();
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let text = text.strip_suffix(name).map_or(text.as_str(), str::trim_end);
+        format!("{host}: {text}, skipped")
+    }
+
     /// The same failure, of that proxy. Failures of this system, and limits of the user, stay as they are.
     #[must_use]
     pub(crate) fn of_proxy_at(self, proxy: &str) -> Self {

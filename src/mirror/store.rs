@@ -215,8 +215,18 @@ impl Store {
         let began = now();
         let deadline = began + self.lock_budget.left();
         let turn = loop {
-            let folder = self.open_folder().map_err(failed)?;
-            let side_car = folder.lock_file(&name).map_err(failed)?;
+            let opened = self.open_folder().and_then(|folder| {
+                let (side_car, _) = folder.lock_file(&name)?;
+                Ok((folder, side_car))
+            });
+            let (folder, side_car) = match opened {
+                // It has vanished.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && now() < deadline => {
+                    self.make_folder().map_err(failed)?;
+                    continue;
+                }
+                opened => opened.map_err(failed)?,
+            };
             let left = deadline.saturating_duration_since(now());
             let locked = lock_within(side_car, left).map_err(failed)?;
             match locked.map(|side_car| Turn { store: self, folder, side_car }) {
@@ -231,7 +241,18 @@ impl Store {
         turn.ok_or(StoreError::Busy { file, budget })
     }
 
+    /// Beside fetched files it is removed by whoever finds it empty: maybe while it is made.
     fn make_folder(&self) -> io::Result<()> {
+        for _ in 0..MAX_ROUNDS {
+            match self.try_make_folder() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                made => return made,
+            }
+        }
+        self.try_make_folder()
+    }
+
+    fn try_make_folder(&self) -> io::Result<()> {
         let folder = self.folder();
         match self.location.folder {
             Folder::Named if fs::metadata(folder).is_ok() => Ok(()),
@@ -363,6 +384,8 @@ impl Turn<'_> {
     }
 }
 
+/// How often the folder may vanish while it is made. Each time somebody else was quicker.
+const MAX_ROUNDS: usize = 64;
 /// The largest `/etc/group` that is read, in bytes.
 const GROUPS: u64 = 16 << 20;
 

@@ -1,8 +1,8 @@
 //! Progress as a bar on a terminal. What it shows is a pure function; indicatif keeps it in place.
 
-use super::format::{percent, printable, rate, status};
+use super::format::printable;
 use super::rate::RateMeter;
-use super::{Phase, Progress, Snapshot};
+use super::{Ending, Phase, Progress, Snapshot, screen};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::fmt;
 use std::io::{self, Write};
@@ -54,19 +54,19 @@ impl Progress for Bar {
             self.place.reset(); // the next transfer begins
         }
         let width = usize::from(self.screen.width());
-        let name = name(&self.name, snapshot);
-        let line = line(&name, snapshot, self.rate.bytes_per_second(), width, self.colours);
-        self.place.set_message(line);
+        let lines = screen::lines(&self.name, snapshot, self.rate.pace(now), width, self.colours);
+        self.place.set_message(lines.join("\n"));
     }
 
     fn note(&mut self, line: &str) {
         self.place.suspend(|| self.screen.line(&printable(line)));
     }
 
-    fn finish(&mut self, line: Option<&str>) {
+    fn finish(&mut self, ending: Option<&Ending>) {
         self.place.finish_and_clear();
-        if let Some(line) = line {
-            self.screen.line(&printable(line));
+        if let Some(ending) = ending {
+            let width = usize::from(self.screen.width());
+            self.screen.line(&ending.line(&self.name, Some(width)));
         }
         self.rate = RateMeter::default();
         self.drawn = None;
@@ -88,76 +88,6 @@ pub fn terminal_width(columns: Option<&str>) -> u16 {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     let columns = columns.and_then(|columns| columns.trim().parse().ok());
     size.map(|size| size.ws_col).filter(|width| *width > 0).or(columns.filter(|c| *c > 0)).unwrap_or(80)
-}
-
-/// Of many files the one that takes longest is named, and how many others there are.
-fn name(name: &str, snapshot: &Snapshot) -> String {
-    match snapshot.files.as_ref().map_or(&[] as &[_], |files| &files.current) {
-        [] => name.to_owned(),
-        [one] => printable(one),
-        [first, others @ ..] => format!("{} +{}", printable(first), others.len()),
-    }
-}
-
-/// Columns of the bar, when there is room.
-const BAR_MIN: usize = 10;
-const BAR_MAX: usize = 20;
-
-/// `NAME [####....] 42% of 103.2 MiB, 12.4 MiB/s, 5 s left  (mirror.a 8.1 MiB/s, mirror.b 4.3 MiB/s)`, never
-/// wider than the terminal. The name gives way first, then the bar and the mirrors are left out.
-fn line(name: &str, snapshot: &Snapshot, rate: Option<f64>, width: usize, colours: bool) -> String {
-    let width = width.saturating_sub(1); // the last column makes some terminals wrap
-    let status = status(snapshot, rate);
-    let room = width.saturating_sub(columns(&status) + 1);
-    let name = shortened(name, room.min(width / 3));
-    let mut room = room.saturating_sub(columns(&name));
-    let mut parts = vec![name];
-    if let Some(size) = snapshot.size.filter(|_| room > BAR_MIN + 3) {
-        let cells = (room - 3).min(BAR_MAX);
-        parts.push(bar(snapshot.have, size, cells, colours));
-        room -= cells + 3;
-    }
-    parts.push(shortened(&status, width));
-    parts.extend(sources(snapshot).into_iter().find(|sources| columns(sources) < room));
-    parts.retain(|part| !part.is_empty());
-    parts.join(" ")
-}
-
-/// `[####....]` with that many cells between the brackets.
-fn bar(have: u64, size: u64, cells: usize, colours: bool) -> String {
-    let full = usize::try_from(percent(have, size)).unwrap_or(100) * cells / 100;
-    let (done, rest) = ("#".repeat(full), ".".repeat(cells - full));
-    if colours { format!("[\u{1b}[32m{done}\u{1b}[0m{rest}]") } else { format!("[{done}{rest}]") }
-}
-
-/// The mirrors at work, the fastest first; and, where there is no room for that, how many they are.
-fn sources(snapshot: &Snapshot) -> Vec<String> {
-    if snapshot.phase != Phase::Receiving || snapshot.sources.is_empty() {
-        return Vec::new();
-    }
-    let mut sources: Vec<_> = snapshot.sources.iter().collect();
-    sources.sort_by(|a, b| b.rate.total_cmp(&a.rate));
-    let list: Vec<_> = sources.iter().map(|s| format!("{} {}", printable(&s.name), rate(s.rate))).collect();
-    let count = list.len();
-    let mirrors = if count == 1 { "1 mirror".to_owned() } else { format!("{count} mirrors") };
-    vec![format!("({})", list.join(", ")), format!("({mirrors})")]
-}
-
-/// The text in at most that many columns, its middle left out.
-fn shortened(text: &str, room: usize) -> String {
-    if columns(text) <= room {
-        return text.to_owned();
-    }
-    let kept = room.saturating_sub(1);
-    let tail = kept / 2;
-    let head: String = text.chars().take(kept - tail).collect();
-    let end: String = text.chars().skip(columns(text) - tail).collect();
-    if room == 0 { String::new() } else { format!("{head}~{end}") }
-}
-
-/// File names of distfiles are ASCII but for the rarest; one character counts as one column.
-fn columns(text: &str) -> usize {
-    text.chars().count()
 }
 
 /// The terminal as indicatif wants it. What is drawn is written at once, so that nothing tears.
@@ -253,48 +183,8 @@ impl TermLike for Screen {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SourceSnapshot;
     use super::super::lines::tests::{Record, second, start};
     use super::*;
-
-    fn snapshot() -> Snapshot {
-        let source = |name: &str, rate| SourceSnapshot { name: name.into(), rate };
-        let sources = vec![source("slow.example", 1024.0), source("fast.example", 2048.0)];
-        Snapshot { sources, ..second(100) }
-    }
-
-    #[test]
-    fn shows_everything_when_there_is_room() {
-        assert_eq!(
-            line("x.tar", &snapshot(), Some(1_048_576.0), 150, false),
-            "x.tar [##########..........] 50% of 200.0 MiB, 1.0 MiB/s, 1 min 40 s left \
-             (fast.example 2.0 KiB/s, slow.example 1.0 KiB/s)"
-        );
-    }
-
-    #[test]
-    fn counts_the_mirrors_when_there_is_no_room_for_their_names() {
-        let narrow = line("x.tar", &snapshot(), Some(1_048_576.0), 100, false);
-        assert!(narrow.ends_with("1 min 40 s left (2 mirrors)"), "{narrow}");
-    }
-
-    #[test]
-    fn is_never_wider_than_the_terminal() {
-        let name = "a-very-long-name-of-a-distfile-1.2.3.tar.xz";
-        for width in 0..200 {
-            let line = line(name, &snapshot(), Some(1.0), width, false);
-            assert!(columns(&line) < width.max(1), "{width}: {line}");
-        }
-        assert!(line(name, &snapshot(), Some(1_048_576.0), 80, false).starts_with("a-very-long-n~"));
-        assert_eq!(line("x", &snapshot(), None, 12, false), "50% o~0 MiB");
-    }
-
-    #[test]
-    fn colours_only_when_allowed() {
-        assert!(bar(50, 100, 10, true).contains("\u{1b}[32m#####\u{1b}[0m....."));
-        assert_eq!(bar(50, 100, 10, false), "[#####.....]");
-        assert_eq!(bar(0, 0, 10, false), "[##########]");
-    }
 
     fn drawn_bar() -> (Record, Bar, Instant) {
         let record = Record::default();
@@ -331,10 +221,10 @@ mod tests {
     #[test]
     fn the_end_leaves_only_its_line() {
         let (record, mut bar, _) = drawn_bar();
-        bar.finish(Some("x.tar: done"));
+        bar.finish(Some(&Ending::of("done")));
         drop(bar);
         let text = record.text();
-        let (before, after) = text.split_once("x.tar: done\n").unwrap();
+        let (before, after) = text.split_once("racefetch: x.tar: done\n").unwrap();
         assert!(before.ends_with("\r\u{1b}[2K"), "{before:?}");
         assert_eq!(after, "", "what others wrote meanwhile is left alone");
     }

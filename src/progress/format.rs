@@ -1,5 +1,6 @@
 //! Numbers as people read them.
 
+use super::rate::Pace;
 use super::{Phase, Snapshot};
 use std::time::Duration;
 
@@ -40,6 +41,29 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// The same with tenths of a second below one minute: `4.4 s`.
+pub(super) fn seconds(time: Duration) -> String {
+    // What would be shown as 60.0.
+    if time < Duration::from_millis(59_950) { format!("{:.1} s", time.as_secs_f64()) } else { duration(time) }
+}
+
+/// The text in at most that many columns, its middle left out.
+pub(super) fn shortened(text: &str, room: usize) -> String {
+    if columns(text) <= room {
+        return text.to_owned();
+    }
+    let kept = room.saturating_sub(1);
+    let tail = kept / 2;
+    let head: String = text.chars().take(kept - tail).collect();
+    let end: String = text.chars().skip(columns(text) - tail).collect();
+    if room == 0 { String::new() } else { format!("{head}~{end}") }
+}
+
+/// File names of distfiles are ASCII but for the rarest; one character counts as one column.
+pub(super) fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
 /// Whole per cent, rounded down: 100 means complete. A file of no bytes is.
 pub(super) fn percent(have: u64, size: u64) -> u64 {
     if size == 0 {
@@ -57,24 +81,36 @@ pub(super) fn time_left(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> O
 }
 
 /// `42% of 103.2 MiB, 12.4 MiB/s, 5 s left`.
-pub(super) fn status(snapshot: &Snapshot, bytes_per_second: Option<f64>) -> String {
+pub(super) fn status(snapshot: &Snapshot, pace: Pace) -> String {
     let amount = match snapshot.size {
         Some(size) => format!("{}% of {}", percent(snapshot.have, size), bytes(size)),
         None => bytes(snapshot.have),
     };
+    status_of(snapshot, pace, amount)
+}
+
+/// `42%, 12.4 MiB/s, 5 s left`: the same for narrow terminals.
+pub(super) fn short_status(snapshot: &Snapshot, pace: Pace) -> String {
+    let amount = snapshot.size.map(|size| format!("{}%", percent(snapshot.have, size)));
+    status_of(snapshot, pace, amount.unwrap_or_else(|| bytes(snapshot.have)))
+}
+
+fn status_of(snapshot: &Snapshot, pace: Pace, amount: String) -> String {
     let amount = match &snapshot.files {
         Some(files) => format!("{} of {} files, {amount}", files.done, files.all),
         None => amount,
     };
     match snapshot.phase {
-        Phase::Connecting if snapshot.have == 0 => return "connecting".to_owned(),
+        Phase::Connecting if pace.silence >= Duration::from_secs(1) => {
+            return format!("{amount}, nothing for {}", duration(pace.silence));
+        }
         Phase::Connecting => return format!("{amount}, connecting"),
         Phase::Verifying => return format!("{amount}, verifying"),
         Phase::Repairing => return format!("{amount}, repairing"),
         Phase::Receiving => {}
     }
-    let rate = bytes_per_second.map(|r| format!(", {}", rate(r))).unwrap_or_default();
-    let left = time_left(snapshot, bytes_per_second);
+    let rate = pace.rate.map(|r| format!(", {}", rate(r))).unwrap_or_default();
+    let left = time_left(snapshot, pace.rate);
     let left = left.map(|left| format!(", {} left", duration(left))).unwrap_or_default();
     format!("{amount}{rate}{left}")
 }
@@ -148,6 +184,7 @@ mod tests {
     #[test]
     fn status_lines() {
         let mut snapshot = Snapshot { have: 1 << 20, size: Some(4 << 20), ..Snapshot::default() };
+        let status = |snapshot: &Snapshot, rate| status(snapshot, Pace { rate, silence: Duration::ZERO });
         assert_eq!(status(&snapshot, None), "25% of 4.0 MiB, connecting");
         snapshot.phase = Phase::Receiving;
         assert_eq!(status(&snapshot, Some(1_048_576.0)), "25% of 4.0 MiB, 1.0 MiB/s, 3 s left");
@@ -159,7 +196,9 @@ mod tests {
         assert_eq!(status(&snapshot, Some(1024.0)), "1.0 MiB, 1.0 KiB/s");
         snapshot.phase = Phase::Verifying;
         assert_eq!(status(&snapshot, None), "1.0 MiB, verifying");
-        assert_eq!(status(&Snapshot::default(), None), "connecting");
+        assert_eq!(status(&Snapshot::default(), None), "0 B, connecting");
+        let silent = Pace { rate: None, silence: Duration::from_millis(5900) };
+        assert_eq!(super::status(&Snapshot::default(), silent), "0 B, nothing for 5 s");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::format::{printable, status};
 use super::rate::RateMeter;
-use super::{Progress, Snapshot};
+use super::{Ending, Phase, Progress, Snapshot, screen};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ const FIRST: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_secs(10);
 const LONG_AFTER: Duration = Duration::from_secs(60);
 const LONG_INTERVAL: Duration = Duration::from_secs(30);
+/// Columns for the names of mirrors that are waited for.
+const MIRRORS: usize = 80;
 
 /// A line now and then.
 pub struct Lines {
@@ -44,7 +46,11 @@ impl Progress for Lines {
         }
         let interval = if snapshot.elapsed >= LONG_AFTER { LONG_INTERVAL } else { INTERVAL };
         self.due = snapshot.elapsed + interval;
-        let text = format!("{}: {}", self.name, status(snapshot, self.rate.bytes_per_second()));
+        let mut text = format!("{}: {}", self.name, status(snapshot, self.rate.pace(now)));
+        if let Some(waits) = screen::mirrors(snapshot, MIRRORS).filter(|_| snapshot.phase != Phase::Receiving)
+        {
+            text = format!("{text}, {waits}");
+        }
         self.line(&text);
     }
 
@@ -52,9 +58,9 @@ impl Progress for Lines {
         self.line(&printable(line));
     }
 
-    fn finish(&mut self, line: Option<&str>) {
-        if let Some(line) = line {
-            self.line(&printable(line));
+    fn finish(&mut self, ending: Option<&Ending>) {
+        if let Some(ending) = ending {
+            self.line(&ending.line(&self.name, None));
         }
         self.rate = RateMeter::default();
         self.due = FIRST;
@@ -64,7 +70,6 @@ impl Progress for Lines {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::progress::Phase;
     use std::sync::{Arc, Mutex};
 
     /// Keeps what was written, one entry for each write.
@@ -121,8 +126,8 @@ pub(super) mod tests {
     #[test]
     fn a_short_transfer_is_one_line() {
         let (record, mut lines) = run(1);
-        lines.finish(Some("x.tar: 1.0 MiB, verified"));
-        assert_eq!(record.text(), "x.tar: 1.0 MiB, verified\n");
+        lines.finish(Some(&Ending::of("1.0 MiB, verified")));
+        assert_eq!(record.text(), "racefetch: x.tar: 1.0 MiB, verified\n");
     }
 
     #[test]

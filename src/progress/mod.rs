@@ -5,11 +5,15 @@
 //! enough). Text from outside is shown without its control characters.
 
 mod bar;
+mod ending;
 mod format;
 mod lines;
+mod names;
 mod rate;
+mod screen;
 
 pub use bar::{Bar, terminal_width};
+pub use ending::{Brought, Ending};
 pub use format::{bytes, duration, printable, printable_json, rate};
 pub use lines::Lines;
 
@@ -27,7 +31,7 @@ pub struct Snapshot {
     /// Since the transfer began.
     pub elapsed: Duration,
     pub phase: Phase,
-    /// The mirrors at work.
+    /// The mirrors at work; those that have sent nothing of late have no rate.
     pub sources: Vec<SourceSnapshot>,
     /// When many files are fetched at once.
     pub files: Option<Files>,
@@ -38,8 +42,18 @@ pub struct Snapshot {
 pub struct Files {
     pub done: usize,
     pub all: usize,
-    /// The names of those that are being fetched, the one that takes longest first.
-    pub current: Vec<String>,
+    /// Those that are being fetched, the one that takes longest first.
+    pub current: Vec<FileAtWork>,
+}
+
+/// One of many files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileAtWork {
+    pub name: String,
+    /// Bytes that are there.
+    pub have: u64,
+    /// In bytes.
+    pub size: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,8 +81,8 @@ pub trait Progress {
     /// A line that stays, such as "mirror X does not answer".
     fn note(&mut self, line: &str);
 
-    /// The transfer is over; the line, if any, stays.
-    fn finish(&mut self, line: Option<&str>);
+    /// The transfer is over. How it ended, if that is to be said, stays.
+    fn finish(&mut self, ending: Option<&Ending>);
 }
 
 /// Shows nothing.
@@ -77,7 +91,7 @@ pub struct Silent;
 impl Progress for Silent {
     fn update(&mut self, _now: Instant, _snapshot: &Snapshot) {}
     fn note(&mut self, _line: &str) {}
-    fn finish(&mut self, _line: Option<&str>) {}
+    fn finish(&mut self, _ending: Option<&Ending>) {}
 }
 
 /// What the kind of progress depends on.

@@ -15,12 +15,26 @@ pub(super) struct RateMeter {
     sum: f64,
     /// Of all samples; 1 once they reach back far enough.
     weight: f64,
+    /// When something came last, and how much there was then.
+    grown: Option<(Instant, u64)>,
+}
+
+/// How fast bytes arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Bytes a second, when known.
+    pub(super) rate: Option<f64>,
+    /// Since something came last.
+    pub(super) silence: Duration,
 }
 
 impl RateMeter {
     /// Takes a snapshot. Bytes that were there before do not count.
     pub(super) fn observe(&mut self, now: Instant, snapshot: &Snapshot) {
         let received = snapshot.have.saturating_sub(snapshot.resumed);
+        if self.grown.is_none_or(|(_, before)| before != received) {
+            self.grown = Some((now, received));
+        }
         let Some((then, before)) = self.last else {
             self.last = Some((now, received));
             return;
@@ -37,8 +51,13 @@ impl RateMeter {
         self.weight = self.weight * keep + (1.0 - keep);
     }
 
+    pub(super) fn pace(&self, now: Instant) -> Pace {
+        let silence = self.grown.map_or(Duration::ZERO, |(since, _)| now.saturating_duration_since(since));
+        Pace { rate: self.bytes_per_second(), silence }
+    }
+
     /// `None` before the first interval.
-    pub(super) fn bytes_per_second(&self) -> Option<f64> {
+    fn bytes_per_second(&self) -> Option<f64> {
         (self.weight > 0.0).then(|| self.sum / self.weight)
     }
 }

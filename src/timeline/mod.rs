@@ -453,7 +453,7 @@ mod tests {
     fn trace() -> Trace {
         let asked = |first, end, taken_from| What::Asked { first, end: Some(end), taken_from };
         let received = |first, end, since_ms: u64| What::Received { first, end, since_us: since_ms * 1000 };
-        let opened = || What::Opened { waited_us: 100_000, reused: false };
+        let opened = || What::Opened { waited_us: 100_000, reused: false, peer: None };
         Trace {
             version: 1,
             file: "a&b-<1>.tar".to_owned(),

@@ -17,6 +17,8 @@ use crate::patience::{AUDIT, PULSE, SAMPLE, SAMPLE_OF_ALL};
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) opinions: Vec<Opinion>,
+    /// Who sent what others were compared with.
+    pub(super) compared: BTreeSet<SourceId>,
     /// Bytes received for it.
     pub(super) cost: Vec<(SourceId, u64)>,
 }
@@ -90,6 +92,7 @@ pub(super) fn audit(
                         done.bytes.truncate(wanted);
                         workers[source].close();
                     }
+                    findings.compared.insert(source);
                     let is_settled = compare(&mut findings, &done, sink)?;
                     if is_settled {
                         continue;

@@ -14,6 +14,7 @@ pub mod hashing;
 pub mod health;
 pub mod limiter;
 pub mod meter;
+mod narration;
 mod observer;
 pub mod queue;
 pub mod scheduler;

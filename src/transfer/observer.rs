@@ -29,8 +29,8 @@ pub struct Snapshot {
 pub struct Files {
     pub done: usize,
     pub all: usize,
-    /// The names of those that are being fetched, the one that takes longest first.
-    pub current: Vec<String>,
+    /// Those that are being fetched: the name, the bytes that are there, and the size; the one that takes longest first.
+    pub current: Vec<(String, u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@
 //! | `what` | further fields |
 //! |---|---|
 //! | `asked` | `first`, `end` (null: all there is), `taken_from`: the source whose share it was before |
-//! | `opened` | `waited_us`, `reused`: the connection stood already |
+//! | `opened` | `waited_us`, `reused`: the connection stood already; `peer`: its address and port, when known |
 //! | `received` | `first`, `end`, `since_us`: it came between that and `at_us`. Neighbours are put together |
 //! | `wasted` | `bytes` that came and were not wanted |
 //! | `stalled` | `since_us`: nothing came between that and `at_us` |
@@ -30,6 +30,8 @@
 //! | `given_up` | `first`, `end`: these bytes, sent by this source, are fetched again; the file ends before them |
 //! | `prefix` | `end`: the file is there from its beginning to here; `moved`: bytes of it that came ahead of time |
 //! | `verified` | the digests match |
+
+use std::net::SocketAddr;
 
 use serde::Serialize;
 
@@ -65,19 +67,48 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum What {
-    Asked { first: u64, end: Option<u64>, taken_from: Option<SourceId> },
-    Opened { waited_us: u64, reused: bool },
-    Received { first: u64, end: u64, since_us: u64 },
-    Wasted { bytes: u64 },
-    Stalled { since_us: u64 },
-    Shortened { end: u64 },
+    Asked {
+        first: u64,
+        end: Option<u64>,
+        taken_from: Option<SourceId>,
+    },
+    Opened {
+        waited_us: u64,
+        reused: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<SocketAddr>,
+    },
+    Received {
+        first: u64,
+        end: u64,
+        since_us: u64,
+    },
+    Wasted {
+        bytes: u64,
+    },
+    Stalled {
+        since_us: u64,
+    },
+    Shortened {
+        end: u64,
+    },
     Closed,
-    Failed { words: String },
+    Failed {
+        words: String,
+    },
     Mismatch,
-    Sampled { bytes: u64 },
+    Sampled {
+        bytes: u64,
+    },
     Convicted,
-    GivenUp { first: u64, end: u64 },
-    Prefix { end: u64, moved: u64 },
+    GivenUp {
+        first: u64,
+        end: u64,
+    },
+    Prefix {
+        end: u64,
+        moved: u64,
+    },
     Verified,
 }
 
@@ -97,8 +128,15 @@ const MOST_WORDS: usize = 200;
 pub struct Recorder(Option<Box<Recording>>);
 
 impl Recorder {
-    pub fn new(on: bool, sources: &[String]) -> Self {
-        Self(on.then(|| Box::new(Recording::new(sources))))
+    /// `aloud`: what happens is to be had from [`Self::news`], too.
+    pub fn new(on: bool, aloud: bool, sources: &[String]) -> Self {
+        let recording = || Recording { news: aloud.then(Vec::new), ..Recording::new(sources) };
+        Self((on || aloud).then(|| Box::new(recording())))
+    }
+
+    /// What happened since this was called last, but for how content came.
+    pub fn news(&mut self) -> Vec<Event> {
+        self.0.as_mut().and_then(|recording| recording.news.as_mut()).map(std::mem::take).unwrap_or_default()
     }
 
     /// What is there before anybody is asked.
@@ -117,12 +155,12 @@ impl Recorder {
         }
     }
 
-    pub fn opened(&mut self, source: SourceId, reused: bool, at: Time) {
+    pub fn opened(&mut self, source: SourceId, peer: Option<SocketAddr>, reused: bool, at: Time) {
         let Some(recording) = &mut self.0 else { return };
         let Some(request) = &mut recording.requests[source] else { return };
         request.last = Some(micros(at));
         let waited_us = micros(at).saturating_sub(request.asked);
-        recording.push(Some(source), at, What::Opened { waited_us, reused });
+        recording.push(Some(source), at, What::Opened { waited_us, reused, peer });
     }
 
     /// `kept` is what came and was wanted, `wasted` what came besides; `prefix` is the file's length after it.
@@ -226,6 +264,8 @@ struct Recording {
     /// Length of the file.
     prefix: u64,
     grain_us: u64,
+    /// See [`Recorder::news`]; none when nobody wants them.
+    news: Option<Vec<Event>>,
 }
 
 /// A request under way.
@@ -248,6 +288,7 @@ impl Recording {
             latest: vec![None; count + 1],
             prefix: 0,
             grain_us: GRAIN_US,
+            news: None,
         }
     }
 
@@ -298,7 +339,13 @@ impl Recording {
     }
 
     fn push(&mut self, source: Option<SourceId>, at: Time, what: What) {
-        self.add(Event { at_us: micros(at), source, what });
+        let event = Event { at_us: micros(at), source, what };
+        let is_content =
+            matches!(event.what, What::Received { .. } | What::Wasted { .. } | What::Prefix { .. });
+        if let Some(news) = self.news.as_mut().filter(|_| !is_content) {
+            news.push(event.clone());
+        }
+        self.add(event);
         while self.trace.events.len() >= MOST_EVENTS && self.grain_us < GRAIN_MOST_US {
             self.thin();
         }
@@ -367,7 +414,7 @@ mod tests {
 
     fn recorder(sources: usize) -> Recorder {
         let names: Vec<String> = (0..sources).map(|number| format!("m{number}")).collect();
-        Recorder::new(true, &names)
+        Recorder::new(true, false, &names)
     }
 
     fn told(recorder: Recorder) -> Vec<(u64, Option<SourceId>, What)> {
@@ -384,7 +431,7 @@ mod tests {
         let mut recorder = recorder(1);
         recorder.begin(0, 0);
         recorder.asked(0, ByteRange::new(0, u64::MAX), ms(0));
-        recorder.opened(0, false, ms(10));
+        recorder.opened(0, None, false, ms(10));
         for (first, at) in [(0, 20), (10, 30), (20, 55), (30, 70), (40, 900)] {
             received(&mut recorder, 0, first, first + 10, first + 10, ms(at));
         }
@@ -394,7 +441,7 @@ mod tests {
             source,
             [
                 (0, Some(0), What::Asked { first: 0, end: None, taken_from: None }),
-                (10, Some(0), What::Opened { waited_us: 10_000, reused: false }),
+                (10, Some(0), What::Opened { waited_us: 10_000, reused: false, peer: None }),
                 (55, Some(0), What::Received { first: 0, end: 30, since_us: 10_000 }),
                 (70, Some(0), What::Received { first: 30, end: 40, since_us: 55_000 }),
                 (900, Some(0), What::Stalled { since_us: 70_000 }),
@@ -412,7 +459,7 @@ mod tests {
         asked(&mut recorder, 0, 0, 400, 0);
         asked(&mut recorder, 1, 400, 700, 0);
         asked(&mut recorder, 2, 700, 1000, 0);
-        recorder.opened(0, false, ms(1));
+        recorder.opened(0, None, false, ms(1));
         received(&mut recorder, 0, 0, 100, 100, ms(2));
         // A tail is taken, a request that has no answer loses all, a failure leaves its rest to two others.
         recorder.shortened(0, 300, ms(3));
@@ -454,7 +501,7 @@ mod tests {
 
     #[test]
     fn switched_off_nothing_is_kept() {
-        let mut recorder = Recorder::new(false, &["a".to_owned()]);
+        let mut recorder = Recorder::new(false, false, &["a".to_owned()]);
         recorder.asked(0, ByteRange::new(0, 10), ms(0));
         received(&mut recorder, 0, 0, 10, 10, ms(1));
         assert_eq!(recorder.finish(None, ms(2)), None);

@@ -1,6 +1,7 @@
 //! One thread for each source: it asks, reads, and reports.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,8 @@ pub enum Report {
         source: SourceId,
         request: u64,
         opened: Opened,
+        /// Whom the connection is to.
+        peer: Option<SocketAddr>,
         at: Instant,
     },
     /// Content; the range's position follows from what was received before.
@@ -263,7 +266,8 @@ impl Thread {
             self.shared.end.fetch_max(content_end.unwrap_or(u64::MAX), Ordering::SeqCst);
         }
         let (source, request) = (self.source, job.request);
-        self.report(Report::Opened { source, request, opened, at: now() })?;
+        let peer = answer.peer;
+        self.report(Report::Opened { source, request, opened, peer, at: now() })?;
         self.receive(job, judged.first_pos, content_end, answer.content)?;
         // There is nothing to stop any longer: the connection may serve somebody else.
         *self.shared.canceller.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -191,6 +191,31 @@ fn when_all_agree_on_wrong_bytes_it_is_the_manifest() {
     }
 }
 
+/// The right file was only at mirrors that cannot be compared with, since they send no ranges, and the fetch failed.
+#[test]
+fn who_cannot_be_compared_may_be_right() {
+    let right: Content = content(1, 2_759_378).into();
+    // 0 ignores ranges; other numbers are its answer to them.
+    for statuses in [&[0][..], &[403], &[416, 403], &[0, 416]] {
+        for at in [10_000, 1_200_000, right.len() - 5] {
+            let distdir = Distdir::new();
+            let rule = |status: &u16| match Rule::serve(right.clone()) {
+                rule if *status == 0 => rule.no_ranges(),
+                rule => rule.range_status(*status),
+            };
+            let mut mirrors: Vec<Mirror> = statuses.iter().map(|status| saying(rule(status))).collect();
+            mirrors.insert(1, serving(&right.corrupted_at(at)));
+            let ended = fetch(&distdir, &right, &mirrors);
+            distdir.assert_holds(&right, &ended);
+            ended.assert_success();
+            for index in (0..mirrors.len()).filter(|index| *index != 1) {
+                let failures = failures(&distdir, &base(&mirrors[index]));
+                assert!(!failures.contains(&"corrupt".to_owned()), "{statuses:?}, {at}: {ended}");
+            }
+        }
+    }
+}
+
 /// Who sends no ranges cannot be compared with: that nothing contradicted the others was taken for agreement, and for
 /// five minutes nobody was asked for the file any more.
 #[test]

@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Beginnings of the variables that `cargo run` sets.
+const SET_FOR_EXAMPLES: [&str; 4] = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_PRIMARY_PACKAGE"];
+
 /// Builds the program in the profile of the example that asks, and says where it lies.
 pub fn racefetch() -> Result<PathBuf, String> {
     let (cargo, folder) = environment().map_err(|e| format!("cannot find the target folder: {e}"))?;
@@ -13,6 +16,13 @@ pub fn racefetch() -> Result<PathBuf, String> {
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         command.arg("--release");
+    }
+    // What cargo has set for the example. Build scripts look at some of it, and would run again each time.
+    #[expect(clippy::disallowed_methods, reason = "for the entry point of a program")]
+    for (name, _) in env::vars_os() {
+        if SET_FOR_EXAMPLES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
+            command.env_remove(name);
+        }
     }
     let status = command.status().map_err(|e| format!("cargo could not be started: {e}"))?;
     if !status.success() {

@@ -16,7 +16,7 @@ pub mod account;
 mod package;
 mod prefix;
 mod running;
-mod venv;
+pub mod venv;
 
 use std::fmt;
 use std::fs;

@@ -23,14 +23,14 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: Spelling { short: Some('h'), long: "help", takes: Takes::ValueOrEnd("all") },
         help: Common("this text; all of it; or what one option does"),
-        effect: Shows(|a| Command::Help(manual::help(&a.value.to_string_lossy()))),
+        effect: Shows(|a| manual::help(&a.value.to_string_lossy()).map(Command::Help)),
         #[cfg(test)]
         example: Example::Shows("--help all"),
     },
     Entry {
         spelling: switch("manual").short('M'),
         help: Full("every option, as --help all"),
-        effect: Shows(|_| Command::Help(manual::full())),
+        effect: Shows(|_| Ok(Command::Help(manual::full()))),
         #[cfg(test)]
         example: Example::Shows("-M"),
     },
@@ -79,7 +79,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry {
         spelling: switch("version").short('V'),
         help: Common("the version"),
-        effect: Shows(|_| Command::Version),
+        effect: Shows(|_| Ok(Command::Version)),
         #[cfg(test)]
         example: Example::Shows("-V"),
     },

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -17,7 +16,7 @@ use crate::commands::answers::joined;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::environment::{read_text, unix_now};
 use crate::commands::figures;
-use crate::commands::mirrors::{file_key, mirrors_for, tiers};
+use crate::commands::mirrors::{file_key, mirrors_for, misspelt, tiers};
 use crate::commands::places::{Finder, Found, Sought};
 use crate::commands::record::{deltas, repository_delta};
 use crate::commands::settings;
@@ -26,10 +25,11 @@ use crate::files::{self, Existing, Folder, folder_of};
 use crate::http::{Failure, Url};
 use crate::mirror::Delta;
 use crate::portage::{DistEntry, Distfile, manifest};
-use crate::progress::{bytes, duration};
+use crate::progress::{Brought, Ending, bytes, duration};
 use crate::timeline;
 use crate::transfer::engine::{self, Ended as Transferred, Limits, Tally, Wanted};
 use crate::transfer::hashing::is_right;
+use crate::transfer::sink::Hold;
 use crate::transfer::trace::Trace;
 
 /// How many mirrors send parts of one file at once, unless the command line says it.
@@ -62,7 +62,8 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
     let wrong_leftovers = match salvage(path, target, &state, &file, now, &is_over) {
         Salvaged::Right(found) => {
             show.begin(path, Vec::new());
-            show.finish(Some(&format!("{} was right after all: no byte was fetched", found.display())));
+            let found = found.display();
+            show.finish(Some(&Ending::of(&format!("{found} was right after all: no byte was fetched"))));
             return Ended::ok();
         }
         Salvaged::Nothing(wrong) => wrong,
@@ -85,7 +86,9 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         .find(|text| Url::parse(text).as_ref() == Ok(url))
         .unwrap_or_default();
     let (tiers, warnings) = tiers(&context.options.distfile.tiers, &context.call);
-    for warning in warnings {
+    for warning in
+        warnings.into_iter().chain(misspelt(context.options.distfile.mirrors.as_deref(), &context.call))
+    {
         show.warn(&warning);
     }
     let given = context.options.distfile.mirrors.as_deref();
@@ -107,12 +110,13 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         digests: target.digests.clone(),
         resume: context.options.request.resume != Resume::No,
         trace: context.options.distfile.is_traced(),
+        aloud: context.options.report.verbose,
     };
     context.interrupt.set_hook(|_| {}); // the engine looks for itself
     let ahead = look_ahead::prepare(context, target, folder, finder.clone(), store.as_ref(), &limits.limiter);
     look_ahead::beside(ahead, target.size, &places, context.interrupt, show, |beside, show| {
-        let mut transferred = engine::run(hold, &wanted, sources, &limits, &context.client, beside, show);
-        drop(transferred.file.take()); // another process may be waiting for it
+        let mut transferred =
+            engine::run(hold.clone(), &wanted, sources, &limits, &context.client, beside, show);
         let mut events = deltas(&places, &transferred, &file, now);
         events.extend(wrong_leftovers);
         let of_mirrors =
@@ -126,14 +130,15 @@ pub(super) fn run(context: &Context, url: &Url, path: &Path, target: &Target, sh
         }
         let is_resumable = context.options.request.resume != Resume::No && length(path) > 0;
         let kept = is_resumable || transferred.tallies.iter().any(|tally| tally.kept > 0);
-        let (mut ended, line) = end(target, &names, &transferred, said_before, kept);
+        let (mut ended, ending) = end(target, &names, &transferred, said_before, kept);
         if matches!(transferred.outcome, engine::Outcome::Mismatch { .. })
-            && let Some(other) = hand_over(context, path, target, folder)
+            && let Some(other) = hand_over(context, &hold, target, folder)
         {
             let error = format!("{name}: what came is {other}, and is kept as that; {OTHER_ADVICE}");
             ended = Ended::failed(ExitStatus::ChecksumMismatch, error);
         }
-        show.finish(line.as_deref());
+        drop((hold, transferred.file.take())); // another process may be waiting for it
+        show.finish(ending.as_ref());
         if let Some(trace) = transferred.trace {
             let trace = Trace { file: name.to_owned(), error: ended.error.clone(), ..trace };
             explain(&context.options.distfile, &trace, show);
@@ -174,9 +179,9 @@ pub(super) fn create_folders(context: &Context, path: &Path) -> Result<(), Ended
 
 /// Upstream may publish each new version under the same URL, so what came may be another distfile of the
 /// Manifest. If so, it is renamed to that distfile, where Portage finds it, and the name is returned.
-fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> Option<Distfile> {
+fn hand_over(context: &Context, hold: &Hold, target: &Target, folder: &Path) -> Option<Distfile> {
     let text = read_text(&context.call.manifest()?).ok()?;
-    let (in_folder, from) = Folder::of(path).ok()?;
+    let (in_folder, from) = Folder::of(hold.path()).ok()?;
     let file = Arc::new(in_folder.open_file(from, OFlags::RDONLY).ok()?);
     files::check_sole(&file).ok()?;
     let size = file.metadata().ok()?.len();
@@ -192,7 +197,7 @@ fn hand_over(context: &Context, path: &Path, target: &Target, folder: &Path) -> 
         let is_free = fs::symlink_metadata(&place).is_err();
         let is_it = || is_right(&file, size, &entry.digests, &is_over).is_ok_and(|right| right == Some(true));
         let to = OsStr::new(entry.name.as_str());
-        if is_free && is_it() && in_folder.rename_file(&file, from, to).is_ok() {
+        if is_free && is_it() && hold.check().is_ok() && in_folder.rename_file(&file, from, to).is_ok() {
             return Some(entry.name);
         }
     }
@@ -226,14 +231,13 @@ fn end(
     transferred: &Transferred,
     said_before: Vec<String>,
     kept: bool,
-) -> (Ended, Option<String>) {
+) -> (Ended, Option<Ending>) {
     let name = target.name.as_str();
     let failed = |status, error| (Ended::failed(status, error), None);
     match &transferred.outcome {
-        engine::Outcome::Verified { size, fetched } => (
-            Ended::ok(),
-            Some(summary(target, names, &transferred.tallies, *size, *fetched, transferred.elapsed)),
-        ),
+        engine::Outcome::Verified { size, fetched } => {
+            (Ended::ok(), Some(summary(target, names, transferred, *size, *fetched)))
+        }
         engine::Outcome::NoSource => {
             let answers: Vec<(String, Failure)> = names
                 .iter()
@@ -303,31 +307,17 @@ fn end(
     }
 }
 
-fn summary(
-    target: &Target,
-    names: &[String],
-    tallies: &[Tally],
-    size: u64,
-    fetched: bool,
-    time: Duration,
-) -> String {
+fn summary(target: &Target, names: &[String], transferred: &Transferred, size: u64, fetched: bool) -> Ending {
     let algorithms: Vec<&str> = target.digests.iter().map(|d| d.algorithm.name()).collect();
-    let verified = format!("verified {}", algorithms.join(" "));
+    let verdict = format!("verified {}", algorithms.join(" "));
+    let tallies = &transferred.tallies;
     // `fetched` is false when the last bytes were found without a further request, although others came just
     // now.
     if !fetched && tallies.iter().all(|tally| tally.kept == 0) {
-        return format!("{} was there already, {verified}", bytes(size));
+        let there = format!("{} was there already", bytes(size));
+        return Ending { brought: None, verdict: format!("{there}, {verdict}"), short: there };
     }
-    let from: Vec<&str> = names
-        .iter()
-        .zip(tallies)
-        .filter(|(_, tally)| tally.kept > 0)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let from = match from.as_slice() {
-        [] => String::new(),
-        [one] => format!(" from {one}"),
-        many => format!(" from {} mirrors", many.len()),
-    };
-    format!("{} in {}{from}, {verified}", bytes(size), duration(time))
+    let shares = names.iter().cloned().zip(tallies.iter().map(|tally| tally.kept)).collect();
+    let brought = Brought { size, time: transferred.elapsed, resumed: transferred.resumed, shares };
+    Ending { brought: Some(brought), verdict, short: "verified".to_owned() }
 }

@@ -1,5 +1,6 @@
 //! One process at a file at a time: waiting for one's turn.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,13 +8,24 @@ use super::Context;
 use crate::cli::ExitStatus;
 use crate::commands::ended::{Ended, signal_status};
 use crate::commands::show::Show;
+use crate::patience::WAIT_UNSAID;
 use crate::progress::duration;
-use crate::transfer::sink::Hold;
+use crate::transfer::sink::{Hold, Other};
 
 /// Waits until no other process writes to the file, and says how long that took. Within `-m`.
 pub(super) fn held(context: &Context, path: &Path, show: &mut Show) -> Result<(Hold, Duration), Ended> {
     let time = context.options.limits.max_time;
-    if let Some((hold, waited)) = Hold::wait_for(path, time, &|| context.interrupt.number().is_some()) {
+    let mut is_said = false;
+    let mut look = |waited: Duration, other: &Other| {
+        if waited >= WAIT_UNSAID && !std::mem::replace(&mut is_said, true) {
+            show.warn(&format!("{}: {other} is at it: waiting", path.display()));
+        }
+        match context.interrupt.number() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    };
+    if let Some((hold, waited)) = Hold::wait_for(path, time, &mut look) {
         if let Some(note) = hold.note() {
             show.warn(note);
         }

@@ -21,8 +21,8 @@ use crate::http::Failure;
 use crate::mirror::Store;
 use crate::patience::PULSE;
 use crate::portage::{DistEntry, manifest};
-use crate::progress::{bytes, duration};
-use crate::transfer::batch::{self, Batch, BatchEnd, Clock, HostId, Item, ItemEnd};
+use crate::progress::{Brought, Ending};
+use crate::transfer::batch::{self, Batch, BatchEnd, Clock, Host, HostId, Item, ItemEnd};
 use crate::transfer::engine::{Limits, Observer, Snapshot, Surroundings};
 use crate::transfer::limiter::Limiter;
 use crate::transfer::scheduler::SourceId;
@@ -135,7 +135,7 @@ pub(super) fn beside<T>(
         (result, end)
     });
     if let Some(end) = end {
-        show.finish(summary(&batch.items, &end).as_deref());
+        show.finish(summary(&batch.items, &batch.hosts, &end).as_ref());
         many.record(&mut hosts, &batch.items, &end, show);
     }
     result
@@ -279,17 +279,18 @@ fn leave_what_has_no_room(siblings: &mut Vec<DistEntry>, mut room: u64) {
     });
 }
 
-fn summary(items: &[Item], end: &BatchEnd) -> Option<String> {
+fn summary(items: &[Item], hosts: &[Host], end: &BatchEnd) -> Option<Ending> {
     let fetched = items.iter().zip(&end.items).filter(|(_, end)| matches!(end, ItemEnd::Fetched { .. }));
     let (count, size) = fetched.fold((0, 0), |(count, size), (item, _)| (count + 1, size + item.size));
     if count == 0 {
         return None;
     }
-    let from = end.tallies.iter().filter(|tally| tally.kept > 0).count();
-    let hosts = if from == 1 { "host" } else { "hosts" };
+    let shares = hosts.iter().map(|host| host.name.clone()).zip(end.tallies.iter().map(|tally| tally.kept));
     let left = items.len() - count;
     let left = if left == 0 { String::new() } else { format!("; {left} are left to Portage") };
-    Some(format!("{} in {} from {from} {hosts}, verified{left}", bytes(size), duration(end.elapsed)))
+    let verdict = format!("verified{left}");
+    let brought = Brought { size, time: end.elapsed, resumed: 0, shares: shares.collect() };
+    Some(Ending { brought: Some(brought), short: verdict.clone(), verdict })
 }
 
 #[cfg(test)]

@@ -19,12 +19,12 @@ use crate::files::Existing;
 use crate::http::settings::FieldEdit;
 use crate::http::{Exchange, Url, date};
 use crate::portage::DownloadName;
-use crate::progress::{bytes, duration, printable};
+use crate::progress::{Brought, Ending, printable};
 use crate::transfer::single::{
     Caller, Condition, ErrorStatus, FileOutput, LOOKED_AT, Output, Report, Request, Retry, Stdout, Stop,
     run as fetch,
 };
-use crate::transfer::sink::SinkError;
+use crate::transfer::sink::{Hold, SinkError};
 
 /// Fetches one URL to `path`, or to stdout.
 pub(super) fn run(
@@ -41,13 +41,13 @@ pub(super) fn run(
     let folders = folders.map_or(Ok(()), |path| create_folders(context, path));
     let hold = folders.and_then(|()| path.as_deref().map(|path| held(context, path, show)).transpose());
     // Until it is complete.
-    let _hold = match hold {
+    let hold = match hold {
         Ok(hold) => hold,
         Err(ended) => return ended,
     };
     let is_named =
         options.transfers.get(number).is_some_and(|transfer| transfer.output != cli::Output::Stdout);
-    let mut output = match output(options, path, is_named) {
+    let mut output = match output(options, path, hold.map(|(hold, _)| hold), is_named) {
         Ok(output) => output,
         Err(ended) => return ended,
     };
@@ -76,20 +76,23 @@ pub(super) fn run(
     let name = output.path().and_then(Path::file_name).and_then(OsStr::to_str).map(DownloadName::parse);
     let verification = match name {
         // Its digests are in the index of the binhost, which Portage has.
-        Some(Ok(DownloadName::BinaryPackage(_))) if by_portage => ", to be verified by Portage",
-        Some(Ok(DownloadName::Distfile(_))) if by_portage => ", not verified: it has no digests",
-        Some(Ok(DownloadName::Other(_))) if context.call.is_fetch_phase() => {
-            ", not verified: it has no digests"
-        }
+        Some(Ok(DownloadName::BinaryPackage(_))) if by_portage => "to be verified by Portage",
+        Some(Ok(DownloadName::Distfile(_))) if by_portage => NOT_VERIFIED,
+        Some(Ok(DownloadName::Other(_))) if context.call.is_fetch_phase() => NOT_VERIFIED,
         _ => "",
     };
-    show.finish(summary(&report, &ended, verification).as_deref());
+    show.finish(ended.status.is_success().then(|| ending(url, &report, verification)).as_ref());
     write_out(options, number, url, &report, &output, &ended, show);
     ended
 }
 
 /// `is_named` when the output was named on the command line, be it as stdout.
-fn output(options: &FetchOptions, path: Option<PathBuf>, is_named: bool) -> Result<Output, Ended> {
+fn output(
+    options: &FetchOptions,
+    path: Option<PathBuf>,
+    hold: Option<Hold>,
+    is_named: bool,
+) -> Result<Output, Ended> {
     let Some(path) = path else {
         let position = match options.request.resume {
             Resume::From(offset) => offset,
@@ -106,17 +109,20 @@ fn output(options: &FetchOptions, path: Option<PathBuf>, is_named: bool) -> Resu
             _ => 0,
         },
     };
+    let is_made = hold.as_ref().is_some_and(Hold::has_made_file);
     if let (Resume::From(offset @ 1..), Ok(metadata)) = (options.request.resume, fs::metadata(&path))
         && metadata.is_file()
+        && !is_made
         && metadata.len() < offset
     {
         let error =
             format!("{}: has {} bytes, cannot go on at {offset} (-C)", path.display(), metadata.len());
         return Err(Ended::failed(ExitStatus::RangeError, error));
     }
-    let is_missing = fs::symlink_metadata(&path).is_err();
+    let is_missing = is_made || fs::symlink_metadata(&path).is_err();
     let mut file = FileOutput::new(path, offset);
     file.without = if is_missing { offset } else { 0 };
+    file.hold = hold;
     Ok(Output::File(file))
 }
 
@@ -191,6 +197,9 @@ fn after(options: &FetchOptions, report: &Report, output: &Output, ended: &Ended
     let disk = |path: &Path, error: &std::io::Error| {
         Ended::failed(ExitStatus::WriteError, format!("{}: {error}", path.display()))
     };
+    if let (Output::File(output), true) = (output, output.file().is_some()) {
+        output.check_hold().map_err(|error| Ended::failed(ExitStatus::WriteError, error.to_string()))?;
+    }
     if !ended.status.is_success() && options.output.remove_on_error && output.file().is_some() {
         let path = output.path().unwrap_or(Path::new(""));
         fs::remove_file(path).map_err(|error| disk(path, &error))?;
@@ -212,20 +221,20 @@ fn dump_header(sink: &Sink, exchanges: &[Exchange], append: bool) -> Result<(), 
     write(sink, if append { Existing::Append } else { Existing::Empty }, &heads)
 }
 
-fn summary(report: &Report, ended: &Ended, verification: &str) -> Option<String> {
-    if !ended.status.is_success() {
-        return None;
+const NOT_VERIFIED: &str = "not verified: it has no digests";
+
+fn ending(url: &Url, report: &Report, verification: &str) -> Ending {
+    if report.nothing_to_do {
+        let nothing = "nothing to do: it is complete, or has not changed";
+        return Ending::of(&[nothing, verification].join(if verification.is_empty() { "" } else { ", " }));
     }
-    let what = if report.nothing_to_do {
-        "nothing to do: it is complete, or has not changed".to_owned()
-    } else {
-        let went_on = match report.resumed {
-            0 => String::new(),
-            resumed => format!(", after {} that were there", bytes(resumed)),
-        };
-        format!("{} in {}{went_on}", bytes(report.brought), duration(report.total_time))
+    let brought = Brought {
+        size: report.brought,
+        time: report.total_time,
+        resumed: report.resumed,
+        shares: vec![(url.authority(), report.brought)],
     };
-    Some(format!("{what}{verification}"))
+    Ending { brought: Some(brought), verdict: verification.to_owned(), short: verification.to_owned() }
 }
 
 fn write_out(

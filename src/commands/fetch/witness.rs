@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Context;
 use crate::commands::Interrupt;
 use crate::commands::places::ask_layout;
-use crate::http::{Canceller, Client, Failure, Settings, Url};
+use crate::http::{Agent, Canceller, Client, Failure, Settings, Url};
 use crate::mirror::MirrorKey;
 use crate::patience::{self, LAYOUT_ALONE, LAYOUT_SILENT};
 
@@ -50,7 +50,7 @@ pub(super) fn ask(context: &Context, url: &Url, witness: impl FnOnce() -> Option
         Questions { interrupt: context.interrupt, client, time, cancellers: Arc::default(), answers };
     std::thread::scope(|scope| {
         let Some(mirror) = questions.ask(scope, Who::Mirror, url) else {
-            let mut agent = questions.client.agent();
+            let mut agent = questions.agent();
             let (layout, first_byte) = ask_layout(url, &mut agent, time);
             return Told { layout, first_byte, witness: None };
         };
@@ -97,16 +97,22 @@ pub(super) fn ask(context: &Context, url: &Url, witness: impl FnOnce() -> Option
 impl Questions<'_> {
     /// Asks on a thread; none when there is no thread to be had.
     fn ask<'scope>(&self, scope: &'scope Scope<'scope, '_>, who: Who, url: &Url) -> Option<Canceller> {
-        let mut agent = self.client.agent();
+        let mut agent = self.agent();
         let canceller = agent.canceller();
-        self.cancellers.lock().unwrap_or_else(PoisonError::into_inner).push(canceller.clone());
-        let all = self.cancellers.clone();
-        self.interrupt.set_hook(move |_| cancel(&all));
         let (url, time, answers) = (url.clone(), self.time, self.answers.clone());
         let run = move || {
             let _ = answers.send((who, ask_layout(&url, &mut agent, time))); // nobody may be waiting any longer
         };
         Builder::new().spawn_scoped(scope, run).ok().map(|_| canceller)
+    }
+
+    /// One that a signal ends.
+    fn agent(&self) -> Agent {
+        let agent = self.client.agent();
+        self.cancellers.lock().unwrap_or_else(PoisonError::into_inner).push(agent.canceller());
+        let all = self.cancellers.clone();
+        self.interrupt.set_hook(move |_| cancel(&all));
+        agent
     }
 
     fn cancel(&self) {

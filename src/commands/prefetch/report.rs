@@ -69,6 +69,18 @@ pub(super) fn is_complete(reports: &[Report]) -> bool {
     !reports.iter().any(|report| matches!(report.state, State::Missing(_) | State::Left))
 }
 
+/// The hosts that all files that would be fetched are asked for at first, when there are several files.
+fn asked_first(reports: &[Report]) -> Vec<String> {
+    let mut wanted = reports.iter().filter_map(|report| match &report.state {
+        State::Wanted(hosts) => Some(hosts.as_slice()),
+        _ => None,
+    });
+    let (Some(first), Some(second)) = (wanted.next(), wanted.next()) else { return Vec::new() };
+    let common = |a: &[String], b: &[String]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let all = wanted.fold(common(first, second), |least, hosts| least.min(common(first, hosts)));
+    first[..all].to_vec()
+}
+
 /// A line for each distfile that is missing, and for each that would be fetched; then a summary, and a line for all
 /// binary packages.
 pub(super) fn write_lines(
@@ -77,11 +89,19 @@ pub(super) fn write_lines(
     elapsed: Duration,
     quiet: bool,
 ) -> io::Result<()> {
+    let first = asked_first(reports);
+    if !first.is_empty() {
+        writeln!(out, "mirrors: {}", progress::printable(&first.join(", ")))?;
+    }
     for Report { name, size, state } in reports {
         let size = size.map(|size| format!(" ({})", progress::bytes(size))).unwrap_or_default();
         let line = match state {
             State::Present | State::Fetched(_) | State::Left | State::BinaryPackage => continue,
-            State::Wanted(hosts) => format!("wanted {name}{size} from {}", hosts.join(", ")),
+            State::Wanted(hosts) if first.is_empty() => {
+                format!("wanted {name}{size} from {}", hosts.join(", "))
+            }
+            State::Wanted(hosts) if hosts.len() == first.len() => format!("wanted {name}{size}"),
+            State::Wanted(hosts) => format!("wanted {name}{size}, else {}", hosts[first.len()..].join(", ")),
             State::Missing(why) => format!("missing {name}{size}: {why}"),
         };
         writeln!(out, "{}", progress::printable(&line))?;
@@ -221,6 +241,12 @@ mod tests {
         assert_eq!(
             lines(&[wanted], false),
             "wanted d (1.0 KiB) from m, n\n1 distfile: 1 to fetch (1.0 KiB)\n"
+        );
+        let hosts = |list: &[&str]| State::Wanted(list.iter().map(|host| (*host).to_owned()).collect());
+        let several = [report("d", 1, hosts(&["m", "n"])), report("e", 2, hosts(&["m", "n", "u"]))];
+        assert_eq!(
+            lines(&several, false),
+            "mirrors: m, n\nwanted d (1 B)\nwanted e (2 B), else u\n2 distfiles: 2 to fetch (3 B)\n"
         );
     }
 

@@ -331,3 +331,31 @@ fn messages_are_one_line() {
         assert!(!message.contains("  "), "{message}");
     }
 }
+
+/// The folder beside fetched files is removed by every fetch that finds it empty, also between the moment in which it was
+/// made and that in which the lock was made in it.
+#[test]
+fn a_folder_that_vanishes_is_made_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join(".racefetch");
+    let store = Store::new(Location { file: folder.join("mirrors.json"), folder: Folder::LikeParent });
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = fs::remove_dir(&folder);
+            }
+        });
+        for _ in 0..300 {
+            let applied = store.apply(&success(), NOW);
+            for name in ["mirrors.json", "mirrors.json.lock"] {
+                let _ = fs::remove_file(folder.join(name));
+            }
+            if applied.is_err() {
+                is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert!(applied.is_ok(), "{applied:?}");
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -29,9 +29,14 @@ pub(super) fn fetch(shared: &Shared, item: ItemId, host: HostId, agent: Agent) {
         if came == Came::Wrong {
             state.tallies[host.0].corrupt = true;
             let (file, name) = (&batch.items[item.0].name, &batch.hosts[host.0].name);
-            state.notes.push(format!("{file}: {name} sent wrong bytes: they are fetched again elsewhere"));
+            state.note(format!("{file}: {name} sent wrong bytes: they are fetched again elsewhere"));
         }
+        let was_out = state.queue.health(host).is_out();
         let blamed = state.queue.on_fetch_ended(item, came, now);
+        let goes_out = !was_out && state.queue.health(host).is_out();
+        if let Some(failure) = blamed.as_ref().filter(|failure| goes_out && !failure.is_of_proxy()) {
+            state.note(failure.skipped(&batch.hosts[host.0].name));
+        }
         state.tallies[host.0].failures.extend(blamed);
     });
 }
@@ -73,6 +78,7 @@ impl Lane<'_> {
             }
             if self.is_right(&sink, wanted.size, &wanted.digests)? {
                 let finished = sink.finish()?; // what a race has left ahead is not needed any longer
+                finished.check()?;
                 put_in_place(&finished.file, &part, &place)?;
                 return Ok(Came::Whole);
             }
@@ -192,7 +198,7 @@ impl Lane<'_> {
 
     /// None when another process is at the file.
     fn hold(&self, part: &Path) -> Option<Hold> {
-        let hold = Hold::try_take(part)?;
+        let hold = Hold::try_take(part).ok()?;
         self.shared.lock().say_once(hold.note());
         Some(hold)
     }

@@ -299,6 +299,8 @@ struct State {
     /// Threads that have nothing to do.
     idle: usize,
     notes: Vec<String>,
+    /// Notes are told once.
+    told: BTreeSet<String>,
     /// That files cannot be locked was said.
     said_unlocked: bool,
     is_over: bool,
@@ -409,6 +411,7 @@ impl State {
             threads: 0,
             idle: 0,
             notes: Vec::new(),
+            told: BTreeSet::new(),
             said_unlocked: batch.said_unlocked,
             is_over: false,
         }
@@ -417,7 +420,14 @@ impl State {
     /// Why a file could not be locked, which holds for the others, too.
     fn say_once(&mut self, note: Option<&str>) {
         if let Some(note) = note.filter(|_| !std::mem::replace(&mut self.said_unlocked, true)) {
-            self.notes.push(note.to_owned());
+            self.note(note.to_owned());
+        }
+    }
+
+    /// Something that the user should know, once.
+    fn note(&mut self, line: String) {
+        if self.told.insert(line.clone()) {
+            self.notes.push(line);
         }
     }
 
@@ -482,6 +492,10 @@ impl State {
         let hosts = (0..batch.hosts.len()).map(|host| (host, self.queue.health(HostId(host)).rate(now)));
         let rates = hosts.filter_map(|(host, rate)| Some((host, rate.filter(|rate| *rate >= 1.0)?)));
         let (have, resumed) = self.queue.have();
+        let file = |item: ItemId| {
+            let wanted = &batch.items[item.0];
+            (wanted.name.to_string(), self.queue.have_of(item), wanted.size)
+        };
         Snapshot {
             have,
             resumed,
@@ -492,12 +506,7 @@ impl State {
             files: Some(Files {
                 done: self.queue.done(),
                 all: batch.items.len(),
-                current: self
-                    .queue
-                    .current()
-                    .iter()
-                    .map(|item| batch.items[item.0].name.to_string())
-                    .collect(),
+                current: self.queue.current().into_iter().map(file).collect(),
             }),
         }
     }

@@ -13,7 +13,7 @@ use crate::transfer::engine::{
     self, Limits, Observer, Outcome, Snapshot, Source, Surroundings, Tally, Wanted,
 };
 use crate::transfer::scheduler::{Expectation, SourceId};
-use crate::transfer::sink::{Hold, SinkError};
+use crate::transfer::sink::{Finished, Hold, SinkError};
 use crate::transfer::worker::{Doubt, Find, Place};
 
 /// Races a file and tells the queue what came of it.
@@ -53,7 +53,7 @@ impl Race<'_> {
         if is_there(&place, item.size) {
             return Ok((ItemEnd::Present, none));
         }
-        let Some(hold) = Hold::try_take(&part) else { return Ok((ItemEnd::Locked, none)) };
+        let Ok(hold) = Hold::try_take(&part) else { return Ok((ItemEnd::Locked, none)) };
         self.shared.lock().say_once(hold.note());
         let (mut hosts, mut sources, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for (host, tier) in self.hosts {
@@ -65,8 +65,13 @@ impl Race<'_> {
                 Err(failure) => lost.push((*host, failure)),
             }
         }
-        let wanted =
-            Wanted { size: Some(item.size), digests: item.digests.clone(), resume: true, trace: false };
+        let wanted = Wanted {
+            size: Some(item.size),
+            digests: item.digests.clone(),
+            resume: true,
+            trace: false,
+            aloud: false,
+        };
         // What is left of the time, and how slow it may be, the queue knows.
         let limits = Limits { time: None, speed: None, ..batch.limits.clone() };
         let around = Around { race: self, hosts: &hosts };
@@ -91,7 +96,9 @@ impl Race<'_> {
                 };
                 let (from, lacking) = (those(|tally| tally.kept > 0), those(Tally::lacks_it));
                 let file = ended.file.ok_or_else(|| SinkError::new(&part, &ErrorKind::NotFound.into()));
-                match file.and_then(|whole| put_in_place(&whole.file, &part, &place)) {
+                let put =
+                    |whole: Finished| whole.check().and_then(|()| put_in_place(&whole.file, &part, &place));
+                match file.and_then(put) {
                     Ok(()) => ItemEnd::Fetched { from, lacking },
                     Err(error) => ItemEnd::Disk(error.to_string()),
                 }
@@ -178,6 +185,6 @@ impl Observer for Relay<'_> {
     }
 
     fn note(&mut self, line: &str) {
-        self.race.shared.lock().notes.push(line.to_owned());
+        self.race.shared.lock().note(line.to_owned());
     }
 }

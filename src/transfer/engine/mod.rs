@@ -8,6 +8,7 @@ mod repair;
 mod size;
 mod tally;
 mod task;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -33,8 +34,6 @@ pub use task::{Ended, Limits, Outcome, Source, Surroundings, Wanted, identity};
 
 /// Reports that may wait to be dealt with: a slow disk slows the sources down.
 const REPORTS: usize = 64;
-/// How often the progress is told.
-const TELL: Duration = Duration::from_millis(100);
 
 /// Fetches `wanted` to the file that is held.
 pub fn run(
@@ -61,7 +60,7 @@ pub fn run(
         wanted,
         limits,
         expectations,
-        trace: Recorder::new(wanted.trace, &names),
+        trace: Recorder::new(wanted.trace, wanted.aloud, &names),
         names,
         workers,
         reports,
@@ -82,6 +81,7 @@ pub fn run(
         shelves: BTreeMap::new(),
         alone: Vec::new(),
         audited: Audit::Nothing,
+        had_turn: BTreeSet::new(),
         on_trust: Segments::new(),
         earlier_dropped: false,
         began_anew: false,
@@ -96,10 +96,12 @@ pub fn run(
     for worker in &mut transfer.workers {
         worker.close();
     }
+    transfer.say_what_happened();
     let elapsed = now().saturating_duration_since(transfer.clock.began);
     let size = if let Outcome::Verified { size, .. } = outcome { Some(size) } else { wanted.size };
-    let trace = transfer.trace.finish(size, elapsed);
-    Ended { outcome, tallies: transfer.tallies, elapsed, trace, file: transfer.verified }
+    let trace = transfer.trace.finish(size, elapsed).filter(|_| wanted.trace);
+    let Transfer { tallies, resumed, verified: file, .. } = transfer;
+    Ended { outcome, tallies, elapsed, resumed, trace, file }
 }
 
 /// What the engine remembers of a source's request under way.
@@ -143,6 +145,8 @@ struct Transfer<'a> {
     /// Who sent a whole file that was wrong, and its digests.
     alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
+    /// Who was compared with others, or asked for the whole file because that cannot be.
+    had_turn: BTreeSet<SourceId>,
     /// What of the bytes that lay there was kept although others there were wrong.
     on_trust: Segments,
     /// What lay there was fetched again, on suspicion.
@@ -209,7 +213,7 @@ impl Transfer<'_> {
                     }
                     RoundEnd::Over(Outcome::NoSource) if self.camp.is_some() => {
                         // This camp cannot complete the file.
-                        if self.next_camp(&mut sink)? {
+                        if self.next_camp(&mut sink)? || self.next_alone(&mut scheduler, &mut sink)? {
                             continue;
                         }
                         return Ok(Outcome::NoSource);
@@ -383,7 +387,7 @@ impl Transfer<'_> {
         hashing: &mut Hashing,
     ) -> Result<(), SinkError> {
         match report {
-            Report::Opened { source, request, opened, at } => {
+            Report::Opened { source, request, opened, peer, at } => {
                 if self.workers[source].request() != request {
                     return Ok(());
                 }
@@ -392,7 +396,7 @@ impl Transfer<'_> {
                 if let (Some(asked), false) = (current.asked, opened.reused) {
                     self.tallies[source].first_byte.get_or_insert(at.saturating_duration_since(asked));
                 }
-                self.trace.opened(source, opened.reused, self.clock.time(at));
+                self.trace.opened(source, peer, opened.reused, self.clock.time(at));
                 self.around.on_opened(source);
                 scheduler.opened(source, opened, self.clock.time(at));
             }
@@ -457,6 +461,9 @@ impl Transfer<'_> {
                 }
                 if self.has_reason(scheduler, source) {
                     return Ok(());
+                }
+                if !is_excused {
+                    self.say_skipped(scheduler, source, &failure);
                 }
                 let tally = &mut self.tallies[source];
                 if is_excused { tally.excused.push(failure) } else { tally.failures.push(failure) }
@@ -528,30 +535,6 @@ impl Transfer<'_> {
             self.shares.values_mut().for_each(|share| share.remove(gone));
         }
         Ok(())
-    }
-
-    fn tell(&mut self, stage: Stage, sink: &Sink, size: Option<u64>, rates: Option<Vec<(SourceId, f64)>>) {
-        let at = now();
-        let due = self.told.is_none_or(|told| at.saturating_duration_since(told) >= TELL);
-        if !due && stage == Stage::Receiving {
-            return;
-        }
-        self.told = Some(at);
-        let rates = rates.unwrap_or_default();
-        let snapshot = Snapshot {
-            have: sink.present().len(),
-            resumed: self.resumed,
-            size: size.or(self.wanted.size),
-            elapsed: at.saturating_duration_since(self.clock.began),
-            stage: if stage == Stage::Receiving && rates.iter().all(|(_, rate)| *rate == 0.0) {
-                Stage::Connecting
-            } else {
-                stage
-            },
-            rates,
-            files: None,
-        };
-        self.observer.progress(at, &snapshot);
     }
 }
 

@@ -45,7 +45,9 @@ impl Transfer<'_> {
     ) -> Result<Option<Outcome>, SinkError> {
         // What caches on the way hold may be what is wrong.
         self.workers.iter_mut().for_each(|worker| worker.anew = true);
-        self.tell(Stage::Repairing, sink, None, None);
+        let senders = self.tallies.iter().enumerate().filter(|(_, tally)| tally.kept > 0);
+        let waited_for = senders.map(|(id, _)| (id, 0.0)).collect();
+        self.tell(Stage::Repairing, sink, None, Some(waited_for));
         self.record(None, What::Mismatch);
         let on_trust = std::mem::take(&mut self.on_trust);
         if !on_trust.is_empty() {
@@ -99,6 +101,7 @@ impl Transfer<'_> {
             if let Some(outcome) = self.too_long(sink, None, self.clock.look(now())) {
                 return Ok(Some(outcome));
             }
+            self.had_turn.extend(found.compared);
             self.opinions.extend(found.opinions);
             let camps = camps(&self.opinions, &self.everybody());
             if camps.len() > 1 {
@@ -116,6 +119,9 @@ impl Transfer<'_> {
                 self.give_up(sink, &earlier)?;
                 return Ok(None);
             }
+        }
+        if self.next_alone(scheduler, sink)? {
+            return Ok(None);
         }
         // What lay there may be from one of them: it confirms nobody.
         let others = self.opinions.iter().map(|opinion| opinion.by).filter(|by| *by != Origin::Earlier);
@@ -194,6 +200,24 @@ impl Transfer<'_> {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Who sends no ranges was compared with nobody, and may be the only one who is right: each of those is asked for the
+    /// whole file, one after another. False when none is left.
+    pub(super) fn next_alone(
+        &mut self,
+        scheduler: &mut Scheduler,
+        sink: &mut Sink,
+    ) -> Result<bool, SinkError> {
+        let was_alone = |id: SourceId| self.alone.iter().any(|(source, _)| *source == id);
+        let mut order = self.usable();
+        order.extend((0..self.workers.len()).filter(|id| !order.contains(id)).collect::<Vec<_>>());
+        let mut left = order.into_iter().filter(|id| !self.had_turn.contains(id) && !was_alone(*id));
+        let Some(next) = left.find(|id| scheduler.ask_alone(*id)) else { return Ok(false) };
+        self.had_turn.insert(next);
+        self.camp = Some(vec![Origin::Source(next)]);
+        self.give_up(sink, &everything())?;
+        Ok(true)
     }
 
     /// Puts back what this camp sent before and another camp's bytes had replaced.

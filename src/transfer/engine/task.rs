@@ -22,6 +22,8 @@ pub struct Wanted {
     pub resume: bool,
     /// Write down what happens.
     pub trace: bool,
+    /// Tell the observer each step as it happens.
+    pub aloud: bool,
 }
 
 /// A source and what is expected of it.
@@ -98,6 +100,8 @@ pub struct Ended {
     /// One for each source.
     pub tallies: Vec<Tally>,
     pub elapsed: Duration,
+    /// Bytes that were there at the beginning.
+    pub resumed: u64,
     /// What happened, when that was to be written down.
     pub trace: Option<Trace>,
     /// What was verified.

@@ -359,6 +359,11 @@ impl Queue {
         self.items.iter().fold((0, 0), |sum, item| (sum.0 + item.have, sum.1 + resumed(item)))
     }
 
+    /// Bytes of one file that are there.
+    pub fn have_of(&self, item: ItemId) -> u64 {
+        self.items[item.0].have
+    }
+
     /// Files that are done.
     pub fn done(&self) -> usize {
         self.items.len() - self.undone

@@ -1,6 +1,6 @@
 //! In which manner a source is asked, and the last hope: no source is lost by the way it was asked.
 
-use super::source::Source;
+use super::source::{Source, State};
 use super::{Scheduler, SourceId, Time};
 use crate::http::{ByteRange, Failure};
 
@@ -59,6 +59,22 @@ impl Scheduler {
     /// A source is not asked again.
     pub fn exclude(&mut self, id: SourceId) {
         self.sources[id].exclude();
+    }
+
+    /// Whether a source can be asked for the whole file. One that refuses ranges is asked in the plainest way from now on.
+    pub fn ask_alone(&mut self, id: SourceId) -> bool {
+        let source = &mut self.sources[id];
+        let is_refusal = |failure: &Failure| {
+            failure.refuses_ranges() && !failure.is_not_found() && failure.passing().is_none()
+        };
+        if !matches!(source.state, State::Out) {
+            return source.is_alive();
+        }
+        let may_be_asked = !source.plain && source.ranged && source.failure.as_ref().is_some_and(is_refusal);
+        if may_be_asked {
+            source.ask_plainly();
+        }
+        may_be_asked
     }
 
     /// Whether a source is asked in the plainest way.

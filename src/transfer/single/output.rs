@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{self, Existing};
 use crate::http::Failure;
-use crate::transfer::sink::SinkError;
+use crate::transfer::sink::{Hold, SinkError};
 
 /// Where content goes.
 pub enum Output {
@@ -37,6 +37,8 @@ pub struct FileOutput {
     pub without: u64,
     /// Instead of 0666 less the umask.
     pub mode: Option<u32>,
+    /// The right to write to it.
+    pub hold: Option<Hold>,
     file: Option<File>,
     /// The length of the file when the content began anew. Those bytes stay as long as the same ones come.
     held: u64,
@@ -46,7 +48,7 @@ pub struct FileOutput {
 
 impl FileOutput {
     pub fn new(path: PathBuf, offset: u64) -> Self {
-        Self { path, offset, without: 0, mode: None, file: None, held: 0, renamed: false }
+        Self { path, offset, without: 0, mode: None, hold: None, file: None, held: 0, renamed: false }
     }
 }
 
@@ -85,6 +87,7 @@ impl Output {
         if output.file.is_some() {
             return Ok(());
         }
+        output.check_hold()?;
         let end = output.offset - output.without;
         let failed = |e: io::Error| SinkError::new(&output.path, &e);
         let existing = if end > 0 { Existing::Keep } else { Existing::Empty };
@@ -131,6 +134,7 @@ impl Output {
             }
             Self::File(output) => {
                 output.held = 0;
+                output.check_hold()?;
                 let Some(file) = &mut output.file else { return Ok(()) };
                 file.write_all(bytes).map_err(|e| SinkError::new(&output.path, &e))?;
                 output.offset += bytes.len() as u64;
@@ -236,6 +240,11 @@ impl Output {
 }
 
 impl FileOutput {
+    /// An error when the file is another process's by now.
+    pub fn check_hold(&self) -> Result<(), SinkError> {
+        self.hold.as_ref().map_or(Ok(()), Hold::check)
+    }
+
     fn open_for_reading(&self) -> io::Result<File> {
         files::open(&self.path)
     }

@@ -6,6 +6,7 @@
 
 mod ahead;
 mod hold;
+mod holder;
 mod names;
 
 use std::fs::{self, File};
@@ -18,7 +19,7 @@ use super::segments::Segments;
 use crate::files;
 use crate::http::ByteRange;
 use ahead::Ahead;
-pub use hold::Hold;
+pub use hold::{Hold, Other};
 pub use names::OWN_FOLDER;
 
 /// How much is moved at once, in bytes.
@@ -52,23 +53,31 @@ pub struct Sink {
     stale: bool,
     /// FILE was not there before.
     is_new: bool,
-    hold: Option<Hold>,
+    hold: Hold,
 }
 
 /// A file that is as it shall be, still open, and nobody else's as long as this is there.
 #[derive(Debug)]
 pub struct Finished {
     pub file: Arc<File>,
-    _hold: Option<Hold>,
+    hold: Hold,
+}
+
+impl Finished {
+    /// An error when it is another process's by now.
+    pub fn check(&self) -> Result<(), SinkError> {
+        self.hold.check()
+    }
 }
 
 impl Sink {
     /// Opens FILE, which is this process's, keeping what is there (`resume`), or emptying it when the first byte comes. What an earlier call left
     /// ahead of it is taken over when it was for the same `identity`, up to `size` if that is known.
     pub fn open(hold: Hold, resume: bool, identity: &str, size: Option<u64>) -> Result<Self, SinkError> {
-        let path = hold.path();
+        let path = &hold.path().to_owned();
         let failed = |e: io::Error| SinkError::new(path, &e);
-        let is_new = fs::symlink_metadata(path).is_err();
+        hold.check()?;
+        let is_new = hold.has_made_file() || fs::symlink_metadata(path).is_err();
         let file = files::open_to_verify(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let prefix = if resume { length } else { 0 };
@@ -86,7 +95,7 @@ impl Sink {
             size,
             stale: length > prefix,
             is_new,
-            hold: Some(hold),
+            hold,
         };
         while sink.advance()? {}
         Ok(sink)
@@ -115,6 +124,7 @@ impl Sink {
 
     /// Stores bytes that begin at `first`: at the end of FILE, or ahead of it. Then [`Self::advance`] is due.
     pub fn write(&mut self, first: u64, bytes: &[u8]) -> Result<(), SinkError> {
+        self.hold.check()?;
         if first == self.prefix {
             self.freshen()?;
             self.file.write_all_at(bytes, first).map_err(|e| self.failed(&e))?;
@@ -171,7 +181,7 @@ impl Sink {
     /// Whether there can be a side file, and room for it. Where a file system cannot give back what was moved over, it
     /// grows to the size of the file.
     pub fn may_be_ahead(&self, size: Option<u64>) -> bool {
-        let can_punch = match self.hold.as_ref().and_then(Hold::beside) {
+        let can_punch = match self.hold.beside() {
             Some(beside) => files::can_punch(beside),
             None => match Ahead::unnamed(&self.path) {
                 Ok(unnamed) => unnamed.can_punch(),
@@ -202,6 +212,7 @@ impl Sink {
     /// Gives up `wrong` ranges. What lies behind the first of them and is not wrong is put aside, ahead of the
     /// prefix that remains, as far as there is room for it.
     pub fn retract(&mut self, wrong: &Segments) -> Result<(), SinkError> {
+        self.hold.check()?;
         if let Some(ahead) = &mut self.ahead {
             for range in wrong.iter() {
                 ahead.forget(range).map_err(|e| SinkError::new(&self.path, &e))?;
@@ -237,6 +248,7 @@ impl Sink {
     ///
     /// An error when FILE is not at its place any longer: somebody has removed or replaced it.
     pub fn finish(mut self) -> Result<Finished, SinkError> {
+        self.hold.check()?;
         self.freshen()?;
         self.is_new = false;
         if let Some(ahead) = self.ahead.take() {
@@ -248,7 +260,7 @@ impl Sink {
             let reason = "was replaced by another file meanwhile".to_owned();
             return Err(SinkError { path: self.path.clone(), reason });
         }
-        Ok(Finished { file: self.file.clone(), _hold: self.hold.take() })
+        Ok(Finished { file: self.file.clone(), hold: self.hold.clone() })
     }
 
     /// Moves over a piece of what the prefix has reached; false when there is nothing. The hashers can be at work on
@@ -256,6 +268,7 @@ impl Sink {
     pub fn advance(&mut self) -> Result<bool, SinkError> {
         let held = self.ahead.as_ref().and_then(|ahead| ahead.held().range_at(self.prefix));
         let Some(range) = held else { return Ok(false) };
+        self.hold.check()?;
         self.freshen()?;
         let Some(ahead) = &mut self.ahead else { return Ok(false) };
         let mut buffer = vec![0; MOVE];
@@ -275,6 +288,9 @@ impl Drop for Sink {
     /// A side file with nothing in it is not worth keeping, nor is an empty FILE that was made for nothing. Whoever
     /// waits for its lock sees that it has gone.
     fn drop(&mut self) {
+        if self.hold.check().is_err() {
+            return; // what lies there is another process's
+        }
         let is_empty = || self.file.metadata().is_ok_and(|file| file.len() == 0);
         if self.is_new && self.prefix == 0 && is_empty() && is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path); // it stays where it cannot be removed

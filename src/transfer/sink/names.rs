@@ -17,6 +17,8 @@ pub(super) struct Names {
     pub(super) draft: OsString,
     /// Locked by the process that is at FILE.
     pub(super) hold: OsString,
+    /// A link that stands for that lock where there are none.
+    pub(super) claim: OsString,
 }
 
 impl Names {
@@ -28,14 +30,20 @@ impl Names {
             None => (name, "own-"),
         };
         let with = |end: &str| OsString::from_vec([name, b".", kind.as_bytes(), end.as_bytes()].concat());
-        Self { bytes: with(BYTES), journal: with(JOURNAL), draft: with(DRAFT), hold: with(HOLD) }
+        Self {
+            bytes: with(BYTES),
+            journal: with(JOURNAL),
+            draft: with(DRAFT),
+            hold: with(HOLD),
+            claim: with(CLAIM),
+        }
     }
 
     /// Whether a name in the folder is one of those.
     pub(super) fn is_one(name: &OsStr) -> bool {
         let extension = Path::new(name).extension().unwrap_or_default().as_bytes();
         let kind = extension.strip_prefix(b"own-").unwrap_or(extension);
-        [BYTES, JOURNAL, DRAFT, HOLD].iter().any(|end| end.as_bytes() == kind)
+        [BYTES, JOURNAL, DRAFT, HOLD, CLAIM].iter().any(|end| end.as_bytes() == kind)
     }
 }
 
@@ -43,6 +51,7 @@ const BYTES: &str = "ahead";
 const JOURNAL: &str = "journal";
 const DRAFT: &str = "journal-draft";
 const HOLD: &str = "hold";
+const CLAIM: &str = "claim";
 
 /// [`OWN_FOLDER`] beside FILE.
 pub(super) fn own_folder(file: &Path) -> PathBuf {
@@ -59,8 +68,8 @@ mod tests {
         for file in
             ["x", "x.__download__", "x.own", "x.own.__download__", "x.own-ahead", "x.ahead", "x.journal"]
         {
-            let Names { bytes, journal, draft, hold } = Names::of(Path::new(file));
-            for name in [bytes, journal, draft, hold] {
+            let Names { bytes, journal, draft, hold, claim } = Names::of(Path::new(file));
+            for name in [bytes, journal, draft, hold, claim] {
                 assert!(Names::is_one(&name), "{name:?}");
                 assert!(seen.insert(name.clone()), "{name:?} of {file}");
             }

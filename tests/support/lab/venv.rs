@@ -18,12 +18,24 @@ const PORTAGE: &str = "portage==3.0.83";
 /// # Errors
 /// One line that says which step failed and what to install.
 pub fn ensure(target: &Path) -> Result<PathBuf, String> {
-    let venv = target.join("portage-venv");
+    ensure_of(target, "portage", PORTAGE)
+}
+
+/// Another program of `PyPI`, in a virtual environment of its own; its path.
+///
+/// # Errors
+/// As for [`ensure`].
+pub fn ensure_tool(target: &Path, name: &str, release: &str) -> Result<PathBuf, String> {
+    Ok(ensure_of(target, name, release)?.join("bin").join(name))
+}
+
+fn ensure_of(target: &Path, name: &str, wanted: &str) -> Result<PathBuf, String> {
+    let venv = target.join(format!("{name}-venv"));
     let stamp = venv.join("installed");
-    let lock = target.join("portage-venv.lock");
+    let lock = target.join(format!("{name}-venv.lock"));
     let lock = File::create(&lock).map_err(|e| format!("cannot create {}: {e}", lock.display()))?;
-    lock.lock_exclusive().map_err(|e| format!("cannot lock the Portage environment: {e}"))?;
-    if fs::read_to_string(&stamp).is_ok_and(|release| release == PORTAGE) {
+    lock.lock_exclusive().map_err(|e| format!("cannot lock the environment of {name}: {e}"))?;
+    if fs::read_to_string(&stamp).is_ok_and(|release| release == wanted) {
         return Ok(venv);
     }
     match fs::remove_dir_all(&venv) {
@@ -38,10 +50,10 @@ pub fn ensure(target: &Path) -> Result<PathBuf, String> {
         "install Python 3 with its venv module (Debian and Ubuntu: apt-get install python3-venv)",
     )?;
     python(
-        Command::new(venv.join("bin/pip")).args(["install", "--disable-pip-version-check", PORTAGE]),
+        Command::new(venv.join("bin/pip")).args(["install", "--disable-pip-version-check", wanted]),
         "the Python package index must be reachable once",
     )?;
-    fs::write(&stamp, PORTAGE).map_err(|e| format!("cannot write {}: {e}", stamp.display()))?;
+    fs::write(&stamp, wanted).map_err(|e| format!("cannot write {}: {e}", stamp.display()))?;
     Ok(venv)
 }
 

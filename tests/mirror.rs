@@ -1,0 +1,13 @@
+//! The mirror of a local network, as `mirror/` ships it: real nginx and rsync, on loopback.
+
+mod cache;
+mod clients;
+mod dns;
+mod faults;
+mod files;
+mod lan;
+mod nodes;
+mod partial;
+mod rsync;
+mod sync;
+mod tree;
