@@ -123,6 +123,28 @@ pub const CRAWLING: Duration = Duration::from_secs(20);
 /// How long a host that says 429 without Retry-After is left alone; and one that is busy, when nobody else is left.
 pub const USUAL_REST: Duration = Duration::from_secs(1);
 
+// ---- A survey of mirrors (`rank`)
+
+/// Asking one of many mirrors who it is: connecting, TLS, its timestamp and its layout. Who takes longer is of no use
+/// while others take a tenth of that.
+pub const PROBE: Duration = Duration::from_secs(3);
+
+/// The same with `--fast`.
+pub const FAST_PROBE: Duration = Duration::from_millis(1500);
+
+/// All probes together with `--fast`: then those are compared that have answered. Longer than two probes, since not all
+/// mirrors are asked at once.
+pub const FAST_PROBES: Duration = Duration::from_millis(3200);
+
+/// What one mirror is measured for, from its first byte on. Slow start is over by then at most distances.
+pub const MEASUREMENT: Duration = Duration::from_millis(1500);
+
+/// All measurements together. What is not measured by then is not measured.
+pub const MEASUREMENTS: Duration = Duration::from_secs(15);
+
+/// The list of mirrors: some 60 KiB.
+pub const MIRROR_LIST: Duration = Duration::from_secs(20);
+
 // ---- A request
 
 /// The wait for the head of the final answer, with all redirects on the way there. Each redirect has [`CONNECT`] and
@@ -173,6 +195,9 @@ mod tests {
     #[test]
     fn limits_nest() {
         for (outer, inner) in [
+            (FAST_PROBES, 2 * FAST_PROBE),
+            (PROBE, FAST_PROBE),
+            (MEASUREMENTS, 3 * (PROBE + MEASUREMENT)),
             (LAYOUT, LAYOUT_CONNECT),
             (LAYOUT_CONNECT, LAYOUT_SILENT),
             (LAYOUT_SILENT, LAYOUT_ALONE),

@@ -12,6 +12,7 @@ mod hostile;
 mod interplay;
 mod layering;
 mod look_ahead;
+mod make_conf;
 mod mirror;
 mod moving_urls;
 mod portage_race;

@@ -58,7 +58,7 @@ const USAGE: &str = "\
 Usage: racefetch [OPTIONS] URL...
        racefetch help [COMMAND | OPTION | all]
        racefetch prefetch [OPTIONS] EMERGE-ARGUMENT... | -
-       racefetch stats [--json] [--explain SIZE] [--state FILE]
+       racefetch stats [--wide] [--json] [--explain SIZE] [--forget HOST] [--state FILE]
        racefetch stats [--prometheus [FILE]] [--html FILE] [--state FILE]
        racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 

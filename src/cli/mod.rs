@@ -16,6 +16,7 @@ pub mod manual;
 pub mod netrc;
 pub mod options;
 pub mod proxy;
+pub mod rank;
 mod similar;
 mod subcommands;
 mod syntax;
@@ -26,6 +27,7 @@ pub mod write_out;
 pub use error::UsageError;
 pub use exit::ExitStatus;
 pub use options::FetchOptions;
+pub use rank::{RankArgs, RankFormat};
 pub use subcommands::{PrefetchArgs, StatsArgs, Subcommand, VerifyArgs};
 
 use clap::Subcommand as _;

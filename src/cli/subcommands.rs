@@ -1,7 +1,7 @@
 //! The sub-commands and their options; the fetch is what happens without one.
 
 use super::similar::similar;
-use super::{Command, UsageError, manual, values};
+use super::{Command, RankArgs, UsageError, manual, values};
 use crate::portage::{TierError, Tiers};
 use clap::{Args, Parser, Subcommand as _, error::ErrorKind};
 use std::ffi::OsString;
@@ -15,6 +15,8 @@ pub enum Subcommand {
     Verify(VerifyArgs),
     /// Fetch everything that emerge would fetch, before it starts
     Prefetch(PrefetchArgs),
+    /// Find the best public mirrors for this machine
+    Rank(RankArgs),
 }
 
 /// `racefetch stats`: what is known of the mirrors.
@@ -23,6 +25,12 @@ pub struct StatsArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Show all figures, however wide the table becomes, and the mirrors' whole URLs
+    #[arg(long)]
+    pub wide: bool,
+    /// Forget what is known of a mirror: a host, or a URL
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["json", "wide", "explain"])]
+    pub forget: Option<String>,
     /// Show in which order mirrors would be asked for a file of this size (k, M, G), and why
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub explain: Option<u64>,
@@ -34,10 +42,10 @@ pub struct StatsArgs {
     pub tiers: Vec<Tiers>,
     /// Write the figures for Prometheus, to a file (by one rename) or to standard output
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
-    #[arg(conflicts_with_all = ["json", "explain"])]
+    #[arg(conflicts_with_all = ["json", "explain", "forget"])]
     pub prometheus: Option<PathBuf>,
     /// Write a page that shows the figures; - is standard output
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "explain"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "explain", "forget"])]
     pub html: Option<PathBuf>,
     /// The file that holds the figures
     #[arg(long, value_name = "FILE")]

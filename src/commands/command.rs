@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::ended::Ended;
-use super::{Environment, Interrupt, cmdline, fetch, prefetch, stats, verify};
+use super::{Environment, Interrupt, cmdline, fetch, prefetch, rank, stats, verify};
 use crate::cli::{Command, ExitStatus, Subcommand, UsageError, manual};
 use crate::progress::printable;
 
@@ -28,6 +28,9 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitStatus, Co
         Command::Sub(Subcommand::Verify(arguments)) => verify::run(&arguments, environment, out),
         Command::Sub(Subcommand::Prefetch(arguments)) => {
             prefetch::run(&arguments, environment, &Interrupt::of_signals(), out)
+        }
+        Command::Sub(Subcommand::Rank(arguments)) => {
+            rank::run(&arguments, environment, &Interrupt::of_signals(), out)
         }
         Command::Help(text) => Ok(print(&text, out)),
         Command::Version => Ok(print(&manual::version(), out)),

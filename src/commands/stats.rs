@@ -1,25 +1,25 @@
-//! `racefetch stats`: what is known of each mirror, or in which order they would be asked; as a table or as JSON.
+//! `racefetch stats`: what is known of each mirror, or in which order they would be asked; as a table or as JSON. Or a
+//! mirror is forgotten.
 
 mod overview;
 mod page;
 mod prometheus;
 mod publish;
+mod table;
 
-use std::cmp::Reverse;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use super::configuration::Configuration;
 use super::environment::unix_now;
 use super::explain::{self, Explained};
 use super::{CommandError, Environment, complain, mirrors};
 use crate::cli::{self, ExitStatus};
-use crate::mirror::stats::{LastFailure, Mirror};
 use crate::mirror::store::Warning;
 use crate::mirror::{MirrorKey, State, Store, format};
 use crate::portage::{MirrorBase, Tiers};
 use crate::progress::{printable, printable_json};
 
-/// Writes the figures, or the order, to `out`.
+/// Writes the figures, or the order, to `out`, or forgets a mirror.
 pub(super) fn run(
     line: &cli::StatsArgs,
     environment: &Environment,
@@ -30,10 +30,45 @@ pub(super) fn run(
     }
     let cannot_write =
         |error| CommandError::new(ExitStatus::WriteError, format_args!("cannot write the figures: {error}"));
-    for warning in Wanted::new(line, environment).write(out, unix_now()).map_err(cannot_write)? {
+    let wanted = Wanted::new(line, environment);
+    if let Some(words) = &line.forget {
+        return forget(words, &wanted.store, out);
+    }
+    for warning in wanted.write(out, unix_now()).map_err(cannot_write)? {
         complain(&format!("racefetch: {warning}"));
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Forgets the mirrors of a host, or below a URL.
+fn forget(words: &str, store: &Store, out: &mut dyn Write) -> Result<ExitStatus, CommandError> {
+    let failed = |error: String| CommandError::new(ExitStatus::WriteError, error);
+    let is_meant = |mirror: &MirrorKey| mirror.is_meant_by(words);
+    let (gone, warning) = store.forget(is_meant).map_err(|error| failed(error.to_string()))?;
+    if let Some(warning) = warning {
+        complain(&format!("racefetch: {warning}"));
+    }
+    if gone.is_empty() {
+        let what = format_args!(
+            "no figures of {words} in {}: `racefetch stats --wide` shows whose there are",
+            store.file().display()
+        );
+        return Err(CommandError::new(ExitStatus::FailedInit, what));
+    }
+    for mirror in gone {
+        writeln!(out, "Forgotten: {}", printable(mirror.as_str()))
+            .map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(ExitStatus::Ok)
+}
+
+/// The width of the terminal on stdout, else COLUMNS, else 80.
+pub(super) fn width(environment: &Environment) -> usize {
+    let stdout = io::stdout();
+    let size = if stdout.is_terminal() { rustix::termios::tcgetwinsize(&stdout).ok() } else { None };
+    let columns = environment.text("COLUMNS").and_then(|columns| columns.trim().parse().ok());
+    let width = size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+    width.or(columns.filter(|columns| *columns > 0)).unwrap_or(80)
 }
 
 /// What was asked for.
@@ -43,6 +78,8 @@ struct Wanted {
     json: bool,
     /// The order for a file, in place of the figures.
     explain: Option<Explain>,
+    /// The columns that the table may have; none for everything.
+    width: Option<usize>,
     store: Store,
 }
 
@@ -64,6 +101,7 @@ impl Wanted {
         Self {
             json: line.json,
             explain: line.explain.map(|size| Explain::new(size, line, &configuration)),
+            width: (!line.wide).then(|| width(environment)),
             store: environment.store_to_read(&configuration.call, line.state.as_deref(), distdir.as_deref()),
         }
     }
@@ -81,7 +119,7 @@ impl Wanted {
         } else if state.mirrors().next().is_none() {
             writeln!(out, "No figures of any mirror yet, in {}.", self.store.file().display())?;
         } else {
-            write_table(&state, out, now)?;
+            out.write_all(table::write(&state, now, self.width).as_bytes())?;
         }
         Ok(warnings)
     }
@@ -115,28 +153,6 @@ fn is_local(key: &MirrorKey) -> bool {
     key.is_local()
 }
 
-const COLUMNS: usize = 9;
-const HEADINGS: [&str; COLUMNS] = [
-    "mirror",
-    "attempts",
-    "ok %",
-    "kept",
-    "wasted %",
-    "first byte ms",
-    "rate MiB/s",
-    "last failure",
-    "cool-down left",
-];
-
-/// One row a mirror, the most useful first.
-fn write_table(state: &State, out: &mut dyn Write, now: u64) -> io::Result<()> {
-    let mut mirrors: Vec<(&MirrorKey, &Mirror)> = state.mirrors().collect();
-    mirrors.sort_by_key(|(_, mirror)| Reverse(mirror.bytes_kept));
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(mirrors.iter().map(|(key, mirror)| row(key, mirror, now)));
-    write_rows(&rows, out)
-}
-
 /// The first column to the left, the others to the right.
 pub(super) fn write_rows<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
@@ -150,29 +166,6 @@ pub(super) fn write_rows<const N: usize>(rows: &[[String; N]], out: &mut dyn Wri
         writeln!(out)?;
     }
     Ok(())
-}
-
-fn row(key: &MirrorKey, mirror: &Mirror, now: u64) -> [String; COLUMNS] {
-    let finished = mirror.successes.saturating_add(mirror.failures_total());
-    let received = mirror.bytes_kept.saturating_add(mirror.bytes_wasted);
-    [
-        key.to_string(),
-        mirror.attempts.to_string(),
-        percent(mirror.successes, finished),
-        size(mirror.bytes_kept),
-        percent(mirror.bytes_wasted, received),
-        known(mirror.first_byte_us.mean().map(|us| us as f64 / 1e3)),
-        known(mirror.bytes_per_second.mean().map(|rate| rate as f64 / f64::from(1 << 20))),
-        mirror.last_failure.map_or_else(nothing, |failure| last_failure(failure, now)),
-        match mirror.cool_down_left(now) {
-            0 => nothing(),
-            left => duration(left),
-        },
-    ]
-}
-
-fn last_failure(failure: LastFailure, now: u64) -> String {
-    format!("{}, {} ago", failure.kind.name(), duration(now.saturating_sub(failure.at)))
 }
 
 fn percent(part: u64, whole: u64) -> String {
@@ -217,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::mirror::location::{Folder, Location};
-    use crate::mirror::{Attempt, Delta, FailureKind, Outcome, RateSample};
+    use crate::mirror::{Attempt, Delta, Outcome, RateSample};
 
     const NOW: u64 = 1_800_000_000;
 
@@ -239,35 +232,36 @@ mod tests {
 
     fn output(store: Store, json: bool) -> String {
         let mut out = Vec::new();
-        let warnings = Wanted { json, explain: None, store }.write(&mut out, NOW).unwrap();
+        let warnings = Wanted { json, explain: None, width: Some(80), store }.write(&mut out, NOW).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn the_table() {
+    fn forgotten_is_whom_the_words_mean() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let timeout = Outcome::Failure { kind: FailureKind::Timeout, retry_after: None };
-        let missing = Outcome::Failure { kind: FailureKind::NotFound, retry_after: None };
-        store
-            .apply(
-                &[
-                    attempt("http://dead.example", NOW - 10, timeout, 0, 0),
-                    attempt("https://u:secret@good.example/gentoo", NOW - 7200, missing, 0, 0),
-                    attempt("https://good.example/gentoo", NOW, Outcome::Success, 3 << 20, 1 << 20),
-                    attempt("http://idle.example", NOW, Outcome::Interrupted, 0, 0),
-                ],
-                NOW,
-            )
-            .unwrap();
-        let expected = "\
-mirror                       attempts  ok %     kept  wasted %  first byte ms  rate MiB/s        last failure  cool-down left
-https://good.example/gentoo         2  50.0  3.0 MiB      25.0           41.2         1.5  not_found, 2 h ago               -
-http://dead.example                 1   0.0      0 B         -              -           -   timeout, 10 s ago            20 s
-http://idle.example                 1     -      0 B         -              -           -                   -               -
-";
-        assert_eq!(output(store, false), expected);
+        let mirrors = ["http://a.example/x", "https://a.example:8443/y", "http://b.example"];
+        store.apply(&mirrors.map(|mirror| attempt(mirror, NOW, Outcome::Success, 5, 0)), NOW).unwrap();
+        let mut out = Vec::new();
+        let error = forget("c.example", &store, &mut out).unwrap_err();
+        assert!(
+            error.status == ExitStatus::FailedInit && error.to_string().contains("no figures of c.example")
+        );
+        for (words, left) in [("https://A.example:8443", 2), ("a.example", 1), ("http://b.example/", 0)] {
+            forget(words, &store, &mut out).unwrap();
+            assert_eq!(store.load().0.mirrors().count(), left, "{words}");
+        }
+        let said = String::from_utf8(out).unwrap();
+        assert_eq!(
+            said.lines().collect::<Vec<_>>(),
+            [
+                "Forgotten: https://a.example:8443/y",
+                "Forgotten: http://a.example/x",
+                "Forgotten: http://b.example",
+            ]
+        );
+        assert!(forget("b.example", &store, &mut Vec::new()).is_err());
     }
 
     #[test]
@@ -297,8 +291,9 @@ http://idle.example                 1     -      0 B         -              -   
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("mirrors.json"), "<html>").unwrap();
         let mut out = Vec::new();
-        let warnings =
-            Wanted { json: false, explain: None, store: store(folder.path()) }.write(&mut out, NOW).unwrap();
+        let warnings = Wanted { json: false, explain: None, width: Some(80), store: store(folder.path()) }
+            .write(&mut out, NOW)
+            .unwrap();
         assert!(matches!(&warnings[..], [line] if line.contains("mirrors.json")), "{warnings:?}");
         let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(names.collect::<Vec<_>>(), ["mirrors.json"], "who looks changes nothing");

@@ -18,7 +18,7 @@ use rustix::process::geteuid;
 
 pub use folder::Folder;
 pub use output::{Existing, open_output, open_to_verify};
-pub use replace::replace;
+pub use replace::{Replacement, backup_name, remove};
 
 /// The folder that a file lies in.
 pub fn folder_of(path: &Path) -> &Path {

@@ -62,7 +62,7 @@ impl Dial {
     }
 
     #[expect(clippy::disallowed_methods, reason = "connecting has a place in the timings")]
-    fn dial(&self, url: &Url) -> Result<TcpStream, Failure> {
+    pub(super) fn dial(&self, url: &Url) -> Result<TcpStream, Failure> {
         let proxy = (self.settings.proxy)(url);
         let peer = match &proxy {
             None => self.resolve(url.host(), url.port())?,

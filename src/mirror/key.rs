@@ -51,6 +51,30 @@ impl MirrorKey {
     pub fn is_local(&self) -> bool {
         self.0.parse::<MirrorBase>().is_ok_and(|mirror| mirror.is_local())
     }
+
+    /// `host` or `host:port`.
+    pub fn authority(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(self.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default()
+    }
+
+    /// Without its port; an IPv6 address with its brackets.
+    pub fn host(&self) -> &str {
+        let authority = self.authority();
+        let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        port.map_or(authority, |(host, _)| host)
+    }
+
+    /// Whether somebody means this mirror by a host, a host and a port, or a URL that it lies under.
+    pub fn is_meant_by(&self, words: &str) -> bool {
+        let words = Self::new(words);
+        let below = |base: &str, url: &str| {
+            url.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let after_scheme = self.0.split_once("://").map_or(self.as_str(), |(_, rest)| rest);
+        let is_below = below(&words.0, &self.0) || below(&words.0, after_scheme);
+        !words.0.is_empty() && (is_below || self.host() == words.0)
+    }
 }
 
 impl From<String> for MirrorKey {
@@ -158,6 +182,26 @@ mod tests {
     fn a_terminal_cannot_be_commanded() {
         let key = MirrorKey::new("http://mirror.example/\x1b[2J\u{9b}x y");
         assert_eq!(key.as_str(), "http://mirror.example/%1B[2J%C2%9Bx%20y");
+    }
+
+    #[test]
+    fn a_mirror_is_meant_by_its_host_or_what_it_lies_under() {
+        let key = MirrorKey::new("https://[fd00::1]:8080/gentoo");
+        assert_eq!((key.host(), key.authority()), ("[fd00::1]", "[fd00::1]:8080"));
+        for (words, is_meant) in [
+            ("m.example", true),
+            ("M.Example/", true),
+            ("http://m.example", true),
+            ("http://m.example:80/gentoo/", true),
+            ("m.example/gentoo", true),
+            ("http://m.example/gen", false),
+            ("https://m.example", false),
+            ("example", false),
+            ("m.example:8080", false),
+            ("", false),
+        ] {
+            assert_eq!(MirrorKey::new("http://m.example/gentoo").is_meant_by(words), is_meant, "{words:?}");
+        }
     }
 
     #[test]

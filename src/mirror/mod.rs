@@ -4,7 +4,8 @@
 //! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`], [`notes`] and
 //! [`traffic`] (sums);
 //! [`ranking`] (whom to ask first); [`mod@format`] (the figures as JSON); [`location`] (where the file belongs);
-//! [`store`] (reading and replacing it). Everything but [`store`] is pure.
+//! [`store`] (reading and replacing it); [`timestamp`] (how old a mirror's copy is). Everything but
+//! [`store`] is pure.
 
 #[cfg(test)]
 mod arbitrary;
@@ -18,6 +19,7 @@ pub mod notes;
 pub mod ranking;
 pub mod stats;
 pub mod store;
+pub mod timestamp;
 pub mod traffic;
 
 pub use event::{Attempt, Delta, FailureKind, Outcome, RateSample};
@@ -25,3 +27,4 @@ pub use key::{FileKey, MirrorKey};
 pub use ranking::{Candidate, Ranked, rank};
 pub use stats::State;
 pub use store::Store;
+pub use timestamp::Freshness;

@@ -73,6 +73,12 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// Forgets what was noted of a mirror.
+    pub fn forget(&mut self, mirror: &MirrorKey) {
+        self.lacks.remove(mirror);
+        self.answers.remove(mirror);
+    }
+
     /// Whether the mirror is known to lack that file `now` (UNIX seconds).
     pub fn lacks(&self, mirror: &MirrorKey, file: &FileKey, now: u64) -> bool {
         self.lacks.get(mirror).is_some_and(|files| is_noted(files, file, now))

@@ -142,6 +142,18 @@ impl State {
         (files > 0.0).then(|| (hits / files, files))
     }
 
+    /// Forgets all that is known of some mirrors, whose keys are returned. Their traffic stays in the sums.
+    pub fn forget(&mut self, is_it: impl Fn(&MirrorKey) -> bool) -> Vec<MirrorKey> {
+        let gone: Vec<MirrorKey> = self.mirrors.keys().filter(|mirror| is_it(mirror)).cloned().collect();
+        for mirror in &gone {
+            if let Some(figures) = self.mirrors.remove(mirror) {
+                self.forgotten.add(mirror, &figures);
+            }
+            self.notes.forget(mirror);
+        }
+        gone
+    }
+
     /// Takes events in, one after another.
     pub fn apply_all(&mut self, deltas: &[Delta]) {
         for delta in deltas {

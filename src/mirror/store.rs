@@ -22,6 +22,7 @@ use rustix::process::geteuid;
 
 use super::event::Delta;
 use super::format::{self, Content, SIZE_MAX, VERSION};
+use super::key::MirrorKey;
 use super::location::{Facts, Folder, Location, SYSTEM_FOLDER, choose};
 use super::stats::State;
 use crate::files;
@@ -170,6 +171,46 @@ impl Store {
         state.prune(now);
         turn.replace(&state).map_err(|source| self.error("write", source))?;
         Ok(warning)
+    }
+
+    /// What a file of that name beside the state file holds; none when there is none that can be read.
+    pub fn read_beside(&self, name: &str, largest: u64) -> Option<Vec<u8>> {
+        let file =
+            self.open_folder().and_then(|folder| folder.open_file(OsStr::new(name), OFlags::RDONLY)).ok()?;
+        files::read_all(&file, largest).ok()
+    }
+
+    /// Puts a file of that name beside the state file, in the place of the one that is there.
+    pub fn write_beside(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.make_folder()?;
+        let folder = self.open_folder()?;
+        let draft = OsString::from(format!(".{name}.tmp-{}", std::process::id()));
+        let _ = folder.remove_file(&draft); // of a process with our number that was killed
+        let mut file = create_shared(&folder, &draft)?;
+        let written =
+            file.write_all(content).and_then(|()| folder.rename_file(&file, &draft, OsStr::new(name)));
+        if written.is_err() {
+            let _ = folder.remove_file(&draft); // it is only untidy
+        }
+        written
+    }
+
+    /// Forgets all that is known of some mirrors, whose keys are returned.
+    pub fn forget(
+        &self,
+        is_it: impl Fn(&MirrorKey) -> bool,
+    ) -> Result<(Vec<MirrorKey>, Option<Warning>), StoreError> {
+        // Who has no figures need not make a file to forget them.
+        if matches!(self.read(), Ok(None)) {
+            return Ok((Vec::new(), None));
+        }
+        let turn = self.lock()?;
+        let (mut state, warning) = turn.newest()?;
+        let gone = state.forget(is_it);
+        if !gone.is_empty() {
+            turn.replace(&state).map_err(|source| self.error("write", source))?;
+        }
+        Ok((gone, warning))
     }
 
     /// Moves a broken file away, if it is still broken when nobody else can change it.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::config_files::{ConfigEntry, ReadPath, config_files};
@@ -14,7 +15,49 @@ pub struct MakeConf {
     /// What env-update(1) has made of `/etc/env.d`.
     env_d: BTreeMap<String, String>,
     problems: Vec<ConfigProblem>,
+    /// The commands of make.conf, in the order in which they were read.
+    statements: Vec<Statement>,
+    /// The `source` command, by its index, that is followed now.
+    sourced_by: Option<usize>,
     sourced: usize,
+}
+
+/// A command of make.conf, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    pub path: PathBuf,
+    /// The bytes of the file's text, in which a line ends with LF.
+    pub span: Range<usize>,
+    pub line: usize,
+    /// The `source` command that led to this file, by its index; none in make.conf itself.
+    pub sourced_by: Option<usize>,
+    pub kind: StatementKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatementKind {
+    /// The value is written in these bytes. `word` is what is left without its quotes.
+    Assignment {
+        name: String,
+        value: Range<usize>,
+        word: String,
+    },
+    Source {
+        target: PathBuf,
+    },
+}
+
+impl ConfigProblem {
+    /// Whether Portage reads on behind it.
+    pub fn is_passed_over(&self) -> bool {
+        matches!(self, Self::Syntax { reason, .. } if is_substitution(reason))
+    }
+}
+
+impl Statement {
+    pub fn assigns(&self, variable: &str) -> bool {
+        matches!(&self.kind, StatementKind::Assignment { name, .. } if name == variable)
+    }
 }
 
 /// What was wrong in a configuration file. The variables set before that place are kept.
@@ -81,6 +124,11 @@ impl MakeConf {
     /// What could not be read, in the order in which it was met.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
+    }
+
+    /// The commands of make.conf, in the order in which they were read.
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
     }
 
     fn set(&mut self, variable: &str, path: &Path) {
@@ -154,42 +202,57 @@ impl MakeConf {
         path: &Path,
         read: Option<&ReadPath<'_>>,
     ) -> Result<Command, ConfigError> {
-        let Some(mut name) = lexer.next_word()? else { return Ok(Command::End) };
+        let Some((mut name, mut span)) = lexer.next_spanned()? else { return Ok(Command::End) };
+        let line = lexer.line();
+        let record = |conf: &mut Self, span, kind| {
+            let (path, sourced_by) = (path.to_path_buf(), conf.sourced_by);
+            conf.statements.push(Statement { path, span, line, sourced_by, kind });
+        };
         if let Some(read) = read.filter(|_| name == "source") {
-            let word = lexer.next_word()?.ok_or(ConfigError::NoValue(name))?;
-            self.source(path, &word, read)?;
+            let (word, end) = lexer.next_spanned()?.ok_or(ConfigError::NoValue(name))?;
+            // Portage takes the end of a sourced file for the end of the one that it names last.
+            if self.sourced_by.is_some() && lexer.is_at_end() {
+                return Ok(Command::Done);
+            }
+            self.sourced += 1;
+            if self.sourced > MAX_SOURCED {
+                return Err(ConfigError::SourceLoop);
+            }
+            // A relative path starts from the file that says so.
+            let target = path.parent().unwrap_or(path).join(expand(&word, &self.variables)?);
+            record(self, span.start..end.end, StatementKind::Source { target: target.clone() });
+            self.source(&target, read);
             return Ok(Command::Done);
         }
         if name == "export" {
-            let Some(exported) = lexer.next_word()? else { return Ok(Command::End) };
+            let Some((exported, _)) = lexer.next_spanned()? else { return Ok(Command::End) };
             name = exported;
         }
-        let word = assigned(lexer, &name)?;
+        let (word, value) = assigned(lexer, &name)?;
         if !is_variable_name(&name) {
             return Err(ConfigError::Name(name));
         }
-        let (value, done) = match expand(&word, &self.variables) {
+        let (expanded, done) = match expand(&word, &self.variables) {
             Ok(value) => (value, Ok(Command::Done)),
             Err(error) => (String::new(), Err(error.into())),
         };
-        self.variables.insert(name, value);
+        if read.is_some() {
+            span.end = value.end;
+            record(self, span, StatementKind::Assignment { name: name.clone(), value, word });
+        }
+        self.variables.insert(name, expanded);
         done
     }
 
-    /// Reads another file in place of `source WORD`; a relative path starts from the file that says so.
-    fn source(&mut self, from: &Path, word: &str, read: &ReadPath<'_>) -> Result<(), ConfigError> {
-        self.sourced += 1;
-        if self.sourced > MAX_SOURCED {
-            return Err(ConfigError::SourceLoop);
+    /// Reads another file in place of a `source` command, which was read last.
+    fn source(&mut self, path: &Path, read: &ReadPath<'_>) {
+        let above = self.sourced_by.replace(self.statements.len() - 1);
+        match read(path) {
+            Ok(ConfigEntry::File(text)) => self.read_text(path, &text, Some(read)),
+            Ok(ConfigEntry::Folder(_)) => self.unreadable(path, io::ErrorKind::IsADirectory.into()),
+            Err(error) => self.unreadable(path, error),
         }
-        let folder = from.parent().unwrap_or(from);
-        let path = folder.join(expand(word, &self.variables)?);
-        match read(&path) {
-            Ok(ConfigEntry::File(text)) => self.read_text(&path, &text, Some(read)),
-            Ok(ConfigEntry::Folder(_)) => self.unreadable(&path, io::ErrorKind::IsADirectory.into()),
-            Err(error) => self.unreadable(&path, error),
-        }
-        Ok(())
+        self.sourced_by = above;
     }
 }
 
@@ -198,12 +261,12 @@ enum Command {
     End,
 }
 
-/// The word behind `=`.
-fn assigned(lexer: &mut Lexer<'_>, name: &str) -> Result<String, ConfigError> {
+/// The word behind `=`, and where it is written.
+fn assigned(lexer: &mut Lexer<'_>, name: &str) -> Result<(String, Range<usize>), ConfigError> {
     if lexer.next_word()?.as_deref() != Some("=") {
         return Err(ConfigError::NoAssignment(name.to_owned()));
     }
-    lexer.next_word()?.ok_or_else(|| ConfigError::NoValue(name.to_owned()))
+    lexer.next_spanned()?.ok_or_else(|| ConfigError::NoValue(name.to_owned()))
 }
 
 /// `NAME=VALUE` or `export NAME=VALUE`, the value as it is written.
@@ -213,7 +276,7 @@ fn assignment(lexer: &mut Lexer<'_>) -> Result<Option<(String, String)>, ConfigE
         name = lexer.next_word()?;
     }
     let Some(name) = name else { return Ok(None) };
-    let value = assigned(lexer, &name)?;
+    let (value, _) = assigned(lexer, &name)?;
     Ok(Some((name, value)))
 }
 
@@ -339,6 +402,15 @@ mod tests {
             problems[1].ends_with("line 2: too many `source` commands, or a loop of them"),
             "{problems:?}"
         );
+    }
+
+    #[test]
+    fn a_sourced_file_whose_last_line_is_not_ended_sources_nothing_there() {
+        for (end, value) in [("", "1"), ("\n", "2"), (" ", "2"), ("# x", "2")] {
+            let nested = format!("A=1\nsource '/y'{end}");
+            let conf = system(&[("/etc/make.conf", "source /x"), ("/x", &nested), ("/y", "A=2")]);
+            assert_eq!(conf.get("A"), Some(value), "{end:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::ops::Range;
 use std::str::Chars;
 
 /// Why Portage would not read on.
@@ -26,11 +27,13 @@ const MAX_VALUE: usize = 1 << 20;
 pub struct Lexer<'t> {
     chars: Peekable<Chars<'t>>,
     line: usize,
+    /// In bytes.
+    offset: usize,
 }
 
 impl<'t> Lexer<'t> {
     pub fn new(text: &'t str) -> Self {
-        Self { chars: text.chars().peekable(), line: 1 }
+        Self { chars: text.chars().peekable(), line: 1, offset: 0 }
     }
 
     /// The line that has been reached; the first is 1.
@@ -38,9 +41,24 @@ impl<'t> Lexer<'t> {
         self.line
     }
 
+    pub fn is_at_end(&mut self) -> bool {
+        self.chars.peek().is_none()
+    }
+
     /// The next word, `None` at the end of the text.
     pub fn next_word(&mut self) -> Result<Option<String>, SyntaxError> {
+        Ok(self.next_spanned()?.map(|(word, _)| word))
+    }
+
+    /// The next word, and the bytes of the text that it is written in, with its quotes.
+    pub fn next_spanned(&mut self) -> Result<Option<(String, Range<usize>)>, SyntaxError> {
         self.skip_blanks();
+        let start = self.offset;
+        Ok(self.word()?.map(|word| (word, start..self.offset)))
+    }
+
+    /// The word that begins here.
+    fn word(&mut self) -> Result<Option<String>, SyntaxError> {
         let Some(&first) = self.chars.peek() else { return Ok(None) };
         if !is_in_word(first) {
             self.bump();
@@ -48,6 +66,7 @@ impl<'t> Lexer<'t> {
         }
         let mut word = String::new();
         while let Some(next) = self.chars.next_if(|&next| is_in_word(next)) {
+            self.offset += next.len_utf8();
             match next {
                 '"' => self.double_quoted(&mut word)?,
                 '\'' => self.single_quoted(&mut word)?,
@@ -62,6 +81,7 @@ impl<'t> Lexer<'t> {
     fn bump(&mut self) -> Option<char> {
         let next = self.chars.next();
         self.line += usize::from(next == Some('\n'));
+        self.offset += next.map_or(0, char::len_utf8);
         next
     }
 
@@ -167,13 +187,49 @@ fn variable_name(chars: &mut Peekable<Chars<'_>>) -> Result<String, SyntaxError>
     if name.is_empty() { Err(SyntaxError::BadSubstitution) } else { Ok(name) }
 }
 
-fn is_blank(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\r' | '\n')
+/// Whether a value depends on a variable.
+pub fn uses(word: &str, variable: &str) -> bool {
+    let with = |value: &str| expand(word, &[(variable.to_owned(), value.to_owned())].into());
+    with("").ok() != with("x").ok()
 }
 
-/// `wordchars` and `quotes` of Portage's `getconfig`, but `#`, which begins a comment wherever it stands.
-fn is_in_word(character: char) -> bool {
+/// A value as it is written so that it is read as that text again, in double quotes. `None` when it
+/// cannot be written: outside of single quotes, which are part of the value here, a line's end is read
+/// as a blank.
+pub fn quote(value: &str) -> Option<String> {
+    let mut written = String::from("\"");
+    let (mut in_single, mut in_double) = (false, false);
+    for character in value.chars() {
+        in_single ^= character == '\'' && !in_double;
+        in_double ^= character == '"' && !in_single;
+        match character {
+            // The lexer takes one backslash of two away, and `expand` again.
+            '\\' if !in_single => written.push_str(r"\\\\"),
+            '$' if !in_single => written.push_str(r"\$"),
+            '\\' | '"' => written.extend(['\\', character]),
+            _ => written.push(character),
+        }
+    }
+    written.push('"');
+    reads_as(&written, value).then_some(written)
+}
+
+/// Whether a word is one word, and read as that value.
+pub fn reads_as(written: &str, value: &str) -> bool {
+    let mut lexer = Lexer::new(written);
+    let Ok(Some((word, span))) = lexer.next_spanned() else { return false };
+    let is_whole = span == (0..written.len());
+    is_whole && expand(&word, &BTreeMap::new()).is_ok_and(|read| read == value)
+}
+
+/// Whether a character would belong to a word that ends before it.
+pub fn is_in_word(character: char) -> bool {
+    // `wordchars` and `quotes` of Portage's `getconfig`, but `#`, which begins a comment wherever it stands.
     character.is_ascii_alphanumeric() || "~!@$%*_\\:;?,./-+{}\"'".contains(character)
+}
+
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\r' | '\n')
 }
 
 #[cfg(test)]
@@ -250,7 +306,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn words_know_where_they_stand() {
+        let text = "# é\nÄ A=\"b\\\" c\"'d'# e\n  x\\";
+        let mut lexer = Lexer::new(text);
+        let written: Vec<_> =
+            std::iter::from_fn(|| lexer.next_spanned().unwrap().map(|(_, span)| &text[span])).collect();
+        assert_eq!(written, ["Ä", "A", "=", "\"b\\\" c\"'d'", "x\\"]);
+    }
+
+    #[test]
+    fn values_are_written_so_that_they_come_back() {
+        for (value, written) in [
+            ("", Some(r#""""#)),
+            ("https://a/ http://b", Some(r#""https://a/ http://b""#)),
+            (r#"-o "${FILE}""#, Some(r#""-o \"\${FILE}\"""#)),
+            (r"a\b\", Some(r#""a\\\\b\\\\""#)),
+            ("it's $A", Some("\"it's $A\"")),
+            ("'$A' $A", Some(r#""'$A' \$A""#)),
+            ("a\nb", None),
+        ] {
+            assert_eq!(quote(value).as_deref(), written, "{value:?}");
+        }
+        assert!(!reads_as("a b", "a b") && !reads_as("a#", "a") && reads_as("'a b'", "a b"));
+        assert!(uses("x ${A}", "A") && uses("$A", "A") && !uses("$AB '$A'", "A") && !uses(r"\$A", "A"));
+    }
+
     proptest! {
+        #[test]
+        fn what_can_be_written_is_read_again(value in "([\"'$\\\\{}A ]|\\PC){0,20}") {
+            if let Some(written) = quote(&value) {
+                prop_assert!(reads_as(&written, &value));
+            } else {
+                prop_assert!(value.contains(['\'', '"', '\\']), "{value:?}");
+            }
+        }
+
         #[test]
         fn quoted_text_comes_back(text in "\\PC*") {
             let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");

@@ -114,6 +114,11 @@ impl SrcUri {
         if open > 0 { Err(SrcUriError::Unclosed) } else { Ok(files) }
     }
 
+    /// The names of all files.
+    pub fn names(&self) -> impl Iterator<Item = &Distfile> {
+        self.0.keys()
+    }
+
     /// Where the distfile can be had; none when `SRC_URI` does not yield it.
     pub fn places(&self, name: &Distfile, restrict: Restrict, groups: Groups<'_>) -> Option<Places> {
         let sources = self.0.get(name)?;

@@ -4,34 +4,34 @@ use std::fmt::Write;
 
 /// A picture in the making. Classes are those of its style sheet; every text is escaped.
 #[derive(Debug, Default)]
-pub(super) struct Svg(String);
+pub(crate) struct Svg(String);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rect {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) width: f64,
-    pub(super) height: f64,
+pub(crate) struct Rect {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
 }
 
 impl Svg {
-    pub(super) fn rect(&mut self, class: &str, rect: Rect) {
+    pub(crate) fn rect(&mut self, class: &str, rect: Rect) {
         self.put(&format!("{}/>", open_rect(class, rect)));
     }
 
     /// A rectangle that explains itself when it is pointed at.
-    pub(super) fn rect_with_title(&mut self, class: &str, rect: Rect, title: &str) {
+    pub(crate) fn rect_with_title(&mut self, class: &str, rect: Rect, title: &str) {
         self.put(&format!("{}><title>{}</title></rect>", open_rect(class, rect), escape(title)));
     }
 
-    pub(super) fn text(&mut self, class: &str, (x, y): (f64, f64), anchor: Anchor, text: &str) {
+    pub(crate) fn text(&mut self, class: &str, (x, y): (f64, f64), anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => " text-anchor=\"middle\"",
@@ -43,14 +43,14 @@ impl Svg {
         ));
     }
 
-    pub(super) fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
+    pub(crate) fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
         self.put(&format!(
             "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>"
         ));
     }
 
     /// Straight lines from point to point.
-    pub(super) fn path(&mut self, class: &str, points: &[(f64, f64)]) {
+    pub(crate) fn path(&mut self, class: &str, points: &[(f64, f64)]) {
         let mut data = String::new();
         for (number, (x, y)) in points.iter().enumerate() {
             let command = if number == 0 { 'M' } else { 'L' };
@@ -60,7 +60,7 @@ impl Svg {
     }
 
     /// The whole document.
-    pub(super) fn finish(self, width: f64, height: f64, style: &str, title: &str) -> String {
+    pub(crate) fn finish(self, width: f64, height: f64, style: &str, title: &str) -> String {
         let title = escape(title);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \

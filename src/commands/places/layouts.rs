@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::commands::environment::unix_now;
 use crate::commands::mirrors::key;
-use crate::http::{Agent, Ask, Content, Failure, Question, Url};
+use crate::http::{Agent, Ask, Failure, Question, Url, read_text};
 use crate::mirror::{MirrorKey, State};
 use crate::patience;
 use crate::portage::{Digests, Distfile, LayoutConf, MirrorBase};
@@ -155,21 +155,6 @@ pub(crate) fn ask_layout(
 fn stored_layout(state: &State, mirror: &MirrorKey) -> Option<LayoutConf> {
     let layout = state.mirror(mirror)?.layout.as_ref().filter(|layout| is_fresh(layout.at, LAYOUT_KEPT))?;
     LayoutConf::parse(&layout.value).ok()
-}
-
-/// A short content as text.
-fn read_text(mut content: Content, largest: usize) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match content.read(&mut buffer)? {
-            0 => return String::from_utf8(text).map_err(|_| Failure::HtmlPage),
-            n => text.extend_from_slice(&buffer[..n]),
-        }
-        if text.len() > largest {
-            return Err(Failure::TooLarge { limit: largest as u64 });
-        }
-    }
 }
 
 /// Whether what was learned `at` (UNIX seconds) is younger than so many seconds. What is from the future was written by a

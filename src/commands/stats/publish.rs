@@ -8,11 +8,8 @@ use super::{page, prometheus};
 use crate::cli::{self, ExitStatus};
 use crate::commands::configuration::Configuration;
 use crate::commands::{CommandError, Environment, complain, mirrors};
-use crate::files;
+use crate::files::Replacement;
 use crate::portage::Tiers;
-
-/// Whoever serves or collects it is another user.
-const MODE: u32 = 0o644;
 
 /// Writes what was asked for, each to its file or to `out`. `now` in UNIX seconds.
 pub(super) fn run(
@@ -44,7 +41,7 @@ fn put(file: &Path, text: &str, out: &mut dyn Write) -> Result<(), CommandError>
     let written = if to_out {
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     } else {
-        files::replace(file, text.as_bytes(), MODE)
+        Replacement::write(file, text.as_bytes()).and_then(|replacement| replacement.publish(None))
     };
     written.map_err(|error| {
         let shown = if to_out { "standard output".into() } else { file.display().to_string() };
