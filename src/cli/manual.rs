@@ -61,6 +61,7 @@ Usage: racefetch [OPTIONS] URL...
        racefetch setup [--yes] [--dry-run] [--mirror URL] [--timer] | --undo
        racefetch doctor [--fix[=CHECK,...]] [--json] [--offline]
        racefetch stats [--wide] [--json] [--explain SIZE] [--forget HOST] [--state FILE]
+       racefetch stats [--prometheus [FILE]] [--html FILE] [--state FILE]
        racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 
 const NOTES: &str = "\

@@ -85,6 +85,13 @@ pub struct StatsArgs {
     /// Ask mirrors of this host or URL in tier N: 0 first, else 1
     #[arg(long = "tier", value_name = "PATTERN=N", requires = "explain", value_parser = one_tier)]
     pub tiers: Vec<Tiers>,
+    /// Write the figures for Prometheus, to a file (by one rename) or to standard output
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    #[arg(conflicts_with_all = ["json", "explain", "forget"])]
+    pub prometheus: Option<PathBuf>,
+    /// Write a page that shows the figures; - is standard output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "explain", "forget"])]
+    pub html: Option<PathBuf>,
     /// The file that holds the figures
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,

@@ -1,6 +1,10 @@
 //! `racefetch stats`: what is known of each mirror, or in which order they would be asked; as a table or as JSON. Or a
 //! mirror is forgotten.
 
+mod overview;
+mod page;
+mod prometheus;
+mod publish;
 mod table;
 mod units;
 
@@ -24,6 +28,9 @@ pub(super) fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> Result<ExitStatus, CommandError> {
+    if line.prometheus.is_some() || line.html.is_some() {
+        return publish::run(line, environment, out, unix_now());
+    }
     let cannot_write =
         |error| CommandError::new(ExitStatus::WriteError, format_args!("cannot write the figures: {error}"));
     let wanted = Wanted::new(line, environment);
@@ -146,7 +153,7 @@ impl Explain {
 }
 
 fn is_local(key: &MirrorKey) -> bool {
-    key.as_str().parse::<MirrorBase>().is_ok_and(|mirror| mirror.is_local())
+    key.is_local()
 }
 
 /// The first column to the left, the others to the right.

@@ -9,7 +9,8 @@
 //!  "notes": {"lacks": {"https://mirror.example/gentoo": {"a-1.tar.xz/0123456789abcdef": 1800003600}},
 //!            "answers": {"https://mirror.example/gentoo": {"a-1.tar.xz/0123456789abcdef": "HTTP status 404"}},
 //!            "wrong_everywhere": {}},
-//!  "ranking": {"value": ["https://mirror.example/gentoo"], "at": 1800000000}}
+//!  "ranking": {"value": ["https://mirror.example/gentoo"], "at": 1800000000},
+//!  "forgotten": {"local": {}, "public": {"attempts": 7, "successes": 7, "bytes_kept": 3145728, …}}}
 //! ```
 //!
 //! Times are UNIX seconds; weights, hits and misses are millionths. A change that this program would not
@@ -25,6 +26,7 @@ use super::fading::Ratio;
 use super::key::MirrorKey;
 use super::notes::Notes;
 use super::stats::{Dated, Mirror, State};
+use super::traffic::Forgotten;
 
 /// The version that is written.
 pub const VERSION: u64 = 1;
@@ -52,14 +54,14 @@ pub fn read(text: &[u8]) -> Content {
         Category::Io | Category::Syntax | Category::Eof => Err(error),
     });
     match parsed {
-        Ok(Document { version: 1, mirrors, repositories, notes, ranking }) => {
-            let mut state = State { mirrors, repositories, notes, ranking };
+        Ok(Document { version: 1, mirrors, repositories, notes, ranking, forgotten }) => {
+            let mut state = State { mirrors, repositories, notes, ranking, forgotten };
             state.bound();
             Content::State(state)
         }
         Ok(Document { version: 0, .. }) => Content::Broken("version 0 never was".to_owned()),
-        Ok(Document { version, mirrors, repositories, notes, ranking }) => {
-            let mut state = State { mirrors, repositories, notes, ranking };
+        Ok(Document { version, mirrors, repositories, notes, ranking, forgotten }) => {
+            let mut state = State { mirrors, repositories, notes, ranking, forgotten };
             state.bound();
             Content::Newer { version, state }
         }
@@ -93,6 +95,8 @@ struct Document {
     notes: Notes,
     #[serde(default)]
     ranking: Option<Dated<Vec<MirrorKey>>>,
+    #[serde(default)]
+    forgotten: Forgotten,
 }
 
 #[derive(Deserialize)]
@@ -108,13 +112,19 @@ struct WrittenDocument<'a> {
     notes: &'a Notes,
     #[serde(skip_serializing_if = "Option::is_none")]
     ranking: &'a Option<Dated<Vec<MirrorKey>>>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    forgotten: &'a Forgotten,
 }
 
 impl<'a> From<&'a State> for WrittenDocument<'a> {
     fn from(state: &'a State) -> Self {
-        let State { mirrors, repositories, notes, ranking } = state;
-        Self { version: VERSION, mirrors, repositories, notes, ranking }
+        let State { mirrors, repositories, notes, ranking, forgotten } = state;
+        Self { version: VERSION, mirrors, repositories, notes, ranking, forgotten }
     }
+}
+
+fn is_nothing(forgotten: &Forgotten) -> bool {
+    *forgotten == Forgotten::default()
 }
 
 /// Reads what is JSON but has numbers of the wrong kind, as after an edit by hand.

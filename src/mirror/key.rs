@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::portage::MirrorBase;
+
 /// A mirror: its base URL, normalised, so that one mirror has one set of figures, and without
 /// credentials, so that the state file can be shown to anybody.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +45,11 @@ impl MirrorKey {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the mirror is on the local network.
+    pub fn is_local(&self) -> bool {
+        self.0.parse::<MirrorBase>().is_ok_and(|mirror| mirror.is_local())
     }
 
     /// `host` or `host:port`.

@@ -1,7 +1,8 @@
 //! What is known of each mirror: figures, ranking, and the file that keeps them.
 //!
 //! Reading order: [`event`] (what can happen); [`stats`] (the figures and how an event changes them), built
-//! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`] and [`notes`];
+//! from [`key`] (which mirror, which file), [`fading`] (averages that forget), [`cool_down`], [`notes`] and
+//! [`traffic`] (sums);
 //! [`ranking`] (whom to ask first); [`mod@format`] (the figures as JSON); [`location`] (where the file belongs);
 //! [`store`] (reading and replacing it); [`timestamp`] (how old a mirror's copy is). Everything but
 //! [`store`] is pure.
@@ -19,6 +20,7 @@ pub mod ranking;
 pub mod stats;
 pub mod store;
 pub mod timestamp;
+pub mod traffic;
 
 pub use event::{Attempt, Delta, FailureKind, Outcome, RateSample};
 pub use key::{FileKey, MirrorKey};

@@ -13,6 +13,7 @@ use super::event::{Attempt, Delta, FailureKind, Outcome, RATE_MAX};
 use super::fading::{Average, Ratio};
 use super::key::{FileKey, MirrorKey};
 use super::notes::{Notes, Span};
+use super::traffic::Forgotten;
 
 /// Mirrors, and repositories, that are remembered at most. More than any list of mirrors has.
 pub(super) const MIRRORS_MAX: usize = 300;
@@ -32,6 +33,7 @@ pub struct State {
     pub(super) notes: Notes,
     /// The newest ranking of mirrors (`racefetch rank`): those that it took, the best first.
     pub(super) ranking: Option<Dated<Vec<MirrorKey>>>,
+    pub(super) forgotten: Forgotten,
 }
 
 /// What is known of one mirror. Times are UNIX seconds.
@@ -107,6 +109,11 @@ impl State {
         self.mirrors.iter()
     }
 
+    /// The traffic with mirrors that are no longer among [`Self::mirrors`].
+    pub fn forgotten(&self) -> &Forgotten {
+        &self.forgotten
+    }
+
     /// The newest ranking of mirrors: those that were taken, the best first, and when.
     pub fn ranking(&self) -> Option<&Dated<Vec<MirrorKey>>> {
         self.ranking.as_ref()
@@ -135,11 +142,13 @@ impl State {
         (files > 0.0).then(|| (hits / files, files))
     }
 
-    /// Forgets all that is known of some mirrors, whose keys are returned.
+    /// Forgets all that is known of some mirrors, whose keys are returned. Their traffic stays in the sums.
     pub fn forget(&mut self, is_it: impl Fn(&MirrorKey) -> bool) -> Vec<MirrorKey> {
         let gone: Vec<MirrorKey> = self.mirrors.keys().filter(|mirror| is_it(mirror)).cloned().collect();
         for mirror in &gone {
-            self.mirrors.remove(mirror);
+            if let Some(figures) = self.mirrors.remove(mirror) {
+                self.forgotten.add(mirror, &figures);
+            }
             self.notes.forget(mirror);
         }
         gone
@@ -198,7 +207,9 @@ impl State {
             *ratio = ratio.bounded(now);
         }
         self.repositories.retain(|name, _| name.len() <= REPOSITORY_NAME_MAX);
-        keep_newest(&mut self.mirrors, Mirror::last_change);
+        for (key, mirror) in keep_newest(&mut self.mirrors, Mirror::last_change) {
+            self.forgotten.add(&key, &mirror);
+        }
         keep_newest(&mut self.repositories, Ratio::at);
         self.notes.prune(now);
         not_after(&mut self.ranking, now);
@@ -318,18 +329,19 @@ fn not_after<T>(known: &mut Option<Dated<T>>, latest: u64) {
     }
 }
 
-/// Drops what changed longest ago.
-fn keep_newest<K: Ord + Clone, V>(entries: &mut BTreeMap<K, V>, last_change: impl Fn(&V) -> u64) {
+/// Drops what changed longest ago, and returns it.
+fn keep_newest<K: Ord + Clone, V>(
+    entries: &mut BTreeMap<K, V>,
+    last_change: impl Fn(&V) -> u64,
+) -> Vec<(K, V)> {
     let surplus = entries.len().saturating_sub(MIRRORS_MAX);
     if surplus == 0 {
-        return;
+        return Vec::new();
     }
     let mut by_age: Vec<(u64, K)> =
         entries.iter().map(|(key, value)| (last_change(value), key.clone())).collect();
     by_age.sort_unstable();
-    for (_, key) in &by_age[..surplus] {
-        entries.remove(key);
-    }
+    by_age[..surplus].iter().filter_map(|(_, key)| entries.remove_entry(key)).collect()
 }
 
 fn add(count: &mut u64, more: u64) {
@@ -525,6 +537,9 @@ mod tests {
         state.prune(NOW);
         assert_eq!(state.mirrors.len(), MIRRORS_MAX);
         assert!(state.mirrors.values().all(|m| m.last_success > Some(NOW - MIRRORS_MAX as u64)));
+        let forgotten = &state.forgotten().public;
+        let dropped = 1000 - MIRRORS_MAX as u64;
+        assert_eq!((forgotten.attempts, forgotten.successes), (dropped, dropped), "but their requests are");
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn open_rect(class: &str, Rect { x, y, width, height }: Rect) -> String {
 }
 
 /// Text as XML 1.0 can hold it (sections 2.2 and 2.4): characters that it forbids are replaced.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
