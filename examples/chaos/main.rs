@@ -1,4 +1,5 @@
-//! Random trouble: `cargo run --release --example chaos -- --seconds N --seed S`.
+//! Random trouble: `cargo run --release --example chaos -- --seconds N --seed S`, or `--runs N` for the same runs however
+//! fast the machine is.
 //!
 //! Each run has mirrors of random kinds on the loopback address, something random at FILE, and one to three calls of the
 //! program for it at once, some of which are killed, have system calls denied or writes that fail, see the clock jump,
@@ -34,7 +35,7 @@ const AT_ONCE: u64 = 4;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let ended = options(&args).and_then(|(seconds, seed)| chaos(Duration::from_secs(seconds), seed));
+    let ended = options(&args).and_then(|amount| chaos(&amount));
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -45,25 +46,37 @@ fn main() -> ExitCode {
     }
 }
 
-/// The values of `--seconds` and `--seed`.
-fn options(args: &[String]) -> Result<(u64, u64), String> {
-    let usage = "usage: chaos [--seconds N] [--seed S]; with 0 seconds there is one run";
-    let (mut seconds, mut seed) = (60, 1);
+/// What is to be done.
+struct Amount {
+    /// No run begins later than that.
+    time: Duration,
+    runs: u64,
+    /// Of the first run.
+    seed: u64,
+}
+
+fn options(args: &[String]) -> Result<Amount, String> {
+    let usage = "usage: chaos [--seconds N | --runs N] [--seed S]";
+    let (mut seconds, mut runs, mut seed) = (None, None, 1);
     for pair in args.chunks(2) {
         let [name, value] = pair else { return Err(usage.to_owned()) };
         let value = value.parse().map_err(|_| usage.to_owned())?;
         match name.as_str() {
-            "--seconds" => seconds = value,
+            "--seconds" => seconds = Some(value),
+            "--runs" => runs = Some(value),
             "--seed" => seed = value,
             _ => return Err(usage.to_owned()),
         }
     }
-    Ok((seconds, seed))
+    let usual = if runs.is_some() { u64::MAX } else { 60 };
+    let time = Duration::from_secs(seconds.unwrap_or(usual));
+    Ok(Amount { time, runs: runs.unwrap_or(u64::MAX), seed })
 }
 
 /// Whether no run showed a fault.
 #[expect(clippy::disallowed_methods, reason = "it goes on for so long")]
-fn chaos(time: Duration, seed: u64) -> Result<bool, String> {
+fn chaos(amount: &Amount) -> Result<bool, String> {
+    let Amount { time, runs, seed } = *amount;
     let folder = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
     let shim = shim(folder.path());
     let mounts = can_mount(folder.path());
@@ -80,17 +93,17 @@ fn chaos(time: Duration, seed: u64) -> Result<bool, String> {
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number > 0 && began.elapsed() >= time {
+            if number >= runs || began.elapsed() >= time {
                 break;
             }
             let seed = seed.wrapping_add(number);
             let failed = |error| Ran { faults: vec![format!("cannot run: {error}")], ..Ran::default() };
             let ran = world::run(seed, &tools).unwrap_or_else(failed);
             for fault in &ran.faults {
-                println!("--seed {seed} --seconds 0: {fault} ({})", ran.story);
+                println!("--seed {seed} --runs 1: {fault} ({})", ran.story);
                 faults.fetch_add(1, Ordering::Relaxed);
             }
-            if time.is_zero() {
+            if runs == 1 {
                 println!("{}", ran.story);
             }
             let mut all = kinds.lock().unwrap_or_else(PoisonError::into_inner);

@@ -255,7 +255,9 @@ impl<'t> World<'t> {
             command.args(["-C", "-"]);
         }
         let calls = vec![Call::start(command, None)?];
-        match self.wait_for(calls) {
+        let ended = self.wait_for(calls);
+        self.story = format!("{}; the clean one: {}", self.story, self.said("clean"));
+        match ended {
             Some(status) if status.success() => self.check_file("exit 0 of the clean call"),
             status => {
                 let said = self.said("clean");

@@ -352,6 +352,11 @@ impl Failure {
         }
     }
 
+    /// Whether no connection to the host could be made.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.cause(), Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout(_))
+    }
+
     /// Whether it shows that the other side can be reached.
     pub fn is_an_answer(&self) -> bool {
         if let Self::Elsewhere { place: Elsewhere::Redirect(_), .. } = self {

@@ -17,8 +17,6 @@ use crate::patience::{AUDIT, PULSE, SAMPLE, SAMPLE_OF_ALL};
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) opinions: Vec<Opinion>,
-    /// Who sent what others were compared with.
-    pub(super) compared: BTreeSet<SourceId>,
     /// Bytes received for it.
     pub(super) cost: Vec<(SourceId, u64)>,
 }
@@ -92,7 +90,6 @@ pub(super) fn audit(
                         done.bytes.truncate(wanted);
                         workers[source].close();
                     }
-                    findings.compared.insert(source);
                     let is_settled = compare(&mut findings, &done, sink)?;
                     if is_settled {
                         continue;
@@ -164,7 +161,8 @@ fn compare(findings: &mut Findings, done: &Pending, sink: &Sink) -> Result<bool,
     Ok(ours == theirs || contradicted)
 }
 
-fn fingerprint_of(sink: &Sink, range: ByteRange) -> Result<[u8; 16], SinkError> {
+/// What an opinion of that range says when it is what lies there.
+pub(super) fn fingerprint_of(sink: &Sink, range: ByteRange) -> Result<[u8; 16], SinkError> {
     let mut bytes = vec![0; usize::try_from(range.len()).unwrap_or(usize::MAX)];
     sink.read(range.first, &mut bytes)?;
     Ok(fingerprint(&bytes))

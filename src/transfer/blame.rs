@@ -5,7 +5,7 @@
 //! that contradict each other cannot all be right, so they fall into [`camps`]. The file is then completed by one
 //! camp alone, the largest first, until the digests match: they alone say who was wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scheduler::SourceId;
 use super::segments::Segments;
@@ -145,10 +145,13 @@ pub fn around(opinions: &[Opinion], confirmed: &Segments) -> Segments {
     around
 }
 
-/// Those who said something else than this camp does.
-pub fn opponents(opinions: &[Opinion], camp: &[Origin], everybody: &[Origin]) -> Vec<Origin> {
-    let against = |origin: &&Origin| camp.iter().any(|member| contradict(opinions, **origin, *member));
-    everybody.iter().filter(against).copied().collect()
+/// Those whose opinion of a range is not what the right file has there; `right` tells that.
+pub fn wrong(opinions: &[Opinion], right: &BTreeMap<(u64, u64), [u8; 16]>) -> BTreeSet<Origin> {
+    let is_wrong = |opinion: &&Opinion| {
+        let there = right.get(&(opinion.range.first, opinion.range.end));
+        there.is_some_and(|bytes| *bytes != opinion.bytes)
+    };
+    opinions.iter().filter(is_wrong).map(|opinion| opinion.by).collect()
 }
 
 fn contradict(opinions: &[Opinion], one: Origin, other: Origin) -> bool {
@@ -233,7 +236,10 @@ mod tests {
         let everybody = [Source(0), Source(1), Source(2), Earlier];
         let camps = camps(&opinions, &everybody);
         assert_eq!(camps, [vec![Source(0), Earlier], vec![Source(1), Source(2)]]);
-        assert_eq!(opponents(&opinions, &camps[1], &everybody), [Source(0), Earlier]);
+        // Where the right file is not known nobody is wrong.
+        let right = BTreeMap::from([((0, 1), [1; 16]), ((5, 6), [2; 16])]);
+        assert_eq!(wrong(&opinions, &right), BTreeSet::from([Earlier, Source(0)]));
+        assert_eq!(wrong(&opinions, &BTreeMap::new()), BTreeSet::new());
     }
 
     #[test]

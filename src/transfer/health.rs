@@ -123,6 +123,15 @@ impl Health {
         }
     }
 
+    /// A request failed that another part of the call made. A host that cannot be reached is not tried again.
+    pub fn on_failure_elsewhere(&mut self, failure: &Failure, now: Time) {
+        if failure.rest().is_some() {
+            return self.on_refusal(failure, now);
+        }
+        self.on_failure(failure, now);
+        self.is_out |= failure.is_unreachable();
+    }
+
     /// For how long it is not to be asked.
     pub fn rest_left(&self, now: Time) -> Option<Duration> {
         self.rest_until.map(|until| until.saturating_sub(now)).filter(|left| !left.is_zero())

@@ -216,6 +216,34 @@ fn who_cannot_be_compared_may_be_right() {
     }
 }
 
+/// Sources that contradict each other were asked together for the rest of a file, and all of them but one were convicted:
+/// the honest ones, too, whose bytes the right file consists of.
+#[test]
+fn who_sent_the_right_file_is_not_convicted() {
+    let right: Content = content(1, 492_426).into();
+    for left in [content(7, 300_000), Vec::new()] {
+        for turn in 0..4 {
+            let distdir = Distdir::new();
+            distdir.put_file(&left);
+            let mut mirrors = vec![
+                serving(&right),
+                saying(Rule::serve(right.clone()).range_status(403)),
+                serving(&right.corrupted_at(200_000)),
+                serving(&content(2, right.len()).into()),
+            ];
+            mirrors.rotate_left(turn);
+            let ended = fetch(&distdir, &right, &mirrors);
+            distdir.assert_holds(&right, &ended);
+            ended.assert_success();
+            let honest = [(4 - turn) % 4, (5 - turn) % 4];
+            for mirror in honest {
+                let failures = failures(&distdir, &base(&mirrors[mirror]));
+                assert!(!failures.contains(&"corrupt".to_owned()), "{turn}: {ended}");
+            }
+        }
+    }
+}
+
 /// Who sends no ranges cannot be compared with: that nothing contradicted the others was taken for agreement, and for
 /// five minutes nobody was asked for the file any more.
 #[test]

@@ -191,6 +191,10 @@ impl Surroundings for Beside<'_> {
         batch.between.rest_left(host, batch.clock)
     }
 
+    fn beside(&self) -> usize {
+        self.batch.map_or(0, |batch| batch.between.under_way())
+    }
+
     fn on_asked(&self, source: SourceId) {
         if let Some((batch, host)) = self.at(source) {
             batch.between.engage(host);

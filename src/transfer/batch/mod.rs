@@ -144,10 +144,17 @@ struct Told {
     rests: Vec<(HostId, Time)>,
     /// Hosts to which the transfer has a connection.
     engaged: BTreeSet<HostId>,
+    /// Files of the batch that are under way.
+    under_way: usize,
 }
 
 impl Between {
-    /// A request to that host failed outside of the batch.
+    /// How many files of the batch share the link with the transfer.
+    pub fn under_way(&self) -> usize {
+        self.lock().under_way
+    }
+
+    /// A request to that host failed outside of the batch, and the link is not to blame.
     pub fn on_failure(&self, host: HostId, failure: &Failure) {
         self.lock().failures.push((host, failure.clone()));
     }
@@ -173,8 +180,9 @@ impl Between {
     fn exchange(&self, queue: &mut Queue, hosts: usize, now: Time) {
         let mut told = self.lock();
         for (host, failure) in told.failures.drain(..) {
-            queue.on_race_failure(host, &failure, now);
+            queue.on_failure_elsewhere(host, &failure, now);
         }
+        told.under_way = queue.under_way();
         queue.set_engaged(told.engaged.clone());
         let rest = |host: HostId| Some((host, now + queue.health(host).rest_left(now)?));
         told.rests = (0..hosts).map(HostId).filter_map(rest).collect();
@@ -261,6 +269,7 @@ pub fn run(batch: &Batch, observer: &mut dyn Observer, signalled: &Signalled) ->
         shared.lock().is_over = true;
         shared.changed.notify_all();
     });
+    batch.between.lock().under_way = 0;
     let mut state = shared.lock();
     let (tallies, plan) = (std::mem::take(&mut state.tallies), Plan::default());
     let (mut items, health) = std::mem::replace(&mut state.queue, Queue::new(plan)).into_ends();

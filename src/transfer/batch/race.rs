@@ -161,6 +161,10 @@ impl Surroundings for Around<'_> {
         shared.lock().queue.health(self.hosts[source]).rest_left(now)
     }
 
+    fn beside(&self) -> usize {
+        self.race.shared.lock().queue.under_way().saturating_sub(1)
+    }
+
     fn on_failure(&self, source: SourceId, failure: &Failure) {
         let shared = self.race.shared;
         let now = shared.batch.clock.now();

@@ -25,7 +25,7 @@ use super::speed::SpeedLimit;
 use super::trace::{Recorder, What};
 use super::worker::{Buffers, Report, Worker};
 use crate::http::{ByteRange, Client, Failure};
-use crate::patience::SILENCE;
+use crate::patience::{LOST, SILENCE};
 use crate::portage::{Algorithm, Digest};
 use clock::Clock;
 use repair::Audit;
@@ -93,6 +93,7 @@ pub fn run(
         Ok(outcome) => outcome,
         Err(error) => Outcome::Disk(error.to_string()),
     };
+    transfer.tell_who_was_silent();
     for worker in &mut transfer.workers {
         worker.close();
     }
@@ -145,7 +146,7 @@ struct Transfer<'a> {
     /// Who sent a whole file that was wrong, and its digests.
     alone: Vec<(SourceId, Vec<Digest>)>,
     audited: Audit,
-    /// Who was compared with others, or asked for the whole file because that cannot be.
+    /// Who was asked for the whole file because nobody knows who is right.
     had_turn: BTreeSet<SourceId>,
     /// What of the bytes that lay there was kept although others there were wrong.
     on_trust: Segments,
@@ -228,7 +229,7 @@ impl Transfer<'_> {
             };
             if self.wanted.digests.agree_with(&digests) && sink.prefix() == total {
                 self.trace.note(None, What::Verified, self.clock.time(now()));
-                self.convict(&scheduler, total);
+                self.convict(&scheduler, &sink)?;
                 self.excuse_odd_answers(&scheduler);
                 return self.verified(sink, fetched);
             }
@@ -338,6 +339,7 @@ impl Transfer<'_> {
 
     fn tick(&mut self, scheduler: &mut Scheduler) {
         let time = self.clock.look(now());
+        scheduler.set_beside(self.around.beside());
         for id in 0..self.workers.len() {
             if let Some(rest) = self.around.rest(id) {
                 scheduler.rest(id, time + rest);
@@ -451,9 +453,11 @@ impl Transfer<'_> {
                 }
                 self.settle(source, at);
                 self.trace.failed(source, &failure, self.clock.time(at));
-                self.around.on_failure(source, &failure);
                 let is_excused = self.is_excused(scheduler, &failure, at)
                     || self.wanted.size.is_none() && failure.is_about_size();
+                if !is_excused || failure.rest().is_some() {
+                    self.around.on_failure(source, &failure);
+                }
                 scheduler.failed(source, failure.clone(), self.clock.time(at));
                 // A request beyond the end of the file, made before the end was known, is no failure.
                 if failure == Failure::Cancelled || scheduler.failure(source) != Some(&failure) {
@@ -482,6 +486,23 @@ impl Transfer<'_> {
                     && scheduler.is_quiet(self.clock.time(at))
         };
         matches!(failure, Failure::Local(_)) || !failure.is_an_answer() && is_link()
+    }
+
+    /// Whoever is not connected long after he was asked, while others delivered, has not failed before the end, but is
+    /// of no use to anybody else either.
+    fn tell_who_was_silent(&self) {
+        let delivered = |id: SourceId| self.tallies[id].kept > 0;
+        for (id, current) in self.current.iter().enumerate() {
+            let waited = current.asked.map(|asked| now().saturating_duration_since(asked));
+            let was_seen = self.tallies[id].first_byte.is_some() || delivered(id);
+            let is_connected = current.counted.is_some() || self.workers[id].connected_at().is_some();
+            let Some(waited) = waited.filter(|waited| *waited >= LOST && !was_seen && !is_connected) else {
+                continue;
+            };
+            if (0..self.workers.len()).any(delivered) {
+                self.around.on_failure(id, &Failure::ConnectTimeout(waited));
+            }
+        }
     }
 
     /// Counts the time since the last report as receiving. No report says when the last byte of a request has

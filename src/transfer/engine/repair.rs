@@ -1,14 +1,15 @@
 //! What to do about a file that is complete and wrong.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Outcome, Stage, Tally, Transfer, everything, now};
 use crate::http::Failure;
 use crate::http::failure::Advice;
 use crate::patience::CRAWLING;
 use crate::portage::Digest;
-use crate::transfer::audit::{Task, audit};
-use crate::transfer::blame::{self, Origin, around, camps, confirmed, opponents, samples};
+use crate::transfer::audit::{Task, audit, fingerprint_of};
+use crate::transfer::blame::{self, Origin, around, camps, confirmed, samples};
 use crate::transfer::scheduler::{Scheduler, SourceId};
 use crate::transfer::segments::Segments;
 use crate::transfer::sink::{Sink, SinkError};
@@ -101,7 +102,6 @@ impl Transfer<'_> {
             if let Some(outcome) = self.too_long(sink, None, self.clock.look(now())) {
                 return Ok(Some(outcome));
             }
-            self.had_turn.extend(found.compared);
             self.opinions.extend(found.opinions);
             let camps = camps(&self.opinions, &self.everybody());
             if camps.len() > 1 {
@@ -120,19 +120,9 @@ impl Transfer<'_> {
                 return Ok(None);
             }
         }
-        if self.next_alone(scheduler, sink)? {
-            return Ok(None);
-        }
         // What lay there may be from one of them: it confirms nobody.
         let others = self.opinions.iter().map(|opinion| opinion.by).filter(|by| *by != Origin::Earlier);
         let witnesses: BTreeSet<Origin> = others.collect();
-        if witnesses.len() < 2 && !self.began_anew {
-            // Nobody else can be asked. The file may have changed between two answers, or a cache may hold a wrong one:
-            // once more.
-            self.began_anew = true;
-            self.give_up(sink, &everything())?;
-            return Ok(None);
-        }
         // Who sends no ranges could not be compared, and an audit may break off: then nobody knows who is right.
         let is_confirmed = |(origin, share): (&Origin, &Segments)| {
             let others: Vec<Origin> = witnesses.iter().copied().filter(|other| other != origin).collect();
@@ -140,6 +130,19 @@ impl Transfer<'_> {
             share.iter().all(|range| confirmed.gaps(range).is_empty())
         };
         let agreed = self.camp.is_none() && witnesses.len() > 1 && self.shares.iter().all(is_confirmed);
+        if agreed {
+            return Ok(Some(Outcome::Mismatch { agreed }));
+        }
+        if self.next_alone(scheduler, sink)? {
+            return Ok(None);
+        }
+        if witnesses.len() < 2 && !self.began_anew {
+            // Nobody else can be asked. The file may have changed between two answers, or a cache may hold a wrong one:
+            // once more.
+            self.began_anew = true;
+            self.give_up(sink, &everything())?;
+            return Ok(None);
+        }
         Ok(Some(Outcome::Mismatch { agreed }))
     }
 
@@ -202,8 +205,8 @@ impl Transfer<'_> {
         Ok(false)
     }
 
-    /// Who sends no ranges was compared with nobody, and may be the only one who is right: each of those is asked for the
-    /// whole file, one after another. False when none is left.
+    /// Who was compared with nobody, because he sends no ranges or the comparison broke off, may be the only one who is
+    /// right: each is asked for the whole file, one after another. False when none is left.
     pub(super) fn next_alone(
         &mut self,
         scheduler: &mut Scheduler,
@@ -262,8 +265,9 @@ impl Transfer<'_> {
         if asked.len() < MAJORITY { usable } else { asked }
     }
 
-    /// The digests match: whoever said something else than those who sent this file was wrong.
-    pub(super) fn convict(&mut self, scheduler: &Scheduler, size: u64) {
+    /// The digests match: whoever said something else than this file was wrong.
+    pub(super) fn convict(&mut self, scheduler: &Scheduler, sink: &Sink) -> Result<(), SinkError> {
+        let size = sink.prefix();
         if self.wanted.size.is_none() {
             for (source, tally) in self.tallies.iter_mut().enumerate() {
                 if let Some(got) = scheduler.said_size(source).filter(|said| *said != size) {
@@ -271,15 +275,17 @@ impl Transfer<'_> {
                 }
             }
         }
-        let dropped = self.earlier_dropped.then_some(Origin::Earlier);
-        let camp = self.camp.take().unwrap_or_default();
-        let mut everybody = self.everybody();
-        everybody.push(Origin::Earlier);
-        let mut wrong = opponents(&self.opinions, &camp, &everybody);
+        let mut right = BTreeMap::new();
+        for range in self.opinions.iter().map(|opinion| opinion.range).filter(|range| range.end <= size) {
+            if let Entry::Vacant(place) = right.entry((range.first, range.end)) {
+                place.insert(fingerprint_of(sink, range)?);
+            }
+        }
+        let mut wrong = blame::wrong(&self.opinions, &right);
+        let has_sent = |origin: &Origin| self.shares.get(origin).is_some_and(|share| !share.is_empty());
         let alone = self.alone.iter().map(|(source, _)| Origin::Source(*source));
-        wrong.extend(alone.filter(|origin| !camp.contains(origin)).chain(dropped).collect::<Vec<_>>());
-        wrong.sort_unstable();
-        wrong.dedup();
+        wrong.extend(alone.filter(|origin| !has_sent(origin)));
+        wrong.extend(self.earlier_dropped.then_some(Origin::Earlier));
         for origin in wrong {
             self.record(origin.source(), What::Convicted);
             match origin {
@@ -294,6 +300,7 @@ impl Transfer<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     fn record(&mut self, source: Option<SourceId>, what: What) {

@@ -53,11 +53,15 @@ pub trait Surroundings {
     fn rest(&self, _: SourceId) -> Option<Duration> {
         None
     }
+    /// How many other transfers of this call share the link.
+    fn beside(&self) -> usize {
+        0
+    }
     /// A source is asked: from now on it may have a connection.
     fn on_asked(&self, _: SourceId) {}
     /// A source sends what it was asked for.
     fn on_opened(&self, _: SourceId) {}
-    /// A request to a source failed.
+    /// A request to a source failed, and the link is not to blame.
     fn on_failure(&self, _: SourceId, _: &Failure) {}
 }
 

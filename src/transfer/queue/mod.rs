@@ -272,7 +272,12 @@ impl Queue {
 
     /// A request of a race under way failed.
     pub fn on_race_failure(&mut self, host: HostId, failure: &Failure, now: Time) {
-        self.hosts[host.0].health.on_refusal(failure, now);
+        self.learn(host, |health| health.on_refusal(failure, now));
+    }
+
+    /// A request that is not of the queue failed, and the link is not to blame.
+    pub fn on_failure_elsewhere(&mut self, host: HostId, failure: &Failure, now: Time) {
+        self.learn(host, |health| health.on_failure_elsewhere(failure, now));
     }
 
     /// An [`Action::Race`] ended; `failures` are those of its hosts.
@@ -369,6 +374,11 @@ impl Queue {
         self.items.len() - self.undone
     }
 
+    /// How many files somebody is at.
+    pub fn under_way(&self) -> usize {
+        self.work.len()
+    }
+
     /// Files that somebody is at: a race first, then the one that takes longest.
     pub fn current(&self) -> Vec<ItemId> {
         let mut work: Vec<&Work> = self.work.iter().collect();
@@ -434,6 +444,18 @@ impl Queue {
         }
         done.state = State::Done(end);
         self.undone -= 1;
+    }
+
+    /// Something was found out about a host beside its files. Ends those that have nobody left to ask then.
+    fn learn(&mut self, host: HostId, learn: impl FnOnce(&mut Health)) {
+        let health = &mut self.hosts[host.0].health;
+        let was_out = health.is_out();
+        learn(health);
+        if !was_out && health.is_out() {
+            for item in self.hosts[host.0].items.clone() {
+                self.end_if_hopeless(item);
+            }
+        }
     }
 
     /// A file waits again. Ends the files that have nobody left to ask, among them those of `hosts` that have

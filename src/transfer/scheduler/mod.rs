@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use super::segments::Segments;
 use crate::http::{ByteRange, Failure};
-use crate::patience::{LOST, PULSE};
+use crate::patience::PULSE;
 pub use plainly::Manner;
-use sharing::{CRAWL, PER_SOURCE};
+use sharing::PER_SOURCE;
 pub(super) use source::PROGRESS;
 use source::{Source, State};
 
@@ -108,6 +108,8 @@ pub struct Scheduler {
     parallel: usize,
     retries: u32,
     silence: Duration,
+    /// How many other transfers share the link.
+    beside: usize,
     /// When something came from somebody last.
     last_arrival: Time,
     /// When a source last showed that it can be reached; when the first of those at work was asked.
@@ -131,6 +133,7 @@ impl Scheduler {
             parallel: plan.parallel.max(1),
             retries: plan.retries,
             silence: plan.silence,
+            beside: 0,
             last_arrival: Time::ZERO,
             last_sign: Time::ZERO,
             ticked: Time::ZERO,
@@ -476,7 +479,7 @@ impl Scheduler {
 
     /// The tier of a source. A mirror that was not asked yet waits until all others have been, when enough of its
     /// kind lack the file and none has it.
-    fn tier(&self, id: SourceId) -> u8 {
+    pub(super) fn tier(&self, id: SourceId) -> u8 {
         let source = &self.sources[id];
         let mirrors = || self.sources.iter().filter(|source| source.expectation.mirror);
         let waits = source.expectation.mirror
@@ -485,19 +488,6 @@ impl Scheduler {
             && mirrors().all(Source::is_new)
             && mirrors().filter(|source| source.lacks_it()).count() >= ENOUGH_LACK;
         if waits { u8::MAX } else { source.expectation.tier }
-    }
-
-    /// Whether more is to be expected of the sources of this tier. If not, the next one is asked.
-    fn delivers(&self, tier: u8, now: Time) -> bool {
-        let of_tier = (0..self.sources.len()).filter(|id| self.tier(*id) == tier);
-        of_tier.map(|id| &self.sources[id]).any(|s| match s.state {
-            State::Opening { since, .. } => now.saturating_sub(since) < LOST,
-            State::Receiving { since, .. } => {
-                let young = now.saturating_sub(since) < LOST * 2;
-                young || s.meter.rate(now).is_some_and(|rate| rate > CRAWL)
-            }
-            State::Idle | State::Resting { .. } | State::Out => false,
-        })
     }
 
     /// Whether one more source should be at work, and whether it may be this one.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sharing::CRAWL;
 use super::source::{Source, State};
 use super::{Action, LIVELY, PAUSE, Scheduler, SourceId, Time};
 use crate::http::{ByteRange, Failure};
@@ -24,6 +25,26 @@ impl Scheduler {
     /// Whether nothing has come from anybody for so long that it may be the link.
     pub fn is_quiet(&self, now: Time) -> bool {
         now.saturating_sub(self.last_arrival) > LOST
+    }
+
+    /// So many other transfers of this call share the link.
+    pub fn set_beside(&mut self, transfers: usize) {
+        self.beside = transfers;
+    }
+
+    /// Whether more is to be expected of the sources of this tier. If not, the next one is asked. Who has no more than
+    /// a part of the link is not slow for that.
+    pub(super) fn delivers(&self, tier: u8, now: Time) -> bool {
+        let least = CRAWL / (1.0 + self.beside as f64);
+        let of_tier = (0..self.sources.len()).filter(|id| self.tier(*id) == tier);
+        of_tier.map(|id| &self.sources[id]).any(|s| match s.state {
+            State::Opening { since, .. } => now.saturating_sub(since) < LOST,
+            State::Receiving { since, .. } => {
+                let young = now.saturating_sub(since) < LOST * 2;
+                young || s.meter.rate(now).is_some_and(|rate| rate > least)
+            }
+            State::Idle | State::Resting { .. } | State::Out => false,
+        })
     }
 
     /// Ends what was awaited for too long.
@@ -83,6 +104,45 @@ impl Scheduler {
             if self.sources[id].is_overdue(now) {
                 self.unclaim(id);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Expectation, Opened, Plan};
+    use super::*;
+
+    /// A line of 100 kB/s: with siblings beside it the file looked as if its tier crawled, so that mirrors of the next one
+    /// were asked as well.
+    #[test]
+    fn a_shared_line_is_no_crawl() {
+        for (beside, rate, are_asked) in [(0, 50_000, true), (3, 50_000, false), (3, 20_000, true)] {
+            let expected = |tier| Expectation { tier, ..Expectation::default() };
+            let mut scheduler = Scheduler::new(Plan {
+                size: Some(1_000_000),
+                present: crate::transfer::segments::Segments::new(),
+                sources: vec![expected(0), expected(1)],
+                parallel: 4,
+                retries: 0,
+                silence: Duration::from_secs(15),
+            });
+            scheduler.set_beside(beside);
+            scheduler.tick(Time::ZERO);
+            let opened =
+                Opened { first_pos: 0, content_end: Some(1_000_000), complete_length: None, reused: false };
+            scheduler.opened(0, opened, Duration::from_millis(50));
+            for step in 1..60 {
+                scheduler.received(0, rate / 10, Duration::from_millis(50 + 100 * step));
+                scheduler.tick(Duration::from_millis(50 + 100 * step));
+            }
+            let actions = scheduler.take_actions();
+            let is_asked = |action: &Action| matches!(action, Action::Open { source: 1, .. });
+            assert_eq!(
+                actions.iter().any(is_asked),
+                are_asked,
+                "{rate} bytes/s beside {beside}: {actions:?}"
+            );
         }
     }
 }

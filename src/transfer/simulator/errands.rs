@@ -305,3 +305,33 @@ fn what_a_race_hears_the_other_connections_know_and_the_other_way_round() {
     queue.on_race_failure(HostId(0), &Failure::Reset, Duration::from_secs(2));
     assert_eq!(queue.health(HostId(0)).last_failure(), None, "of others is told at the end");
 }
+
+/// The file that was asked for has found out that one of two mirrors cannot be reached: its siblings do not try, and what
+/// only that one has is over.
+#[test]
+fn what_another_transfer_found_out_counts_for_all_files() {
+    let wanted = |hosts: &[usize]| Wanted {
+        size: 100,
+        hosts: hosts.iter().map(|host| (HostId(*host), 0)).collect(),
+        repository: RepositoryId::default(),
+        can_be_raced: false,
+    };
+    let mut queue = Queue::new(Plan {
+        items: vec![wanted(&[0, 1]), wanted(&[0, 1]), wanted(&[0])],
+        hosts: vec![Health::new(1), Health::new(1)],
+        mirrors: vec![true, true],
+        jobs: 4,
+        ..Plan::default()
+    });
+    let refused = Failure::Connect { reason: "connection refused".to_owned() };
+    queue.on_failure_elsewhere(HostId(0), &refused, Duration::ZERO);
+    queue.tick(Duration::ZERO);
+    for item in [0, 1] {
+        assert_eq!(queue.take_actions(), [Action::Fetch { item: ItemId(item), host: HostId(1) }]);
+        queue.on_fetch_ended(ItemId(item), Came::Whole, Duration::from_secs(1));
+    }
+    assert!(queue.is_over(), "the third file has nobody left");
+    let (ends, _) = queue.into_ends();
+    assert_eq!(ends[2], ItemEnd::Failed(vec![(HostId(0), refused)]));
+    assert!(matches!(ends[0], ItemEnd::Fetched { .. }));
+}
