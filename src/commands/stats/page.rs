@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::overview::{Line, MIRRORS_SHOWN, Overview, outcomes};
-use super::{duration, known, nothing, percent, size};
+use super::units::{duration, known, nothing, percent, size};
 use crate::mirror::traffic::Traffic;
 use crate::progress::{self, printable};
 use crate::timeline::svg::escape;

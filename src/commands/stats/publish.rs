@@ -41,7 +41,7 @@ fn put(file: &Path, text: &str, out: &mut dyn Write) -> Result<(), CommandError>
     let written = if to_out {
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     } else {
-        Replacement::write(file, text.as_bytes()).and_then(|replacement| replacement.publish(None))
+        Replacement::write(file, text.as_bytes(), 0o644).and_then(|replacement| replacement.publish(None))
     };
     written.map_err(|error| {
         let shown = if to_out { "standard output".into() } else { file.display().to_string() };
