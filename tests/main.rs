@@ -16,6 +16,7 @@ mod make_conf;
 mod moving_urls;
 mod portage_race;
 mod prefetch;
+mod rank;
 mod real_portage;
 mod state;
 mod support;

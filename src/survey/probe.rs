@@ -125,7 +125,6 @@ fn probe(mirror: &MirrorBase, probing: Probing<'_>) -> Result<Probed, Fault> {
         None => layout.head_time,
         Some(connect) => layout.head_time.saturating_sub(connect),
     };
-    probed.round_trip = probed.connect.map_or(probed.round_trip, |connect| connect.min(probed.round_trip));
     if probed.timestamp.is_none() {
         let other = ask(agent, mirror, "timestamp.chk", left());
         probed.timestamp = other.ok().and_then(|asked| parse(asked.text.as_deref().ok()?));
