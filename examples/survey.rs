@@ -13,6 +13,7 @@ use support::build;
 use support::globe::{Globe, Kind, Place, configure, list};
 
 #[path = "../tests/support/mod.rs"]
+#[expect(unused_imports, reason = "what is handed on is for others")]
 mod support;
 
 fn main() -> ExitCode {

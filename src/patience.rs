@@ -42,6 +42,13 @@ pub const LAYOUT_ALONE: Duration = Duration::from_millis(1500);
 /// How long a mirror that has accepted the connection may be silent when its witness has answered.
 pub const LAYOUT_SILENT: Duration = Duration::from_secs(3);
 
+/// A question of `doctor` or `setup` to a mirror, for a file of some bytes, from the name look-up to its last byte. All
+/// mirrors are asked at once, and somebody waits.
+pub const INQUIRY: Duration = Duration::from_secs(5);
+
+/// The part of [`INQUIRY`] that making the connection may take.
+pub const INQUIRY_CONNECT: Duration = Duration::from_secs(3);
+
 // ---- A file
 
 /// The wait for another process that is at FILE, after it last made FILE longer. One that goes on is waited for; one that
@@ -124,11 +131,17 @@ pub const USUAL_REST: Duration = Duration::from_secs(1);
 pub const PROBE: Duration = Duration::from_secs(3);
 
 /// The same with `--fast`.
-pub const FAST_PROBE: Duration = Duration::from_millis(1500);
+pub const FAST_PROBE: Duration = Duration::from_millis(1200);
 
 /// All probes together with `--fast`: then those are compared that have answered. Longer than two probes, since not all
 /// mirrors are asked at once.
-pub const FAST_PROBES: Duration = Duration::from_millis(3200);
+pub const FAST_PROBES: Duration = Duration::from_millis(2800);
+
+/// The look at those that are to be taken: whether they have the newest files, and the right bytes. All of them side by side.
+pub const LOOK: Duration = Duration::from_secs(6);
+
+/// The same with `--fast`.
+pub const FAST_LOOK: Duration = Duration::from_millis(700);
 
 /// What one mirror is measured for, from its first byte on. Slow start is over by then at most distances.
 pub const MEASUREMENT: Duration = Duration::from_millis(1500);
@@ -191,8 +204,11 @@ mod tests {
         for (outer, inner) in [
             (FAST_PROBES, 2 * FAST_PROBE),
             (PROBE, FAST_PROBE),
+            (LOOK, PROBE),
+            (Duration::from_secs(4), FAST_PROBES + FAST_LOOK),
             (MEASUREMENTS, 3 * (PROBE + MEASUREMENT)),
             (LAYOUT, LAYOUT_CONNECT),
+            (INQUIRY, INQUIRY_CONNECT),
             (LAYOUT_CONNECT, LAYOUT_SILENT),
             (LAYOUT_SILENT, LAYOUT_ALONE),
             (ANSWER, CONNECT + HEAD + DRAIN),

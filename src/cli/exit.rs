@@ -73,6 +73,11 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// `doctor`: something is to be looked at. Like those of diff(1), these two have nothing to do with curl's.
+    pub const WARNINGS: Self = Self::UnsupportedProtocol;
+    /// `doctor`: something is wrong.
+    pub const FAILURES: Self = Self::FailedInit;
+
     /// Of a sub-command that did its work: something is missing or corrupt. It has the number of curl's status 1.
     pub const NOT_ALL_IS_WELL: Self = Self::UnsupportedProtocol;
 

@@ -50,6 +50,8 @@ pub fn full() -> String {
 const USAGE: &str = "\
 Usage: racefetch [OPTIONS] URL...
        racefetch prefetch [OPTIONS] EMERGE-ARGUMENT... | -
+       racefetch setup [--yes] [--dry-run] [--mirror URL] [--timer] | --undo
+       racefetch doctor [--fix[=CHECK,...]] [--json] [--offline]
        racefetch stats [--wide] [--json] [--explain SIZE] [--forget HOST] [--state FILE]
        racefetch verify [--verbose] [--json] [--move-aside] [DISTDIR]";
 

@@ -27,9 +27,10 @@ pub use error::UsageError;
 pub use exit::ExitStatus;
 pub use options::FetchOptions;
 pub use rank::{RankArgs, RankFormat};
-pub use subcommands::{PrefetchArgs, StatsArgs, Subcommand, VerifyArgs};
+pub use subcommands::{
+    DoctorArgs, PrefetchArgs, SetupArgs, StatsArgs, Subcommand, VerifyArgs, has_subcommand,
+};
 
-use clap::Subcommand as _;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -52,7 +53,7 @@ pub enum Command {
 /// @file`; `-` is stdin.
 pub fn parse(args: &[OsString], read: &dyn Fn(&Path) -> io::Result<String>) -> Result<Command, UsageError> {
     let name = args.first().and_then(|first| first.to_str());
-    if name.is_some_and(Subcommand::has_subcommand) {
+    if name.is_some_and(has_subcommand) {
         return subcommands::parse(args);
     }
     syntax::parse(args, read)

@@ -16,6 +16,51 @@ pub enum Subcommand {
     Prefetch(PrefetchArgs),
     /// Find the best public mirrors for this machine
     Rank(RankArgs),
+    /// Have Portage fetch with this program, or take that back
+    Setup(SetupArgs),
+    /// Look whether all is well, and say what cures what is not
+    Doctor(DoctorArgs),
+}
+
+/// `racefetch doctor`: whether all is well. It ends with 0, 1 (something is to be looked at) or 2 (something is wrong).
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// Cure what is found, or only what these checks find
+    #[arg(long, value_name = "CHECK,...", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub fix: Option<String>,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// Ask no mirror
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `racefetch setup`: Portage fetches with this program.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
+pub struct SetupArgs {
+    /// Do it without a question
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A mirror on the local network, which is asked before all others
+    #[arg(long, value_name = "URL", conflicts_with = "undo")]
+    pub mirror: Option<String>,
+    /// Fetch every night what the next update needs, by systemd or cron
+    #[arg(long, conflicts_with = "undo")]
+    pub timer: bool,
+    /// Leave the mirrors as they are, where nobody has chosen any
+    #[arg(long, conflicts_with = "undo")]
+    pub no_rank: bool,
+    /// Restore every file as it was before setup, byte for byte
+    #[arg(long)]
+    pub undo: bool,
+    /// With --undo: restore files that were changed since, too
+    #[arg(long, requires = "undo")]
+    pub force: bool,
 }
 
 /// `racefetch stats`: what is known of the mirrors.
@@ -113,6 +158,11 @@ fn one_tier(word: &str) -> Result<Tiers, TierError> {
 struct Line {
     #[command(subcommand)]
     subcommand: Subcommand,
+}
+
+/// Whether there is a sub-command of that name.
+pub fn has_subcommand(name: &str) -> bool {
+    <Subcommand as clap::Subcommand>::has_subcommand(name)
 }
 
 /// Reads a line that begins with the name of a sub-command.

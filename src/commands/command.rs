@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::ended::Ended;
-use super::{Environment, Interrupt, cmdline, fetch, prefetch, rank, stats, verify};
+use super::{Environment, Interrupt, cmdline, doctor, fetch, prefetch, rank, setup, stats, verify};
 use crate::cli::{Command, ExitStatus, Subcommand, UsageError, manual};
 use crate::progress::printable;
 
@@ -32,6 +32,8 @@ pub fn run(command: Command, environment: &Environment) -> Result<ExitStatus, Co
         Command::Sub(Subcommand::Rank(arguments)) => {
             rank::run(&arguments, environment, &Interrupt::of_signals(), out)
         }
+        Command::Sub(Subcommand::Setup(arguments)) => setup::run(&arguments, environment, out),
+        Command::Sub(Subcommand::Doctor(arguments)) => doctor::run(&arguments, environment, out),
         Command::Help(text) => Ok(print(&text, out)),
         Command::Version => Ok(print(&manual::version(), out)),
     }

@@ -10,7 +10,7 @@ use super::environment::read_config;
 use super::portageq;
 use crate::files::{self, Replacement, folder_of};
 use crate::portage::config_files::{ConfigEntry, config_files};
-use crate::portage::make_conf::StatementKind;
+use crate::portage::make_conf::{Statement, StatementKind};
 use crate::portage::make_conf_editor::{Edit, EditError, Files, NewValue};
 use crate::portage::repos_conf::System;
 use crate::portage::{MakeConf, unix_newlines};
@@ -23,6 +23,8 @@ pub struct Draft<'s> {
     values: BTreeMap<String, Vec<String>>,
     /// Whether Portage is asked what it reads, when there is one.
     asks_portage: bool,
+    /// Whether the content before is kept beside a file.
+    keeps_backups: bool,
 }
 
 /// One file that is changed.
@@ -36,6 +38,8 @@ pub struct Change {
     pub old: Option<Vec<u8>>,
     /// What it is to hold; none when it is to go.
     pub new: Option<Vec<u8>>,
+    /// Its mode when it does not exist.
+    mode: u32,
 }
 
 /// A file that was written.
@@ -60,7 +64,13 @@ pub enum DraftError {
 
 impl<'s> Draft<'s> {
     pub fn new(system: System<'s>) -> Self {
-        Self { system, changes: Vec::new(), values: BTreeMap::new(), asks_portage: true }
+        Self { system, changes: Vec::new(), values: BTreeMap::new(), asks_portage: true, keeps_backups: true }
+    }
+
+    /// For what can be restored from elsewhere.
+    #[must_use]
+    pub fn without_backups(self) -> Self {
+        Self { keeps_backups: false, ..self }
     }
 
     /// Sets a variable of make.conf where its value is determined. `by` is the command that does so, for the comment
@@ -87,11 +97,63 @@ impl<'s> Draft<'s> {
     pub fn append(&mut self, lines: &[&str], by: &str) -> Result<(), DraftError> {
         let edit = self.with_files(|files| files.append(lines, by))?;
         self.apply(edit)?;
-        Ok(self.conf().map(drop)?)
+        let conf = self.conf()?;
+        for (name, _) in lines.iter().filter_map(|line| line.split_once('=')) {
+            let words = conf.get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+            self.values.insert(name.to_owned(), words);
+        }
+        Ok(())
+    }
+
+    /// Removes the lines that a command has added, wherever they are in make.conf.
+    pub fn remove_blocks(&mut self, by: &str) -> Result<(), DraftError> {
+        let conf = self.conf()?;
+        let mut paths: Vec<&PathBuf> = conf.statements().iter().map(|statement| &statement.path).collect();
+        paths.dedup();
+        for path in paths {
+            if let Some(edit) = self.with_files(|files| files.without_block(path, by))? {
+                let is_ours = edit.content.is_empty() && edit.path.to_string_lossy().ends_with("racefetch");
+                self.put(&edit.path, (!is_ours).then_some(edit.content))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a variable above the first command that uses it: later assignments go, and the value that counted is set
+    /// there. False when none stands below it.
+    pub fn raise(&mut self, name: &str, by: &str) -> Result<bool, DraftError> {
+        let conf = self.conf()?;
+        let statements = conf.statements();
+        let is_use = |statement: &Statement| statement.uses(name) && !statement.assigns(name);
+        let Some(first) = statements.iter().position(is_use) else { return Ok(false) };
+        let below: Vec<&Statement> =
+            statements.iter().skip(first).filter(|statement| statement.assigns(name)).collect();
+        if below.is_empty() {
+            return Ok(false);
+        }
+        let value = conf.get(name).unwrap_or_default();
+        let words: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+        // From the end on: what stands before keeps its place.
+        for statement in below.into_iter().rev() {
+            let edit = self.with_files(|files| files.without(statement))?;
+            self.apply(edit)?;
+        }
+        self.set(name, NewValue::Words(&words), by)?;
+        Ok(true)
     }
 
     /// Gives a file that content; none removes it.
     pub fn put(&mut self, path: &Path, content: Option<Vec<u8>>) -> Result<(), DraftError> {
+        self.put_with_mode(path, content, PUBLIC)
+    }
+
+    /// The same, for a file that gets that mode when it does not exist.
+    pub fn put_with_mode(
+        &mut self,
+        path: &Path,
+        content: Option<Vec<u8>>,
+        mode: u32,
+    ) -> Result<(), DraftError> {
         let place = place_of(path);
         if let Some(change) = self.changes.iter_mut().find(|change| change.place == place) {
             change.new = content;
@@ -102,7 +164,7 @@ impl<'s> Draft<'s> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(EditError::Unreadable { path: path.to_path_buf(), error }.into()),
         };
-        self.changes.push(Change { path: path.to_path_buf(), place, old, new: content });
+        self.changes.push(Change { path: path.to_path_buf(), place, old, new: content, mode });
         Ok(())
     }
 
@@ -136,15 +198,16 @@ impl<'s> Draft<'s> {
                 written.push(Written { path: change.path, backup: None });
                 continue;
             };
-            let replacement = Replacement::write(&change.place, new).map_err(failed)?;
+            let replacement = Replacement::write(&change.place, new, change.mode).map_err(failed)?;
             if replacement.old() != change.old.as_deref() {
                 return Err(EditError::Changed(change.path).into());
             }
             self.changes[index].new = Some(replacement.read_back().map_err(failed)?);
             self.check()?;
             let backup = files::backup_name(replacement.path());
-            let kept = replacement.old().map(|_| folder_of(replacement.path()).join(&backup));
-            replacement.publish(Some(&backup)).map_err(failed)?;
+            let kept = replacement.old().filter(|_| self.keeps_backups);
+            let kept = kept.map(|_| folder_of(replacement.path()).join(&backup));
+            replacement.publish(kept.is_some().then_some(backup.as_os_str())).map_err(failed)?;
             written.push(Written { path: change.path, backup: kept });
         }
         Ok(())
@@ -241,6 +304,9 @@ impl<'s> Draft<'s> {
         Ok(())
     }
 }
+
+/// The mode of a configuration file that everybody may read.
+pub const PUBLIC: u32 = 0o644;
 
 /// The largest file of the configuration, in bytes.
 const LARGEST: u64 = 16 << 20;

@@ -29,16 +29,20 @@ pub struct Replacement {
 /// The largest file that is replaced, in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// The mode of a file that did not exist: a configuration that everybody may read.
-const NEW_MODE: u32 = 0o644;
+/// What a new file is to be like.
+#[derive(Clone, Copy)]
+enum Like<'f> {
+    File(&'f File),
+    Mode(u32),
+}
 
 impl Replacement {
-    /// Writes the new content beside a file, which may not exist yet.
+    /// Writes the new content beside a file, which may not exist yet: then it gets that mode.
     ///
     /// # Errors
     /// When the file has a second name, or its owner cannot be kept, or somebody else replaces a file in that
     /// folder right now.
-    pub fn write(path: &Path, content: &[u8]) -> io::Result<Self> {
+    pub fn write(path: &Path, content: &[u8], new_mode: u32) -> io::Result<Self> {
         let path = match fs::canonicalize(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
                 fs::canonicalize(folder_of(path))?.join(path.file_name().unwrap_or_default())
@@ -63,7 +67,8 @@ impl Replacement {
             check_sole(old)?;
         }
         let beside = hidden(name, "new");
-        let file = write_beside(&folder, &beside, content, old.as_ref())?;
+        let file =
+            write_beside(&folder, &beside, content, old.as_ref().map_or(Like::Mode(new_mode), Like::File))?;
         let old = old.map(|old| read_all(&old, LARGEST)).transpose();
         let old = old.inspect_err(|_| {
             let _ = folder.remove_file(&beside);
@@ -92,7 +97,7 @@ impl Replacement {
         if let (Some(backup), Some(old)) = (backup, &self.old) {
             let file = self.folder.open_file(name, OFlags::RDONLY)?;
             let beside = hidden(backup, "new");
-            let kept = write_beside(&self.folder, &beside, old, Some(&file))?;
+            let kept = write_beside(&self.folder, &beside, old, Like::File(&file))?;
             self.folder.rename_file(&kept, &beside, backup)?;
         }
         self.folder.rename_file(&self.file, &self.beside, name)?;
@@ -134,7 +139,7 @@ fn hidden(name: &OsStr, what: &str) -> OsString {
     hidden
 }
 
-fn write_beside(folder: &Folder, name: &OsStr, content: &[u8], like: Option<&File>) -> io::Result<File> {
+fn write_beside(folder: &Folder, name: &OsStr, content: &[u8], like: Like<'_>) -> io::Result<File> {
     // A killed process may have left one.
     match folder.remove_file(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -144,8 +149,8 @@ fn write_beside(folder: &Folder, name: &OsStr, content: &[u8], like: Option<&Fil
     let written = (|| {
         file.write_all(content)?;
         match like {
-            Some(like) => take_after(&file, like)?,
-            None => fchmod(&file, Mode::from_raw_mode(NEW_MODE))?,
+            Like::File(other) => take_after(&file, other)?,
+            Like::Mode(mode) => fchmod(&file, Mode::from_raw_mode(mode))?,
         }
         file.sync_all()
     })();
@@ -220,7 +225,7 @@ mod tests {
         };
         symlink("sub/f", path("link")).unwrap();
 
-        let replacement = Replacement::write(&path("link"), b"new").unwrap();
+        let replacement = Replacement::write(&path("link"), b"new", 0o644).unwrap();
         assert_eq!((replacement.old(), replacement.read_back().unwrap()), (Some(&b"old"[..]), b"new".into()));
         assert_eq!(fs::read(path("link")).unwrap(), b"old");
         replacement.publish(Some(&backup_name(&path("f")))).unwrap();
@@ -243,7 +248,7 @@ mod tests {
     fn new_files_are_for_everybody_to_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
-        let replacement = Replacement::write(&path, b"new").unwrap();
+        let replacement = Replacement::write(&path, b"new", 0o644).unwrap();
         assert_eq!((replacement.old(), path.exists()), (None, false));
         replacement.publish(Some(OsStr::new("backup"))).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o644);
@@ -258,17 +263,17 @@ mod tests {
         let path = folder.path().join("f");
         fs::write(&path, "old").unwrap();
         fs::write(folder.path().join(".f.racefetch-new"), "left by a killed process").unwrap();
-        let first = Replacement::write(&path, b"new").unwrap();
-        let error = Replacement::write(&path, b"other").unwrap_err().to_string();
+        let first = Replacement::write(&path, b"new", 0o644).unwrap();
+        let error = Replacement::write(&path, b"other", 0o644).unwrap_err().to_string();
         assert!(error.contains("another process"), "{error}");
         drop(first);
         assert_eq!((names(folder.path()), fs::read(&path).unwrap()), (vec!["f".to_owned()], b"old".to_vec()));
 
         fs::hard_link(&path, folder.path().join("second")).unwrap();
-        let error = Replacement::write(&path, b"new").unwrap_err().to_string();
+        let error = Replacement::write(&path, b"new", 0o644).unwrap_err().to_string();
         assert!(error.contains("second name"), "{error}");
         symlink("nowhere", folder.path().join("dangling")).unwrap();
-        assert!(Replacement::write(&folder.path().join("dangling"), b"new").is_err());
+        assert!(Replacement::write(&folder.path().join("dangling"), b"new", 0o644).is_err());
         assert_eq!(names(folder.path()), ["dangling", "f", "second"]);
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::config_files::{ConfigEntry, ReadPath, config_files};
-use super::shell_words::{Lexer, SyntaxError, expand};
+use super::shell_words::{Lexer, SyntaxError, expand, uses};
 
 /// The variables of the configuration that was read, and what could not be read of it.
 #[derive(Debug, Default)]
@@ -55,6 +55,11 @@ impl ConfigProblem {
 }
 
 impl Statement {
+    /// Whether its value depends on a variable.
+    pub fn uses(&self, variable: &str) -> bool {
+        matches!(&self.kind, StatementKind::Assignment { word, .. } if uses(word, variable))
+    }
+
     pub fn assigns(&self, variable: &str) -> bool {
         matches!(&self.kind, StatementKind::Assignment { name, .. } if name == variable)
     }

@@ -10,7 +10,7 @@ use super::config_files::{ConfigEntry, ReadPath, config_files};
 use super::make_conf::{ConfigProblem, Statement, StatementKind};
 use super::newlines::{original_offset, unix_newlines};
 use super::repos_conf::System;
-use super::shell_words::{is_in_word, quote, reads_as, uses};
+use super::shell_words::{is_in_word, quote, reads_as};
 
 /// Reads the bytes of a file.
 pub type ReadBytes<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'r;
@@ -104,11 +104,7 @@ impl Files<'_> {
     /// Adds a line that sets a variable, above its first use.
     fn add(&self, conf: &MakeConf, name: &str, line: &str, by: &str) -> Result<Edit, EditError> {
         let statements = conf.statements();
-        let is_use = |statement: &Statement| match &statement.kind {
-            StatementKind::Assignment { word, .. } => uses(word, name),
-            StatementKind::Source { .. } => false,
-        };
-        let Some(mut first) = statements.iter().position(is_use) else {
+        let Some(mut first) = statements.iter().position(|statement| statement.uses(name)) else {
             return self.append(&[line], by);
         };
         while let Some(above) = statements[first].sourced_by {
@@ -150,6 +146,29 @@ impl Files<'_> {
             return Ok(self.original(path)?.with_end(&text));
         }
         Ok(Edit { path: top, content: text.into_bytes() })
+    }
+
+    /// Removes what was added to a file by a command. `None` when there is nothing of it.
+    pub fn without_block(&self, path: &Path, by: &str) -> Result<Option<Edit>, EditError> {
+        let file = self.original(path)?;
+        let begin = format!("{BEGIN}: written by `{by}`\n");
+        let end = format!("{END}\n");
+        let starts_line = |at: usize| at == 0 || file.text.as_bytes()[at - 1] == b'\n';
+        let start = file.text.match_indices(&begin).map(|(at, _)| at).find(|&at| starts_line(at));
+        let Some(start) = start else { return Ok(None) };
+        let Some(length) = file.text[start..].find(&end) else { return Ok(None) };
+        Ok(Some(file.with(start..start + length + end.len(), "")))
+    }
+
+    /// Removes a command, and its line when nothing else is in it.
+    pub fn without(&self, statement: &Statement) -> Result<Edit, EditError> {
+        let file = self.original(&statement.path)?;
+        let Range { start, end } = statement.span;
+        let line_start = file.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = file.text[end..].find('\n').map_or(file.text.len(), |at| end + at + 1);
+        let is_alone =
+            file.text[line_start..start].trim().is_empty() && file.text[end..line_end].trim().is_empty();
+        Ok(file.with(if is_alone { line_start..line_end } else { start..end }, ""))
     }
 
     /// Takes a part of the text of a file out, and puts another in its place.

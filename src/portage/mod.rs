@@ -4,7 +4,7 @@
 //! digests), [`call`] (what one invocation says), [`account`] (for whom). Then where the file lies: [`uri`] and [`mirror_uri`] (under
 //! which mirror), [`layout`], [`name_hash`] and [`mirror_cache`] (at which path on it), [`local_network`] and
 //! [`tiers`] (how near that is). Then the configuration: [`newlines`], [`config_files`], [`shell_words`],
-//! [`make_conf`], [`make_conf_editor`], [`mirror_groups`], [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile),
+//! [`make_conf`], [`make_conf_editor`], [`fetch_command`], [`mirror_groups`], [`config_parser`], [`repos_conf`]. Last what the repositories know: [`manifest_index`] (every distfile),
 //! and [`metadata_cache`], [`eapi`], [`restrict`], [`src_uri`] (where upstream keeps those of a package);
 //! and what emerge lists of them ([`fetch_list`]).
 //! [`distlock`] is the one file here that is not pure.
@@ -17,6 +17,7 @@ pub mod digests;
 pub mod distfile;
 pub mod distlock;
 pub mod eapi;
+pub mod fetch_command;
 pub mod fetch_list;
 pub mod layout;
 pub mod local_network;

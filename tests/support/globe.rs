@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::content::{Content, content};
-use super::lab::Layout;
 use super::mirror::request::Request;
 use super::server::{Life, Pacer, Server, Socket};
 
@@ -25,6 +24,7 @@ pub const LARGE: &str = "linux-6.1.tar.xz";
 pub const LARGE_SIZE: usize = 33 << 20;
 /// The newest files.
 pub const NEW: [&str; 2] = ["new-1.tar.xz", "newer-2.tar.xz"];
+const LAYOUT: &str = "[structure]\n0=filename-hash BLAKE2B 8\n";
 /// What is under way at the beginning, in bytes: ten packets.
 const FIRST_FLIGHT: usize = 14_600;
 
@@ -87,6 +87,7 @@ struct Shared {
 impl Globe {
     /// `line` in bytes a second, for all mirrors together.
     pub fn start(line: Option<u64>) -> Self {
+        large(false); // it takes a while to be made
         let shared = Arc::new(Shared { line: Mutex::new(line.map(Pacer::new)), ..Shared::default() });
         let server = Server::start(Ipv4Addr::UNSPECIFIED.into(), {
             let shared = Arc::clone(&shared);
@@ -177,6 +178,12 @@ pub fn configure(command: &mut Command, root: &Path, make_conf: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
+    environment(command, root);
+}
+
+/// Has a command use a configuration that is laid out already.
+pub fn environment(command: &mut Command, root: &Path) {
+    let repository = root.join("repo");
     let repositories =
         format!("[DEFAULT]\nmain-repo = gentoo\n[gentoo]\nlocation = {}\n", repository.display());
     command
@@ -308,7 +315,7 @@ fn body(path: &str, place: &Place) -> Option<Content> {
         return Some("<!DOCTYPE html><html><body>Please log in</body></html>\n".into());
     }
     match path.rsplit('/').next().unwrap_or_default() {
-        "layout.conf" => Some(Layout::FilenameHash.conf().into()),
+        "layout.conf" => Some(LAYOUT.into()),
         "timestamp.mirmon" => {
             let made = SystemTime::now().checked_sub(place.age)?;
             let seconds = made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();

@@ -43,6 +43,8 @@ pub struct Lab {
     upstream: Port,
     mirrors: Option<String>,
     make_conf: String,
+    /// Whether make.conf is written at every start.
+    keeps_make_conf: bool,
     /// The repositories, Gentoo's first. Packages go into the last one.
     repositories: Vec<String>,
 }
@@ -72,6 +74,7 @@ impl Lab {
             upstream: Port::refusing(),
             mirrors: None,
             make_conf: String::new(),
+            keeps_make_conf: false,
             repositories,
         })
     }
@@ -88,6 +91,17 @@ impl Lab {
     pub fn make_conf(mut self, lines: &str) -> Self {
         self.make_conf.push_str(lines);
         self.make_conf.push('\n');
+        self
+    }
+
+    /// Leaves `etc/portage/make.conf` to the test from now on. What is in it is what a fresh system has, and what the
+    /// laboratory needs: nothing of the program under test.
+    #[must_use]
+    pub fn fresh_system(mut self) -> Self {
+        self.keeps_make_conf = true;
+        let ours = |line: &&str| !line.starts_with("source ") && !line.starts_with("RACEFETCH_STATE=");
+        let text: String = self.make_conf_text().split_inclusive('\n').filter(ours).collect();
+        prefix::put(&self.root().join("etc/portage/make.conf"), &text).unwrap();
         self
     }
 
@@ -240,7 +254,9 @@ impl Lab {
 
     fn start(&self, program: &Path, args: &[&str], env: &[(&str, &Path)]) -> Running {
         let root = self.root();
-        prefix::put(&root.join("etc/portage/make.conf"), &self.make_conf_text()).unwrap();
+        if !self.keeps_make_conf {
+            prefix::put(&root.join("etc/portage/make.conf"), &self.make_conf_text()).unwrap();
+        }
         let path = [&root.join("bin"), &self.venv.join("bin")].map(|folder| folder.display().to_string());
         let mut command = Command::new(program);
         command
