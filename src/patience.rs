@@ -137,11 +137,17 @@ pub const USUAL_REST: Duration = Duration::from_secs(1);
 pub const PROBE: Duration = Duration::from_secs(3);
 
 /// The same with `--fast`.
-pub const FAST_PROBE: Duration = Duration::from_millis(1500);
+pub const FAST_PROBE: Duration = Duration::from_millis(1200);
 
 /// All probes together with `--fast`: then those are compared that have answered. Longer than two probes, since not all
 /// mirrors are asked at once.
-pub const FAST_PROBES: Duration = Duration::from_millis(3200);
+pub const FAST_PROBES: Duration = Duration::from_millis(2800);
+
+/// The look at those that are to be taken: whether they have the newest files, and the right bytes. All of them side by side.
+pub const LOOK: Duration = Duration::from_secs(6);
+
+/// The same with `--fast`.
+pub const FAST_LOOK: Duration = Duration::from_millis(700);
 
 /// What one mirror is measured for, from its first byte on. Slow start is over by then at most distances.
 pub const MEASUREMENT: Duration = Duration::from_millis(1500);
@@ -204,6 +210,8 @@ mod tests {
         for (outer, inner) in [
             (FAST_PROBES, 2 * FAST_PROBE),
             (PROBE, FAST_PROBE),
+            (LOOK, PROBE),
+            (Duration::from_secs(4), FAST_PROBES + FAST_LOOK),
             (MEASUREMENTS, 3 * (PROBE + MEASUREMENT)),
             (LAYOUT, LAYOUT_CONNECT),
             (INQUIRY, INQUIRY_CONNECT),

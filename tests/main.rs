@@ -18,6 +18,7 @@ mod mirror;
 mod moving_urls;
 mod portage_race;
 mod prefetch;
+mod rank;
 mod real_portage;
 mod setup;
 mod state;

@@ -43,6 +43,10 @@ pub struct RankArgs {
     /// Print nothing but the mirrors, in this form
     #[arg(long, value_name = "FORM", value_enum)]
     pub format: Option<RankFormat>,
+    /// Write GENTOO_MIRRORS into make.conf, where its value is determined; or what --format says into a file of its own
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "sync")]
+    #[expect(clippy::option_option, reason = "the option may be given without a value")]
+    pub write: Option<Option<PathBuf>>,
     /// Rank the mirrors of the repository (sync-uri) instead; needs rsync
     #[arg(long)]
     pub sync: bool,

@@ -115,7 +115,7 @@ fn probe(mirror: &MirrorBase, probing: Probing<'_>) -> Result<Probed, Fault> {
     if probed.layout.is_none() {
         return Err(match (&layout.text, &first.text) {
             (Err(failure), _) if !is_page(&layout) && !is_page(&first) => {
-                Fault::Dead(format!("layout.conf: {failure}"))
+                Fault::Dead(format!("layout.conf: {}", words(failure)))
             }
             _ => Fault::WebPage,
         });
@@ -125,7 +125,6 @@ fn probe(mirror: &MirrorBase, probing: Probing<'_>) -> Result<Probed, Fault> {
         None => layout.head_time,
         Some(connect) => layout.head_time.saturating_sub(connect),
     };
-    probed.round_trip = probed.connect.map_or(probed.round_trip, |connect| connect.min(probed.round_trip));
     if probed.timestamp.is_none() {
         let other = ask(agent, mirror, "timestamp.chk", left());
         probed.timestamp = other.ok().and_then(|asked| parse(asked.text.as_deref().ok()?));
@@ -178,7 +177,7 @@ struct Asked {
 
 /// Asks for a short text. An answer of any status is one; a mirror that gives none is dead.
 fn ask(agent: &mut Agent, mirror: &MirrorBase, path: &str, left: Duration) -> Result<Asked, Fault> {
-    let dead = |failure: Failure| Fault::Dead(failure.to_string());
+    let dead = |failure: Failure| Fault::Dead(words(&failure));
     let url = Url::parse(&mirror.uri(path)).map_err(|error| Fault::Dead(error.to_string()))?;
     let ask = Ask { time_left: Some(left), ..Ask::default() };
     let answer = agent.ask(&url, &ask).map_err(dead)?;
@@ -197,6 +196,14 @@ fn ask(agent: &mut Agent, mirror: &MirrorBase, path: &str, left: Duration) -> Re
     match text {
         Err(failure) if !failure.is_an_answer() => Err(dead(failure)),
         text => Ok(Asked { text, exchange, connect_time, head_time, peer }),
+    }
+}
+
+/// What became of a request, in few words. How much of a probe's time was left for it is of no interest.
+pub(crate) fn words(failure: &Failure) -> String {
+    match failure.cause() {
+        Failure::TimeUp(_) => "no answer in time".to_owned(),
+        _ => failure.to_string(),
     }
 }
 

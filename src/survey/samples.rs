@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The length of a block of the tested file, in bytes.
-pub(crate) const BLOCK: usize = 64 * 1024;
+pub(crate) const BLOCK: usize = 16 * 1024;
 
 /// The beginning of the digest of a block.
 pub(crate) type BlockDigest = [u8; 16];

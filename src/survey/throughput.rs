@@ -6,10 +6,14 @@ use blake2::{Blake2b512, Digest};
 
 use super::arrivals::Arrivals;
 use super::decide::Fault;
+use super::probe::words;
 use super::rounds::{LARGEST_SAMPLE, Measured};
 use super::samples::{BLOCK, BlockDigest};
 use crate::http::{Ask, Client, Failure, Question, Url};
 use crate::patience::{MEASUREMENT, PROBE};
+
+/// What is read at once, in bytes.
+const BUFFER: usize = 64 * 1024;
 
 /// A distfile that mirrors have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +48,13 @@ pub(crate) fn measure(
 }
 
 /// The digest of the first block of the file.
-pub(crate) fn first_block(client: &Client, file: &TestFile) -> Result<Vec<BlockDigest>, Failure> {
+pub(crate) fn first_block(
+    client: &Client,
+    file: &TestFile,
+    time: Duration,
+) -> Result<Vec<BlockDigest>, Failure> {
     let end = (BLOCK as u64).min(file.size);
-    let received = receive(client, file, end, PROBE, &mut |_, bytes, hasher| {
+    let received = receive(client, file, end, time, &mut |_, bytes, hasher| {
         hasher.add(bytes);
         hasher.blocks.len() * BLOCK >= BLOCK
     });
@@ -54,9 +62,9 @@ pub(crate) fn first_block(client: &Client, file: &TestFile) -> Result<Vec<BlockD
 }
 
 /// Whether a file is there: an error says why not.
-pub(crate) fn has(client: &Client, file: &TestFile) -> Result<(), Failure> {
+pub(crate) fn has(client: &Client, file: &TestFile, time: Duration) -> Result<(), Failure> {
     let question = Question { end: Some(1), size: Some(file.size), refuse_html: true, ..Question::default() };
-    let ask = Ask { time_left: Some(PROBE), ..Ask::bytes(&question) };
+    let ask = Ask { time_left: Some(time), ..Ask::bytes(&question) };
     let mut agent = client.agent();
     let answered = agent.open(&file.url, &question, &ask).map(drop);
     agent.canceller().cancel();
@@ -87,10 +95,10 @@ fn receive(
             return Err(Failure::ContentEncoding(coding));
         }
         first_byte = Some(answer.head_time);
-        let mut buffer = vec![0; BLOCK];
+        let mut buffer = vec![0; BUFFER];
         let mut left = end;
         while left > 0 {
-            let most = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+            let most = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
             let read = answer.content.read(&mut buffer[..most])?;
             if read == 0 {
                 return Err(Failure::Truncated);
@@ -145,6 +153,6 @@ pub(crate) fn fault(failure: &Failure) -> Fault {
         // Another file under the same name.
         Failure::WrongSize { .. } => Fault::WrongBytes,
         _ if failure.is_not_found() => Fault::LacksFiles,
-        _ => Fault::Dead(failure.to_string()),
+        _ => Fault::Dead(words(failure)),
     }
 }

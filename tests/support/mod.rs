@@ -10,6 +10,7 @@
 pub mod build;
 pub mod content;
 pub mod drip;
+pub mod globe;
 pub mod lab;
 pub mod mirror;
 pub mod ports;

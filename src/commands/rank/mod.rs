@@ -11,10 +11,12 @@ mod report;
 mod sites;
 mod source;
 mod status;
+mod sync;
 mod table;
+mod write;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -36,7 +38,8 @@ use crate::files::{Existing, open_output};
 use crate::http::Client;
 use crate::http::settings::Redirects;
 use crate::mirror::{Delta, Freshness, State, Store};
-use crate::patience::{FAST_PROBE, FAST_PROBES, MEASUREMENTS, PROBE};
+use crate::patience::{FAST_LOOK, FAST_PROBE, FAST_PROBES, LOOK, MEASUREMENTS, PROBE};
+use crate::portage::repos_conf::System;
 use crate::portage::{LayoutConf, MirrorBase};
 use crate::survey::clock::clock_error;
 use crate::survey::decide::{Candidate, Fault, places};
@@ -61,6 +64,10 @@ pub(super) fn run(
     let mut status = Status::new(environment.terminal, arguments.quiet);
 
     let source = read_list(arguments, &client, store.as_ref())?;
+    if arguments.sync {
+        let sites = list::sites(&source.mirrors, &filter);
+        return rank_trees(sites, arguments, &client, interrupt, &mut status, out);
+    }
     let in_use = InUse::new(&configuration.gentoo_mirrors());
     let sites = sites_to_try(&source, &filter, &in_use, &state)?;
     let mut survey = Survey::new(sites, &state, unix_now());
@@ -72,7 +79,7 @@ pub(super) fn run(
     let files = files::find(&configuration, unix_now());
     let measures = !arguments.fast && !files.large.is_empty();
     let wanted = usize::from(arguments.servers);
-    let outcome = survey.measure(wanted, measures, &files, &client, interrupt, &mut status);
+    let outcome = survey.measure(wanted, (measures, arguments.fast), &files, &client, interrupt, &mut status);
     status.end();
     if let Some(number) = interrupt.number() {
         return Ok(signal_status(number));
@@ -97,7 +104,8 @@ pub(super) fn run(
         fallback: sites::fallback(&filter).filter(|_| !arguments.no_fallback),
         no_files,
     };
-    show(&report, arguments, environment, out)
+    let system = configuration.system();
+    show(&report, arguments, environment, system, out)
 }
 
 /// Writes the report in the form that was asked for.
@@ -105,17 +113,16 @@ fn show(
     report: &Report,
     arguments: &RankArgs,
     environment: &Environment,
+    system: System<'_>,
     out: &mut dyn Write,
 ) -> Result<ExitStatus, CommandError> {
-    let cannot_write =
-        |error| CommandError::new(ExitStatus::WriteError, format_args!("cannot write the mirrors: {error}"));
     if let Some(path) = &arguments.chart {
         write_chart(path, &chart::svg(report))?;
     }
     if arguments.format.is_some() {
         report.warnings().iter().for_each(|line| complain(&format!("racefetch: {line}")));
     }
-    if report.chosen.is_empty() && arguments.format.is_some() {
+    if report.chosen.is_empty() && (arguments.format.is_some() || arguments.write.is_some()) {
         return Err(CommandError::new(ExitStatus::NOT_ALL_IS_WELL, report.nothing()));
     }
     let text = match arguments.format {
@@ -126,8 +133,69 @@ fn show(
         None if arguments.json => report.json().map_err(|error| cannot_write(error.into()))?,
         None => table::text(report, arguments.explain, stats::width(environment)),
     };
-    out.write_all(text.as_bytes()).map_err(cannot_write)?;
+    let said = match &arguments.write {
+        None => String::new(),
+        Some(None) => write::make_conf(system, &report.list())?,
+        Some(Some(path)) => {
+            let form =
+                if arguments.format.is_some() { text.clone() } else { forms::make_conf(&report.list()) };
+            write::file(system, path, arguments.format, &form)?
+        }
+    };
+    // What went into a file need not be shown.
+    let shown = arguments.format.is_none() || !matches!(arguments.write, Some(Some(_)));
+    if shown {
+        out.write_all(text.as_bytes()).map_err(cannot_write)?;
+    }
+    if arguments.json {
+        said.lines().for_each(complain);
+    } else {
+        out.write_all(said.as_bytes()).map_err(cannot_write)?;
+    }
     Ok(if report.chosen.is_empty() { ExitStatus::NOT_ALL_IS_WELL } else { ExitStatus::Ok })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands on")]
+fn cannot_write(error: io::Error) -> CommandError {
+    CommandError::new(ExitStatus::WriteError, format_args!("cannot write the mirrors: {error}"))
+}
+
+/// Asks the mirrors of the repository, and writes what came of it to `out`.
+fn rank_trees(
+    sites: Vec<Site>,
+    arguments: &RankArgs,
+    client: &Client,
+    interrupt: &Interrupt,
+    status: &mut Status,
+    out: &mut dyn Write,
+) -> Result<ExitStatus, CommandError> {
+    if sites.is_empty() {
+        let what = "there is no mirror of the repository to try: the list has none that was asked for";
+        return Err(CommandError::new(ExitStatus::NOT_ALL_IS_WELL, what));
+    }
+    let count = sites.len();
+    status.step(&format!("asking {count} mirrors of the repository"));
+    let mut seen =
+        |done: usize| status.say(&format!("asking {count} mirrors of the repository: {done} done"));
+    let now = seconds(unix_now());
+    let trees = sync::ask_all(sites, client.settings(), now, interrupt, &mut seen);
+    status.end();
+    if let Some(number) = interrupt.number() {
+        return Ok(signal_status(number));
+    }
+    let best = sync::best(&trees, usize::from(arguments.servers));
+    let text = match arguments.format {
+        None if arguments.json => sync::json(&trees, now).map_err(|error| cannot_write(error.into()))?,
+        None => sync::table(&trees, usize::from(arguments.servers), arguments.explain, now),
+        Some(RankFormat::MakeConf) => best.first().map(|uri| sync::form(uri) + "\n").unwrap_or_default(),
+        Some(RankFormat::Plain) => forms::plain(&best),
+        Some(RankFormat::Nginx) => {
+            let what = "--format nginx is for distfiles: with --sync there is nothing to cache";
+            return Err(CommandError::new(ExitStatus::FailedInit, what));
+        }
+    };
+    out.write_all(text.as_bytes()).map_err(cannot_write)?;
+    Ok(if best.is_empty() { ExitStatus::NOT_ALL_IS_WELL } else { ExitStatus::Ok })
 }
 
 fn write_chart(path: &Path, svg: &str) -> Result<(), CommandError> {
@@ -240,7 +308,7 @@ impl Survey {
         let ahead: Vec<i64> =
             answers.iter().flatten().flatten().filter_map(|probed| probed.clock_ahead).collect();
         self.clock_ahead = clock_error(&ahead);
-        self.now = self.now.saturating_add_signed(-self.clock_ahead.unwrap_or(0));
+        self.now = unix_now().saturating_add_signed(-self.clock_ahead.unwrap_or(0));
         for ((candidate, mirror), answer) in self.candidates.iter_mut().zip(&mut self.mirrors).zip(answers) {
             match answer {
                 Some(Ok(probed)) => {
@@ -258,7 +326,7 @@ impl Survey {
     fn measure(
         &mut self,
         wanted: usize,
-        measures: bool,
+        (measures, fast): (bool, bool),
         files: &Files,
         client: &Client,
         interrupt: &Interrupt,
@@ -276,6 +344,7 @@ impl Survey {
             files,
             tested: None,
             deadline: clock() + MEASUREMENTS,
+            look_time: if fast { FAST_LOOK } else { LOOK },
             interrupt,
             status,
             has: BTreeSet::new(),

@@ -38,7 +38,8 @@ pub(super) fn text(report: &Report, explain: bool, columns: usize) -> String {
     }
     let others: Vec<usize> = rest.into_iter().filter(|index| !shown.contains(index)).collect();
     if !others.is_empty() {
-        line(&mut text, &format!("    {}", summary(report, &others)));
+        line(&mut text, &format!("    {} others (--explain shows them):", others.len()));
+        line(&mut text, &format!("      {}", summary(report, &others)));
     }
     text.push('\n');
     conclusions(&mut text, report);
@@ -92,21 +93,21 @@ fn summary(report: &Report, others: &[usize]) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for index in others {
         let word = match &report.places[*index] {
-            Place::Faulty(Fault::Dead(_)) => "do not answer as mirrors",
-            Place::Faulty(Fault::WebPage) => "answer with web pages",
-            Place::Faulty(Fault::WrongBytes | Fault::Disputed) => "send other bytes",
-            Place::Faulty(Fault::LacksFiles) => "lack files",
-            Place::TooOld => "are too old",
-            Place::SameOperator(_) => "are of the operators above",
-            Place::Taken(_) | Place::NotNeeded => "are not needed",
+            Place::Faulty(Fault::Dead(_)) => "without an answer",
+            Place::Faulty(Fault::WebPage) => "web pages",
+            Place::Faulty(Fault::WrongBytes | Fault::Disputed) => "other bytes",
+            Place::Faulty(Fault::LacksFiles) => "files missing",
+            Place::TooOld => "too old",
+            Place::SameOperator(_) => "same operators",
+            Place::Taken(_) | Place::NotNeeded => "not needed",
         };
         match counts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, count)) => *count += 1,
             None => counts.push((word, 1)),
         }
     }
-    let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
-    format!("{} others: {} (--explain shows them)", others.len(), parts.join(", "))
+    let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{word} {count}")).collect();
+    parts.join(", ")
 }
 
 fn figures(report: &Report, index: usize) -> [String; 5] {
