@@ -4,16 +4,16 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
     known((whole > 0).then(|| part as f64 / whole as f64 * 100.0))
 }
 
-pub(in crate::commands) fn known(figure: Option<f64>) -> String {
+pub(crate) fn known(figure: Option<f64>) -> String {
     figure.map_or_else(nothing, |figure| format!("{figure:.1}"))
 }
 
-pub(in crate::commands) fn nothing() -> String {
+pub(crate) fn nothing() -> String {
     "-".to_owned()
 }
 
 /// Bytes in the largest unit that makes the number at least 1.
-pub(in crate::commands) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut amount = bytes as f64;
     let mut name = "B";
@@ -28,7 +28,7 @@ pub(in crate::commands) fn size(bytes: u64) -> String {
 }
 
 /// Seconds in the largest unit that makes the number at least 2, so that rounding loses little.
-pub(in crate::commands) fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 3600, "d"), (3600, "h"), (60, "min")];
     let unit = UNITS.into_iter().find(|(length, _)| seconds / length >= 2);
     unit.map_or_else(|| format!("{seconds} s"), |(length, name)| format!("{} {name}", seconds / length))
