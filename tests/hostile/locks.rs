@@ -41,6 +41,34 @@ fn without_locks_it_goes_on_with_one_line() {
     }
 }
 
+/// Locks are denied to one of two processes, or to both: one waits for the other all the same, and says so.
+#[test]
+fn who_has_no_locks_is_waited_for_and_waits() {
+    let Some(denier) = denier() else { return };
+    let bytes = content(1, 6 << 20);
+    let file = Distfile { name: "x-1.tar", content: &bytes };
+    for (first, second) in [(true, false), (false, true), (true, true)] {
+        let mirror = Mirror::start();
+        mirror.on("/distfiles/x-1.tar").serve(&bytes).rate(1_500_000).always();
+        let place = Place::new();
+        let start = |is_denied: bool| {
+            let run = place.bare().args(file.arguments()).args(["-C", "-", "--no-progress-meter"]);
+            let run = run.arg(mirror.url("/distfiles/x-1.tar"));
+            if is_denied { run.by(&denier, &[format!("flock={ENOLCK}")]).start() } else { run.start() }
+        };
+        let mut one = start(first);
+        let length = || fs::metadata(place.join("x-1.tar.__download__")).map_or(0, |file| file.len());
+        one.wait_until("some of it", || length() > 1 << 20);
+        let other = start(second);
+        let (one, other) = (one.wait(), other.wait());
+        assert_eq!((one.code, other.code), (0, 0), "{one:?}\n{other:?}");
+        assert!(place.read("x-1.tar.__download__") == bytes);
+        assert_eq!(mirror.body_bytes_sent(), bytes.len() as u64, "once: {one:?}\n{other:?}");
+        assert!(other.stderr().contains("is at it: waiting"), "{other:?}");
+        assert!(!place.exists(".racefetch"));
+    }
+}
+
 /// Siblings, which need Portage's locks besides, come along too, and what is to be said is said once.
 #[test]
 fn without_locks_siblings_come_along() {
