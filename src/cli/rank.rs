@@ -43,9 +43,8 @@ pub struct RankArgs {
     /// Print nothing but the mirrors, in this form
     #[arg(long, value_name = "FORM", value_enum)]
     pub format: Option<RankFormat>,
-    /// Write GENTOO_MIRRORS into make.conf, where its value is determined; or what --format says into a file of its own
+    /// Write the mirrors into make.conf, where its value is determined; or what --format says into a file of its own
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "sync")]
-    #[expect(clippy::option_option, reason = "the option may be given without a value")]
     pub write: Option<Option<PathBuf>>,
     /// Rank the mirrors of the repository (sync-uri) instead; needs rsync
     #[arg(long)]
@@ -73,7 +72,7 @@ pub struct RankArgs {
 /// A form in which mirrors are printed.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RankFormat {
-    /// The line GENTOO_MIRRORS (with --sync: the line sync-uri of repos.conf)
+    /// The line for make.conf (with --sync: the line sync-uri of repos.conf)
     #[value(name = "make.conf")]
     MakeConf,
     /// One address a line
@@ -83,6 +82,7 @@ pub enum RankFormat {
 }
 
 impl RankArgs {
+    #[must_use]
     pub fn family(&self) -> AddressFamily {
         match (self.ipv4, self.ipv6) {
             (true, _) => AddressFamily::Ipv4,
@@ -92,6 +92,7 @@ impl RankArgs {
     }
 
     /// The schemes that may be used, the one that is liked best first.
+    #[must_use]
     pub fn schemes(&self) -> Vec<&'static str> {
         match (self.sync, self.http, self.https) {
             (true, ..) => vec!["rsync"],

@@ -258,7 +258,7 @@ https://up/c.tar https://up/c.tar
         fn no_text_is_too_odd(text in "(http://| |\n|/|\\PC){0,40}") {
             for file in parse(&text) {
                 prop_assert!(!file.uris.is_empty());
-                file.names(&[]);
+                let _ = file.names(&[]);
             }
         }
     }

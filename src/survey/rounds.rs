@@ -70,13 +70,10 @@ pub(crate) fn run(
         let mut left = to_measure(candidates);
         left.reverse();
         let mut further = FURTHER;
-        loop {
-            let Some(mirror) = left.pop().or_else(|| {
-                further = usize::checked_sub(further, 1)?;
-                worth_a_try(candidates)
-            }) else {
-                break;
-            };
+        while let Some(mirror) = left.pop().or_else(|| {
+            further = usize::checked_sub(further, 1)?;
+            worth_a_try(candidates)
+        }) {
             let outlook = Outlook::of(candidates);
             let is_over = bytes >= LARGEST_SURVEY || !field.has_time() || !field.goes_on();
             if is_over || is_line_filled(candidates, outlook, wanted) {

@@ -36,10 +36,9 @@ pub(crate) fn compare(mirrors: &[&[BlockDigest]]) -> Vec<Sent> {
         for (sent, blocks) in sent.iter_mut().zip(mirrors) {
             let Some(count) = blocks.get(block).and_then(|digest| votes.get(digest)) else { continue };
             match (is_decided, *count == most) {
-                (true, true) => {}
                 (true, false) => *sent = Sent::Wrong,
                 (false, _) if *sent == Sent::AsOthers => *sent = Sent::Disputed,
-                (false, _) => {}
+                _ => {}
             }
         }
     }

@@ -67,7 +67,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> (Self, Vec<Candidate>) {
-        let mut dice = Dice(seed.wrapping_mul(0x0123_4567_89ab_cdef) ^ 77);
+        let mut dice = Dice(seed.wrapping_mul(0x0123_4567_89ab_cdef) ^ 0x4d);
         // 2, 16, 100, 250, 1000 Mbit/s.
         let lines = [0.25e6, 2e6, 12.5e6, 31e6, 125e6];
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is below five")]

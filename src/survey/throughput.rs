@@ -56,7 +56,7 @@ pub(crate) fn first_block(
     let end = (BLOCK as u64).min(file.size);
     let received = receive(client, file, end, time, &mut |_, bytes, hasher| {
         hasher.add(bytes);
-        hasher.blocks.len() * BLOCK >= BLOCK
+        hasher.whole.len() * BLOCK >= BLOCK
     });
     received.map(|(_, blocks)| blocks).map_err(|(failure, _)| failure)
 }
@@ -113,7 +113,7 @@ fn receive(
     let ended = attempt();
     // What else is under way is not wanted.
     agent.canceller().cancel();
-    let got = (first_byte.unwrap_or(time), hasher.blocks);
+    let got = (first_byte.unwrap_or(time), hasher.whole);
     match ended {
         Ok(()) => Ok(got),
         Err(failure) => Err((failure, got)),
@@ -123,7 +123,7 @@ fn receive(
 /// The digests of the blocks that came whole.
 #[derive(Default)]
 struct Blocks {
-    blocks: Vec<BlockDigest>,
+    whole: Vec<BlockDigest>,
     hasher: Blake2b512,
     filled: usize,
 }
@@ -140,7 +140,7 @@ impl Blocks {
                 let digest = std::mem::take(&mut self.hasher).finalize();
                 let mut block = BlockDigest::default();
                 block.copy_from_slice(&digest[..16]);
-                self.blocks.push(block);
+                self.whole.push(block);
             }
         }
     }

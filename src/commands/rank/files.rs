@@ -101,8 +101,7 @@ fn on_mirrors(manifest: &Path, entries: Vec<DistEntry>, cache: &MetadataCache<'_
 fn metadata(manifest: &Path, cache: &MetadataCache<'_>) -> Vec<Metadata> {
     let Some(package) = manifest.parent() else { return Vec::new() };
     let Some(category) = package.parent().and_then(Path::file_name) else { return Vec::new() };
-    let ebuilds =
-        fs::read_dir(package).map(|entries| entries.flatten().collect()).unwrap_or_else(|_| Vec::new());
+    let ebuilds = fs::read_dir(package).map_or_else(|_| Vec::new(), |entries| entries.flatten().collect());
     let versions = ebuilds.iter().filter_map(|entry| {
         let name = entry.file_name();
         name.to_str()?.strip_suffix(".ebuild").map(str::to_owned)

@@ -43,9 +43,10 @@ pub(super) fn nginx(report: &Report, warn: &mut dyn FnMut(&str)) -> Option<Strin
         if mirror.base.is_local() {
             continue; // perhaps it is the cache itself
         }
-        match is_fit_for_nginx(&mirror.base, &mirror.site.address) {
-            true => bases.push((comment(&mirror.site.name), base)),
-            false => warn(&format!("{base} cannot stand in nginx's configuration: it is left out")),
+        if is_fit_for_nginx(&mirror.base, &mirror.site.address) {
+            bases.push((comment(&mirror.site.name), base));
+        } else {
+            warn(&format!("{base} cannot stand in nginx's configuration: it is left out"));
         }
     }
     bases.truncate(BEHIND_A_CACHE);

@@ -231,7 +231,9 @@ fn filter(arguments: &RankArgs) -> Filter {
 
 fn load(store: Option<&Store>) -> State {
     let (state, warnings) = store.map(Store::look).unwrap_or_default();
-    warnings.iter().for_each(|warning| complain(&format!("racefetch: {warning}")));
+    for warning in &warnings {
+        complain(&format!("racefetch: {warning}"));
+    }
     state
 }
 
@@ -254,9 +256,10 @@ fn sites_to_try(
         let what = format_args!("no mirror of the list is in {}", unknown.join(", "));
         return Err(CommandError::new(ExitStatus::FailedInit, what));
     }
-    let listed = match source.mirrors.is_empty() {
-        true if filter.is_worldwide() => sites::known(state, filter),
-        _ => list::sites(&source.mirrors, filter),
+    let listed = if source.mirrors.is_empty() && filter.is_worldwide() {
+        sites::known(state, filter)
+    } else {
+        list::sites(&source.mirrors, filter)
     };
     let sites = sites::merge(listed, in_use, filter);
     if sites.is_empty() {

@@ -61,7 +61,7 @@ pub(super) fn merge(mut sites: Vec<Site>, in_use: &InUse, filter: &Filter) -> Ve
             }
             // Nobody knows where it is.
             None if filter.is_worldwide() => {
-                sites.extend(unlisted(word, filter).map(|site| Site { in_use: true, ..site }))
+                sites.extend(unlisted(word, filter).map(|site| Site { in_use: true, ..site }));
             }
             None => {}
         }

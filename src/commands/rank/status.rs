@@ -34,7 +34,7 @@ impl Status {
     /// A step begins.
     pub(super) fn step(&mut self, text: &str) {
         match self.kind {
-            Kind::Terminal => self.show(text),
+            Kind::Terminal => show(text),
             Kind::Lines => write(&format!("racefetch: {}\n", printable(text))),
             Kind::Nothing => {}
         }
@@ -47,7 +47,7 @@ impl Status {
         let is_due = self.shown.is_none_or(|shown| now.saturating_duration_since(shown) >= INTERVAL);
         if self.kind == Kind::Terminal && is_due {
             self.shown = Some(now);
-            self.show(text);
+            show(text);
         }
     }
 
@@ -57,11 +57,11 @@ impl Status {
             write("\r\x1b[K");
         }
     }
+}
 
-    fn show(&self, text: &str) {
-        let text: String = printable(text).chars().take(70).collect();
-        write(&format!("\r\x1b[Kracefetch: {text}"));
-    }
+fn show(text: &str) {
+    let text: String = printable(text).chars().take(70).collect();
+    write(&format!("\r\x1b[Kracefetch: {text}"));
 }
 
 fn write(text: &str) {

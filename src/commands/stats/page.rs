@@ -99,7 +99,9 @@ fn mirrors(page: &mut String, overview: &Overview<'_>) {
         let mut lines: Vec<&Line<'_>> = overview.mirrors.iter().collect();
         lines.sort_by_key(|line| Reverse(line.figures.bytes_kept));
         let most = lines[0].figures.bytes_kept;
-        lines.iter().for_each(|line| row(page, line, most, overview.now));
+        for line in lines {
+            row(page, line, most, overview.now);
+        }
         page.push_str("</tbody>\n</table>\n");
     }
     let others = (overview.local.mirrors + overview.public.mirrors).saturating_sub(MIRRORS_SHOWN);
