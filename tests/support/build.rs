@@ -18,7 +18,6 @@ pub fn racefetch() -> Result<PathBuf, String> {
         command.arg("--release");
     }
     // What cargo has set for the example. Build scripts look at some of it, and would run again each time.
-    #[expect(clippy::disallowed_methods, reason = "for the entry point of a program")]
     for (name, _) in env::vars_os() {
         if SET_FOR_EXAMPLES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
             command.env_remove(name);

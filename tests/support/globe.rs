@@ -5,6 +5,8 @@
 //! Distance is time: a connection and each request wait for a round trip, and what is under way doubles with each one,
 //! as in TCP's slow start.
 
+#![expect(clippy::disallowed_methods, reason = "servers have clocks")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, Write};
@@ -75,9 +77,11 @@ pub struct Globe {
     shared: Arc<Shared>,
 }
 
+type Paced = (Place, Arc<Mutex<Pacer>>);
+
 #[derive(Default)]
 struct Shared {
-    places: Mutex<BTreeMap<String, (Place, Arc<Mutex<Pacer>>)>>,
+    places: Mutex<BTreeMap<String, Paced>>,
     line: Mutex<Option<Pacer>>,
     sent: AtomicU64,
     /// The text of the list, its entity tag, and how often it was asked for and sent.
@@ -93,7 +97,7 @@ impl Globe {
             let shared = Arc::clone(&shared);
             move |socket, number, life| {
                 // A client that leaves in the middle is no failure.
-                let _ = shared.converse(socket, number, life);
+                let _ = shared.converse(&socket, number, life);
             }
         });
         Self { server, shared }
@@ -124,7 +128,7 @@ impl Globe {
 
     /// Has the list at `/list.xml`.
     pub fn publish(&self, list: &str) {
-        lock(&self.shared.list).0 = list.to_owned();
+        list.clone_into(&mut lock(&self.shared.list).0);
     }
 
     /// How often the list was asked for, and how often it was sent.
@@ -144,10 +148,11 @@ pub fn list(mirrors: &[(&str, &str, &str)]) -> String {
     let mut text = "<?xml version=\"1.0\"?>\n<mirrors>\n".to_owned();
     for (operator, country, address) in mirrors {
         let scheme = address.split("://").next().unwrap();
-        text += &format!(
+        let group = format!(
             "<mirrorgroup region=\"Europe\" country=\"{country}\" countryname=\"Land {country}\"><mirror><name>{operator}\
              </name><uri protocol=\"{scheme}\" ipv4=\"y\" ipv6=\"n\" partial=\"n\">{address}</uri></mirror></mirrorgroup>\n"
         );
+        text.push_str(&group);
     }
     text + "</mirrors>\n"
 }
@@ -195,7 +200,7 @@ pub fn environment(command: &mut Command, root: &Path) {
 }
 
 impl Shared {
-    fn converse(&self, socket: Socket, number: usize, life: &Life) -> io::Result<()> {
+    fn converse(&self, socket: &Socket, number: usize, life: &Life) -> io::Result<()> {
         let mut client = BufReader::new(socket.clone());
         let mut is_first = true;
         while let Some(request) = Request::read(&mut client, number)? {
