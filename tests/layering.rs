@@ -40,6 +40,7 @@ const PURE: &[&str] = &[
     "commands/fetch/status.rs",
     "commands/places/turn.rs",
     "commands/prefetch/report.rs",
+    "commands/rank/sites.rs",
     "commands/setup/record.rs",
     "commands/setup/timer.rs",
     "commands/stats/overview.rs",

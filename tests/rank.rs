@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::globe::{Globe, Kind, Place, configure, list};
+use crate::support::globe::{Globe, Kind, Place, configure, list, today};
 use crate::support::ports::Port;
 
 const MB: u64 = 1_000_000;
@@ -329,12 +329,11 @@ fn standard_input_and_files_that_are_no_lists() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the state is younger than the program's clock")]
 fn real_downloads_outweigh_a_measurement() {
     let stage =
         Stage::new("").mirrors(&[("A", "a.example", sound(6 * MB)), ("B", "b.example", sound(2 * MB))]);
     assert_eq!(taken(&stage.json(&[])), ["a.example", "b.example"]);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = today().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mirror = |rate: u64, hits: u64, misses: u64| {
         serde_json::json!({
             "attempts": 30, "successes": hits, "bytes_per_second": {"mean": rate, "weight": 16_000_000, "at": now},
@@ -371,12 +370,10 @@ fn an_interrupted_ranking_changes_nothing() {
 
 /// rsync(1) is asked as Portage asks it; here it is a daemon of its own.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a copy's age is counted from now")]
 fn mirrors_of_the_repository_are_ranked_by_their_age() {
     assert!(Command::new("rsync").arg("--version").output().is_ok(), "rsync is missing: install it");
     let root = tempfile::tempdir().unwrap();
-    let date =
-        |days: u64| httpdate::fmt_http_date(std::time::SystemTime::now() - Duration::from_secs(days * 86400));
+    let date = |days: u64| httpdate::fmt_http_date(today() - Duration::from_secs(days * 86400));
     let mut rows = Vec::new();
     let mut daemons = Vec::new();
     for (name, days) in [("old", 9), ("young", 0)] {

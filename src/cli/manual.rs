@@ -58,6 +58,7 @@ const USAGE: &str = "\
 Usage: racefetch [OPTIONS] URL...
        racefetch help [COMMAND | OPTION | all]
        racefetch prefetch [OPTIONS] EMERGE-ARGUMENT... | -
+       racefetch rank [-s N] [-c COUNTRY]... [--fast] [--write [FILE]] [--json]
        racefetch setup [--yes] [--dry-run] [--mirror URL] [--timer] | --undo
        racefetch doctor [--fix[=CHECK,...]] [--json] [--offline]
        racefetch stats [--wide] [--json] [--explain SIZE] [--forget HOST] [--state FILE]

@@ -43,7 +43,7 @@ pub struct RankArgs {
     /// Print nothing but the mirrors, in this form
     #[arg(long, value_name = "FORM", value_enum)]
     pub format: Option<RankFormat>,
-    /// Write the mirrors into make.conf, where its value is determined; or what --format says into a file of its own
+    /// Write the mirrors into make.conf, where they are determined; or what --format says into a file of its own
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "sync")]
     pub write: Option<Option<PathBuf>>,
     /// Rank the mirrors of the repository (sync-uri) instead; needs rsync
@@ -72,7 +72,7 @@ pub struct RankArgs {
 /// A form in which mirrors are printed.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RankFormat {
-    /// The line for make.conf (with --sync: the line sync-uri of repos.conf)
+    /// The assignment for make.conf (with --sync: the line sync-uri of repos.conf)
     #[value(name = "make.conf")]
     MakeConf,
     /// One address a line
@@ -82,7 +82,6 @@ pub enum RankFormat {
 }
 
 impl RankArgs {
-    #[must_use]
     pub fn family(&self) -> AddressFamily {
         match (self.ipv4, self.ipv6) {
             (true, _) => AddressFamily::Ipv4,
@@ -92,7 +91,6 @@ impl RankArgs {
     }
 
     /// The schemes that may be used, the one that is liked best first.
-    #[must_use]
     pub fn schemes(&self) -> Vec<&'static str> {
         match (self.sync, self.http, self.https) {
             (true, ..) => vec!["rsync"],

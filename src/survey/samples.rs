@@ -38,7 +38,7 @@ pub(crate) fn compare(mirrors: &[&[BlockDigest]]) -> Vec<Sent> {
             match (is_decided, *count == most) {
                 (true, false) => *sent = Sent::Wrong,
                 (false, _) if *sent == Sent::AsOthers => *sent = Sent::Disputed,
-                _ => {}
+                (true, true) | (false, _) => {}
             }
         }
     }

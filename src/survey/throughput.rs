@@ -56,7 +56,7 @@ pub(crate) fn first_block(
     let end = (BLOCK as u64).min(file.size);
     let received = receive(client, file, end, time, &mut |_, bytes, hasher| {
         hasher.add(bytes);
-        hasher.whole.len() * BLOCK >= BLOCK
+        !hasher.whole.is_empty()
     });
     received.map(|(_, blocks)| blocks).map_err(|(failure, _)| failure)
 }

@@ -5,9 +5,8 @@
 //! Distance is time: a connection and each request wait for a round trip, and what is under way doubles with each one,
 //! as in TCP's slow start.
 
-#![expect(clippy::disallowed_methods, reason = "servers have clocks")]
-
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufReader, Write};
 use std::net::Ipv4Addr;
@@ -77,11 +76,12 @@ pub struct Globe {
     shared: Arc<Shared>,
 }
 
-type Paced = (Place, Arc<Mutex<Pacer>>);
+/// A place, and what its connections share.
+type Running = (Place, Arc<Mutex<Pacer>>);
 
 #[derive(Default)]
 struct Shared {
-    places: Mutex<BTreeMap<String, Paced>>,
+    places: Mutex<BTreeMap<String, Running>>,
     line: Mutex<Option<Pacer>>,
     sent: AtomicU64,
     /// The text of the list, its entity tag, and how often it was asked for and sent.
@@ -148,11 +148,12 @@ pub fn list(mirrors: &[(&str, &str, &str)]) -> String {
     let mut text = "<?xml version=\"1.0\"?>\n<mirrors>\n".to_owned();
     for (operator, country, address) in mirrors {
         let scheme = address.split("://").next().unwrap();
-        let group = format!(
-            "<mirrorgroup region=\"Europe\" country=\"{country}\" countryname=\"Land {country}\"><mirror><name>{operator}\
-             </name><uri protocol=\"{scheme}\" ipv4=\"y\" ipv6=\"n\" partial=\"n\">{address}</uri></mirror></mirrorgroup>\n"
-        );
-        text.push_str(&group);
+        let _ = writeln!(
+            text,
+            "<mirrorgroup region=\"Europe\" country=\"{country}\" countryname=\"Land {country}\"><mirror>\
+             <name>{operator}</name><uri protocol=\"{scheme}\" ipv4=\"y\" ipv6=\"n\" partial=\"n\">{address}</uri>\
+             </mirror></mirrorgroup>"
+        ); // a String takes anything
     }
     text + "</mirrors>\n"
 }
@@ -160,7 +161,7 @@ pub fn list(mirrors: &[(&str, &str, &str)]) -> String {
 /// Lays out a configuration and a repository whose Manifests name the files, under `root`, and has the command use them.
 pub fn configure(command: &mut Command, root: &Path, make_conf: &str) {
     let repository = root.join("repo");
-    let old = SystemTime::now() - Duration::from_secs(5 * 24 * 3600);
+    let old = today() - Duration::from_secs(5 * 24 * 3600);
     for (package, files) in [
         ("sys-kernel/sources", vec![(LARGE, LARGE_SIZE)]),
         ("app-misc/new", vec![(NEW[0], 1000)]),
@@ -236,7 +237,7 @@ impl Shared {
         client: &mut Socket,
         life: &Life,
     ) -> io::Result<()> {
-        let date = httpdate::fmt_http_date(SystemTime::now());
+        let date = httpdate::fmt_http_date(today());
         let Some(body) = body(request.path(), place) else {
             return write!(client, "HTTP/1.1 404 Not Found\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n");
         };
@@ -272,12 +273,12 @@ impl Shared {
         client: &mut Socket,
         life: &Life,
     ) -> io::Result<()> {
-        let (mut window, mut in_flight, mut round) = (FIRST_FLIGHT, 0, Instant::now());
+        let (mut window, mut in_flight, mut round) = (FIRST_FLIGHT, 0, now());
         while !bytes.is_empty() {
             let (part, rest) = bytes.split_at(bytes.len().min(8192));
-            let mut wait = lock(pacer).reserve(Instant::now(), part.len());
+            let mut wait = lock(pacer).reserve(now(), part.len());
             if let Some(line) = &mut *lock(&self.line) {
-                wait = wait.max(line.reserve(Instant::now(), part.len()));
+                wait = wait.max(line.reserve(now(), part.len()));
             }
             if in_flight >= window {
                 wait = wait.max(place.round_trip.saturating_sub(round.elapsed()));
@@ -287,7 +288,7 @@ impl Shared {
                 return Ok(());
             }
             if in_flight == 0 {
-                round = Instant::now();
+                round = now();
             }
             client.write_all(part)?;
             in_flight += part.len();
@@ -322,7 +323,7 @@ fn body(path: &str, place: &Place) -> Option<Content> {
     match path.rsplit('/').next().unwrap_or_default() {
         "layout.conf" => Some(LAYOUT.into()),
         "timestamp.mirmon" => {
-            let made = SystemTime::now().checked_sub(place.age)?;
+            let made = today().checked_sub(place.age)?;
             let seconds = made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
             Some(format!("{seconds}\n").into())
         }
@@ -343,4 +344,15 @@ fn large(corrupt: bool) -> &'static Content {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "it keeps rates and distances")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The time of the day, as mirrors tell it.
+#[expect(clippy::disallowed_methods, reason = "copies have an age")]
+pub fn today() -> SystemTime {
+    SystemTime::now()
 }

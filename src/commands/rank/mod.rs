@@ -120,7 +120,7 @@ fn show(
         write_chart(path, &chart::svg(report))?;
     }
     if arguments.format.is_some() {
-        report.warnings().iter().for_each(|line| complain(&format!("racefetch: {line}")));
+        say(&report.warnings());
     }
     if report.chosen.is_empty() && (arguments.format.is_some() || arguments.write.is_some()) {
         return Err(CommandError::new(ExitStatus::NOT_ALL_IS_WELL, report.nothing()));
@@ -229,11 +229,16 @@ fn filter(arguments: &RankArgs) -> Filter {
     }
 }
 
+/// Says what the user should know, a line each.
+fn say<T: std::fmt::Display>(lines: &[T]) {
+    for line in lines {
+        complain(&format!("racefetch: {line}"));
+    }
+}
+
 fn load(store: Option<&Store>) -> State {
     let (state, warnings) = store.map(Store::look).unwrap_or_default();
-    for warning in &warnings {
-        complain(&format!("racefetch: {warning}"));
-    }
+    say(&warnings);
     state
 }
 
@@ -241,7 +246,7 @@ fn read_list(arguments: &RankArgs, client: &Client, store: Option<&Store>) -> Re
     let read = source::read(arguments.from.as_deref(), arguments.sync, client, store, unix_now());
     let source =
         read.map_err(|error| CommandError::new(ExitStatus::ReadError, format_args!("{error} (--from)")))?;
-    source.warnings.iter().for_each(|warning| complain(&format!("racefetch: {warning}")));
+    say(&source.warnings);
     Ok(source)
 }
 
@@ -378,8 +383,8 @@ fn record(store: Option<&Store>, state: &State, survey: &Survey, outcome: &Outco
     let chosen = outcome.chosen.iter().filter_map(|index| Some(key(&survey.mirrors.get(*index)?.base)));
     deltas.push(Delta::Ranking { at: now, mirrors: chosen.collect() });
     match store.apply(&deltas, now) {
-        Ok(warning) => warning.iter().for_each(|warning| complain(&format!("racefetch: {warning}"))),
-        Err(error) => complain(&format!("racefetch: {error}")),
+        Ok(warning) => say(warning.as_slice()),
+        Err(error) => say(&[error]),
     }
 }
 
