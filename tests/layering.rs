@@ -78,6 +78,7 @@ const PURE: &[&str] = &[
     "portage",
     "progress/ending.rs",
     "progress/format.rs",
+    "progress/lines.rs",
     "progress/mod.rs",
     "progress/names.rs",
     "progress/rate.rs",
@@ -479,7 +480,8 @@ fn code_of(text: &str) -> String {
 fn unit_tests_at(text: &str) -> usize {
     let begins_tests = |at: &usize| {
         let rest = text[*at..].trim_start_matches("#[cfg(test)]").trim_start();
-        rest.starts_with("mod ") && rest.lines().next().is_some_and(|line| line.ends_with('{'))
+        rest.trim_start_matches("pub(super) ").starts_with("mod ")
+            && rest.lines().next().is_some_and(|line| line.ends_with('{'))
     };
     text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(begins_tests).unwrap_or(text.len())
 }

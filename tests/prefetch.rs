@@ -159,7 +159,7 @@ fn a_dry_run_fetches_nothing() {
     // Nothing is fetched when it was to be asked about and there is nobody to ask.
     let run = lab.racefetch(&["prefetch", "--ask", "app-misc/foo"]);
     assert!(!run.success(), "{run}");
-    assert_said(&run, "--ask: standard input is no terminal");
+    assert_said(&run, "racefetch: --ask: standard input is no terminal");
 }
 
 #[test]

@@ -21,8 +21,8 @@ use crate::support::server::{Server, Socket};
 
 /// No run may take longer, whatever is done to it.
 const HARD_LIMIT: Duration = Duration::from_secs(10);
-/// The most memory that a run may use, in KiB.
-const MEMORY_LIMIT: u64 = 32 * 1024;
+/// The most memory that a run may use, in KiB; the code of a build without optimisation is a third of it.
+const MEMORY_LIMIT: u64 = 40 * 1024;
 /// How many cases wait at the same time.
 const AT_ONCE: usize = 10;
 /// The user and group `nobody`.

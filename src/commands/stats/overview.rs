@@ -102,9 +102,9 @@ pub(super) mod tests {
     use super::*;
     use crate::mirror::{Attempt, Delta, Outcome, RateSample};
 
-    pub(in crate::commands::stats) const NOW: u64 = 1_800_000_000;
+    pub(in super::super) const NOW: u64 = 1_800_000_000;
 
-    pub(in crate::commands::stats) fn attempt(mirror: &str, outcome: Outcome, kept: u64) -> Delta {
+    pub(in super::super) fn attempt(mirror: &str, outcome: Outcome, kept: u64) -> Delta {
         Delta::Attempt(Attempt {
             mirror: MirrorKey::new(mirror),
             at: NOW - 60,
@@ -116,7 +116,7 @@ pub(super) mod tests {
         })
     }
 
-    pub(in crate::commands::stats) fn failure(kind: FailureKind) -> Outcome {
+    pub(in super::super) fn failure(kind: FailureKind) -> Outcome {
         Outcome::Failure { kind, retry_after: None }
     }
 
