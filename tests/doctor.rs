@@ -43,7 +43,7 @@ fn fresh_mirror() -> Mirror {
 fn from_a_fresh_system_to_one_where_all_is_well() {
     let mirror = fresh_mirror();
     let lab = lab().mirrors(&[base(&mirror)]).fresh_system();
-    assert_eq!(bad(&lab, ""), ["fetch-command"]);
+    assert_eq!(bad(&lab, ""), ["fetch-command"], "{}", doctor(&lab, ""));
     assert_eq!(doctor(&lab, "").status.code(), Some(1));
     assert!(lab.shell("racefetch setup --yes").success());
     let run = doctor(&lab, "");

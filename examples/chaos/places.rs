@@ -136,7 +136,12 @@ fn rule(kind: Kind, file: &[u8], dice: &mut Dice) -> Rule {
         Kind::Garbage => Rule::raw(content(dice.below(u64::MAX), 300)),
         Kind::Portal => Rule::portal(),
         Kind::Endless => good.endless().until_close(),
-        Kind::OneByteWrong => good.corrupted_at(dice.at(file.len())),
+        // Two of them hardly ever send the same: that would be a file on which mirrors agree.
+        Kind::OneByteWrong => {
+            let mut wrong = file.to_vec();
+            wrong[dice.at(file.len())] ^= dice.pick(&[1, 2, 4, 8, 16, 32, 64, 128]);
+            Rule::serve(wrong)
+        }
         // The seed of no other content.
         Kind::OtherFile => Rule::serve(content(dice.below(u64::MAX) | 1 << 63, file.len())),
         Kind::Short => Rule::serve(file[..dice.at(file.len())].to_vec()),

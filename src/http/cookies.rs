@@ -214,7 +214,7 @@ impl Cookie {
 
     /// As it stands in a file. None when it does not say for whom it is.
     fn for_its_domain(mut self) -> Option<Self> {
-        if self.domain.is_empty() {
+        if !is_domain(&self.domain) {
             return None;
         }
         self.with_subdomains = !is_wide(&self.domain) && !is_address(&self.domain);
@@ -242,7 +242,7 @@ impl Cookie {
         let expires = Some(expires).filter(|expires| *expires > 0);
         let cookie = Self::new(name, value).filter(|_| is_printable(&domain) && is_printable(&path))?;
         let cookie = Self { domain, with_subdomains, path, secure, http_only, expires, ..cookie };
-        (!cookie.domain.is_empty()).then_some(cookie)
+        is_domain(&cookie.domain).then_some(cookie)
     }
 
     fn columns(&self) -> String {
@@ -284,6 +284,11 @@ impl Cookie {
 
 fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Whether a line of a file can begin with it: `#` begins a comment.
+fn is_domain(domain: &str) -> bool {
+    !domain.is_empty() && !domain.starts_with('#')
 }
 
 /// The path of a URL, without its query.
@@ -445,7 +450,9 @@ mod tests {
             h.org FALSE / FALSE 0 blanks 5\n\
             h.org\tFALSE\t/\tFALSE\tsoon\todd\t6\n\
             Set-Cookie: field=7; Domain=h.org\n\
-            set-cookie: nobodys=8\n";
+            set-cookie: nobodys=8\n\
+            .#h.org\tFALSE\t/\tFALSE\t0\tcomment\t9\n\
+            Set-Cookie: comment=10; Domain=.#h.org\n";
         let mut jar = Jar::default();
         jar.read(text, NOW);
         let field = |jar: &Jar, to: &str| jar.field(&url(to), NOW).unwrap_or_default();

@@ -156,8 +156,9 @@ impl Files<'_> {
         let starts_line = |at: usize| at == 0 || file.text.as_bytes()[at - 1] == b'\n';
         let start = file.text.match_indices(&begin).map(|(at, _)| at).find(|&at| starts_line(at));
         let Some(start) = start else { return Ok(None) };
-        let Some(length) = file.text[start..].find(&end) else { return Ok(None) };
-        Ok(Some(file.with(start..start + length + end.len(), "")))
+        let mut ends = file.text[start..].match_indices(&end).map(|(at, _)| start + at);
+        let Some(last) = ends.find(|&at| starts_line(at)) else { return Ok(None) };
+        Ok(Some(file.with(start..last + end.len(), "")))
     }
 
     /// Removes a command, and its line when nothing else is in it.

@@ -49,13 +49,13 @@ pub(super) fn gather(
         side_files: distdir
             .as_deref()
             .map(|path| place(&path.join(OWN_FOLDER), user))
-            .filter(|place| place.access != Access::Missing),
+            .filter(|place| !is_made_at_need(place)),
         free: distdir.as_deref().and_then(files::room),
         capital_proxy: capital_proxy(environment, configuration),
         certificates: certificates(environment),
         junk: distdir.as_deref().map(junk).unwrap_or_default(),
         network: if offline { None } else { Some(network::ask(&mirrors, environment)?) },
-        state: Some(place(&state, user)),
+        state: Some(place(&state, user)).filter(|place| !is_made_at_need(place)),
         commands,
         mirrors,
     })
@@ -145,6 +145,11 @@ fn place(path: &Path, user: Option<Account>) -> Place {
         Err(_) => Access::Missing,
     };
     Place { path: path.to_path_buf(), access }
+}
+
+/// Whether it is the folder in DISTDIR that a fetch makes when it needs it, and nobody has needed it yet.
+fn is_made_at_need(place: &Place) -> bool {
+    place.access == Access::Missing && place.path.ends_with(OWN_FOLDER)
 }
 
 fn capital_proxy(environment: &Environment, configuration: &Configuration<'_>) -> Option<String> {
