@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The modules of the crate, and which others each may name. `commands` may name all of them.
 const MAY_NAME: &[(&str, &[&str])] = &[
@@ -148,11 +149,11 @@ const MOST_LINES: usize = 600;
 #[test]
 fn modules_name_only_what_lies_below_them() {
     let mut faults = Vec::new();
-    for source in Source::all() {
+    for Module { source, paths } in &Tree::get().modules {
         let Some((_, allowed)) = MAY_NAME.iter().find(|(module, _)| *module == source.module()) else {
             continue;
         };
-        for path in source.paths() {
+        for path in paths {
             let Some(named) = path.strip_prefix("crate::").and_then(|rest| rest.split("::").next()) else {
                 continue;
             };
@@ -168,11 +169,12 @@ fn modules_name_only_what_lies_below_them() {
 
 #[test]
 fn only_the_agent_and_the_connector_name_the_http_library() {
-    let faults: Vec<String> = Source::all()
-        .into_iter()
-        .filter(|source| !NAMES_UREQ.iter().any(|allowed| source.name.starts_with(allowed)))
-        .filter(|source| source.paths().iter().any(|path| begins_with(path, "ureq")))
-        .map(|source| format!("src/{} names ureq", source.name))
+    let faults: Vec<String> = Tree::get()
+        .modules
+        .iter()
+        .filter(|module| !NAMES_UREQ.iter().any(|allowed| module.source.name.starts_with(allowed)))
+        .filter(|module| module.paths.iter().any(|path| begins_with(path, "ureq")))
+        .map(|module| format!("src/{} names ureq", module.source.name))
         .collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -180,9 +182,9 @@ fn only_the_agent_and_the_connector_name_the_http_library() {
 #[test]
 fn pure_files_name_no_clock_disk_network_thread_or_environment() {
     let mut faults = Vec::new();
-    for source in Source::all().into_iter().filter(Source::is_pure) {
-        for path in source.paths() {
-            if is_impure(&path) {
+    for Module { source, paths } in Tree::get().modules.iter().filter(|module| module.source.is_pure()) {
+        for path in paths {
+            if is_impure(path) {
                 faults.push(format!("src/{} is pure and names {path}", source.name));
             }
         }
@@ -192,7 +194,7 @@ fn pure_files_name_no_clock_disk_network_thread_or_environment() {
 
 #[test]
 fn pure_files_name_only_pure_files() {
-    let tree = Tree::read();
+    let tree = Tree::get();
     let pure = |name: &str| tree.module_of(name).is_some_and(|module| module.source.is_pure());
     let mut faults = Vec::new();
     for module in tree.modules.iter().filter(|module| module.source.is_pure()) {
@@ -204,7 +206,7 @@ fn pure_files_name_only_pure_files() {
 
 #[test]
 fn the_list_of_pure_files_is_complete() {
-    let tree = Tree::read();
+    let tree = Tree::get();
     let clean = |module: &&Module| !module.paths.iter().any(|path| is_impure(path));
     let mut pure: BTreeMap<&str, Vec<&str>> = tree
         .modules
@@ -243,8 +245,8 @@ fn the_tables_name_files_that_are_there() {
 
 #[test]
 fn files_stay_short() {
-    let faults: Vec<String> = Source::all()
-        .into_iter()
+    let sources = Tree::get().modules.iter().map(|module| &module.source);
+    let faults: Vec<String> = sources
         .filter(|source| source.lines > MOST_LINES)
         .map(|source| format!("src/{} has {} lines", source.name, source.lines))
         .collect();
@@ -273,6 +275,11 @@ struct Module {
 }
 
 impl Tree {
+    fn get() -> &'static Self {
+        static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
+        &TREE
+    }
+
     fn read() -> Self {
         let with_paths = |source: Source| Module { paths: source.paths(), source };
         let modules: Vec<Module> = Source::all().into_iter().map(with_paths).collect();
@@ -293,13 +300,14 @@ impl Tree {
     /// out: a module may hand on what is there, and whoever takes it from the module names the part.
     fn homes<'t>(&'t self, module: &'t Module) -> BTreeMap<&'t str, &'t str> {
         let own = module.source.place();
+        let parts = format!("{own}/");
         let home = |path: &'t String| {
             let words: Vec<&str> = match path.strip_prefix("crate::") {
                 Some(rest) => rest.split("::").collect(),
                 None => own.split('/').chain(path.split("::")).collect(),
             };
             let name = self.home(&words)?.source.name.as_str();
-            let elsewhere = name != module.source.name && !name.starts_with(&format!("{own}/"));
+            let elsewhere = name != module.source.name && !name.starts_with(&parts);
             elsewhere.then_some((path.as_str(), name))
         };
         module.paths.iter().filter_map(home).collect()
@@ -311,9 +319,10 @@ impl Tree {
         let (place, rest) = words.split_at(depth);
         let module = self.module(place)?;
         let Some(item) = rest.first() else { return Some(module) };
+        let name = format!("::{item}");
         let in_part = |path: &&String| {
             let part = path.split("::").next().unwrap_or_default();
-            path.ends_with(&format!("::{item}")) && self.module(&[place, &[part]].concat()).is_some()
+            path.ends_with(&name) && self.module(&[place, &[part]].concat()).is_some()
         };
         match module.paths.iter().find(in_part) {
             Some(path) => self.home(&[place, &path.split("::").collect::<Vec<_>>()].concat()),
@@ -557,7 +566,7 @@ fn paths_are_found_in_trees_and_in_expressions_and_nowhere_else() {
 
 #[test]
 fn a_path_ends_in_the_file_where_the_thing_lives() {
-    let tree = Tree::read();
+    let tree = Tree::get();
     for (path, file) in [
         ("http::url::Scheme", "http/url.rs"),
         ("http::Url", "http/url.rs"),
