@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::stats::{duration, known, nothing, size, write_rows};
+use super::stats::{Table, duration, known, names, nothing, size};
 use crate::mirror::{Candidate, MirrorKey, State, rank};
 use crate::progress::printable_json;
 
@@ -15,39 +15,75 @@ pub(super) struct Explained {
     pub tier: u8,
 }
 
+/// How it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    /// That many characters wide; without an end everything is shown, and mirrors by their whole URLs.
+    Table(Option<usize>),
+}
+
 /// Writes the order for a file of `bytes`. `now` in UNIX seconds.
 pub(super) fn run(
     mirrors: &[Explained],
     state: &State,
     bytes: u64,
-    json: bool,
+    form: Form,
     out: &mut dyn Write,
     now: u64,
 ) -> io::Result<()> {
     let order = order(mirrors, state, bytes, now);
-    if json {
-        let explanation = Explanation { version: VERSION, size: bytes, order };
-        return writeln!(out, "{}", printable_json(&serde_json::to_string_pretty(&explanation)?));
-    }
+    let width = match form {
+        Form::Table(width) => width,
+        Form::Json => {
+            let explanation = Explanation { version: VERSION, size: bytes, order };
+            return writeln!(out, "{}", printable_json(&serde_json::to_string_pretty(&explanation)?));
+        }
+    };
     if order.is_empty() {
         return writeln!(out, "No mirrors: name some with --mirrors, RACEFETCH_MIRRORS or GENTOO_MIRRORS.");
     }
     writeln!(out, "For a file of {} mirrors are asked in this order:", size(bytes))?;
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(order.iter().map(row));
-    write_rows(&rows, out)?;
+    let keys: Vec<MirrorKey> = order.iter().map(|reasons| MirrorKey::new(&reasons.mirror)).collect();
+    let keys: Vec<&MirrorKey> = keys.iter().collect();
+    let cells = |(heading, cell): &Column| {
+        std::iter::once((*heading).to_owned()).chain(order.iter().map(cell)).collect()
+    };
+    let columns = COLUMNS.iter().map(cells).collect();
+    let table = Table { names: names(&keys, width.is_none()), columns, by_use: BY_USE.to_vec() };
+    out.write_all(table.write(width).as_bytes())?;
     out.write_all(KEY.as_bytes())
 }
 
 /// The version of the JSON's form.
 const VERSION: u32 = 1;
 
-const HEADINGS: [&str; 8] =
-    ["mirror", "tier", "expected s", "first byte ms", "rate MiB/s", "success %", "cool-down left", "figures"];
+/// A column: its heading, and what it says of a mirror.
+type Column = (&'static str, fn(&Reasons) -> String);
 
-const KEY: &str = "\
-Expected: (first byte + size / rate) / success. Figures fade in weeks; without any a mirror is assumed to be good.
-Lower tiers are asked first and alone; a mirror that failed just now is left to cool down, and comes last.
+const COLUMNS: [Column; 7] = [
+    ("tier", |reasons| reasons.tier.to_string()),
+    ("takes s", |reasons| format!("{:.2}", reasons.expected_seconds)),
+    ("ms", |reasons| known(Some(reasons.first_byte_seconds * 1e3))),
+    ("MiB/s", |reasons| known(Some(reasons.bytes_per_second / f64::from(1 << 20)))),
+    ("ok %", |reasons| known(Some(reasons.probability * 100.0))),
+    ("rests", |reasons| match reasons.cool_down_left_seconds {
+        0 => nothing(),
+        left => duration(left),
+    }),
+    ("attempts", |reasons| match reasons.attempts {
+        0 => "assumed".to_owned(),
+        attempts => attempts.to_string(),
+    }),
+];
+
+/// The columns, the most useful first: those that do not fit are left out.
+const BY_USE: [usize; 7] = [1, 0, 3, 4, 5, 2, 6];
+
+const KEY: &str = "
+Takes: (ms to the first byte + size / rate) / share of attempts that were ok.
+Figures fade in weeks; a mirror without any is assumed to be good. Lower tiers
+are asked first and alone. A mirror that failed just now rests, and comes last.
 ";
 
 /// What `--json` prints.
@@ -94,26 +130,6 @@ fn order(mirrors: &[Explained], state: &State, bytes: u64, now: u64) -> Vec<Reas
     reasons.collect()
 }
 
-fn row(reasons: &Reasons) -> [String; 8] {
-    [
-        reasons.mirror.clone(),
-        reasons.tier.to_string(),
-        format!("{:.2}", reasons.expected_seconds),
-        known(Some(reasons.first_byte_seconds * 1e3)),
-        known(Some(reasons.bytes_per_second / f64::from(1 << 20))),
-        known(Some(reasons.probability * 100.0)),
-        match reasons.cool_down_left_seconds {
-            0 => nothing(),
-            left => duration(left),
-        },
-        match reasons.attempts {
-            0 => "assumed".to_owned(),
-            1 => "1 attempt".to_owned(),
-            attempts => format!("{attempts} attempts"),
-        },
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -123,6 +139,7 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000;
     const MIB: u64 = 1 << 20;
+    const ALL: Form = Form::Table(None);
 
     fn attempt(mirror: &str, outcome: Outcome, figures: Option<(u64, u64)>) -> Delta {
         Delta::Attempt(Attempt {
@@ -136,7 +153,7 @@ mod tests {
         })
     }
 
-    fn explain(bytes: u64, json: bool) -> String {
+    fn explain(bytes: u64, form: Form) -> String {
         let mut state = State::default();
         for _ in 0..200 {
             state.apply(&attempt("http://quick.example", Outcome::Success, Some((10, MIB))));
@@ -152,7 +169,7 @@ mod tests {
         ];
         let mirrors = mirrors.map(|(mirror, tier)| Explained { mirror: MirrorKey::new(mirror), tier });
         let mut out = Vec::new();
-        run(&mirrors, &state, bytes, json, &mut out, NOW).unwrap();
+        run(&mirrors, &state, bytes, form, &mut out, NOW).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -162,13 +179,13 @@ mod tests {
 
     #[test]
     fn the_table_is_the_order_and_the_reasons() {
-        let large = explain(100 * MIB, false);
+        let large = explain(100 * MIB, ALL);
         let rest = ["http://new.example", "http://dead.example"];
         let expected = [["http://fast.example", "http://quick.example"], rest].concat();
         assert_eq!(first_words(&large), expected, "{large}");
-        let small = explain(MIB / 100, false);
+        let small = explain(MIB / 100, ALL);
         assert_eq!(first_words(&small)[..2], ["http://quick.example", "http://fast.example"], "{small}");
-        for said in ["For a file of 100.0 MiB", "assumed", "200 attempts", "1 attempt\n", "30 s"] {
+        for said in ["For a file of 100.0 MiB", "assumed", " 200\n", " 1\n", "30 s"] {
             assert!(large.contains(said), "{said} in {large}");
         }
         let widths: Vec<usize> = large.lines().skip(1).take(5).map(str::len).collect();
@@ -176,8 +193,26 @@ mod tests {
     }
 
     #[test]
+    fn eighty_columns() {
+        let expected = "\
+For a file of 100.0 MiB mirrors are asked in this order:
+mirror         tier  takes s     ms  MiB/s  ok %  rests  attempts
+fast.example      1     5.26  195.8   19.8  99.8      -       200
+quick.example     1    96.68   10.3    1.0  99.8      -       200
+new.example       2    10.55   50.0   10.0  95.2      -   assumed
+dead.example      1    20.60   50.0   10.0  48.8   30 s         1
+";
+        let text = explain(100 * MIB, Form::Table(Some(80)));
+        assert!(text.starts_with(expected), "{text}");
+        for width in 1..200 {
+            let text = explain(100 * MIB, Form::Table(Some(width)));
+            assert!(text.lines().all(|line| line.len() <= width.max(79)), "{text}");
+        }
+    }
+
+    #[test]
     fn json_has_the_same_figures() {
-        let json: serde_json::Value = serde_json::from_str(&explain(100 * MIB, true)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&explain(100 * MIB, Form::Json)).unwrap();
         assert_eq!((&json["version"], &json["size"]), (&1.into(), &(100 * MIB).into()));
         let order = json["order"].as_array().unwrap();
         assert_eq!(order[0]["mirror"], "http://fast.example");
@@ -193,7 +228,7 @@ mod tests {
     #[test]
     fn nothing_to_ask_is_said() {
         let mut out = Vec::new();
-        run(&[], &State::default(), 1, false, &mut out, NOW).unwrap();
+        run(&[], &State::default(), 1, ALL, &mut out, NOW).unwrap();
         assert!(String::from_utf8(out).unwrap().starts_with("No mirrors: "));
     }
 }

@@ -1,6 +1,7 @@
 //! `racefetch stats`: what is known of each mirror, or in which order they would be asked; as a table or as JSON. Or a
 //! mirror is forgotten.
 
+mod fitting;
 mod overview;
 mod page;
 mod prometheus;
@@ -10,11 +11,12 @@ mod units;
 
 use std::io::{self, IsTerminal, Write};
 
+pub(super) use fitting::{Table, names};
 pub(super) use units::{duration, known, nothing, size};
 
 use super::configuration::Configuration;
 use super::environment::unix_now;
-use super::explain::{self, Explained};
+use super::explain::{self, Explained, Form};
 use super::{CommandError, Environment, complain, mirrors};
 use crate::cli::{self, ExitStatus};
 use crate::mirror::store::Warning;
@@ -116,7 +118,8 @@ impl Wanted {
         let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
         if let Some(explain) = &self.explain {
             warnings.extend(explain.warnings.iter().cloned());
-            explain::run(&explain.candidates(&state), &state, explain.size, self.json, out, now)?;
+            let form = if self.json { Form::Json } else { Form::Table(self.width) };
+            explain::run(&explain.candidates(&state), &state, explain.size, form, out, now)?;
         } else if self.json {
             writeln!(out, "{}", printable_json(&format::write_pretty(&state)?))?;
         } else if state.mirrors().next().is_none() {
@@ -154,21 +157,6 @@ impl Explain {
 
 fn is_local(key: &MirrorKey) -> bool {
     key.is_local()
-}
-
-/// The first column to the left, the others to the right.
-pub(super) fn write_rows<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
-    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    for row in rows {
-        write!(out, "{:<1$}", row[0], widths[0])?;
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            write!(out, "  {cell:>width$}")?;
-        }
-        writeln!(out)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

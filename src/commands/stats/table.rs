@@ -1,8 +1,8 @@
 //! The figures of mirrors as a table that fits the terminal.
 
 use std::cmp::Reverse;
-use std::fmt::Write;
 
+use super::fitting::{Table, names};
 use super::units::{duration, known, nothing, percent, size};
 use crate::mirror::stats::{LastFailure, Mirror};
 use crate::mirror::{MirrorKey, State};
@@ -33,90 +33,18 @@ const COLUMNS: [Column; 8] = [
 /// The columns, the most useful first: those that do not fit are left out.
 const BY_USE: [usize; 8] = [5, 1, 2, 4, 6, 7, 0, 3];
 
-/// The least room for a name, and what a longer one gets (but no more than half of the line) while
-/// there are columns to be shown.
-const NAME_LEAST: usize = 12;
-const NAME_USUAL: usize = 28;
-
 /// One line for each mirror, the most useful first. `width` in characters; without one everything is shown, and mirrors
 /// by their whole URLs.
 pub(super) fn write(state: &State, now: u64, width: Option<usize>) -> String {
     let mut mirrors: Vec<(&MirrorKey, &Mirror)> = state.mirrors().collect();
     mirrors.sort_by_key(|(_, mirror)| Reverse(mirror.bytes_kept));
-    let names: Vec<String> = mirrors.iter().map(|(key, _)| name(key, state, width.is_none())).collect();
+    let keys: Vec<&MirrorKey> = mirrors.iter().map(|(key, _)| *key).collect();
     let cells = |column: &Column| -> Vec<String> {
         let rows = mirrors.iter().map(|(_, mirror)| printable(&column.1(mirror, now)));
         std::iter::once(column.0.to_owned()).chain(rows).collect()
     };
-    let columns: Vec<Vec<String>> = COLUMNS.iter().map(cells).collect();
-    let widths: Vec<usize> = columns.iter().map(|cells| longest(cells)).collect();
-    let longest_name = longest(&names).max("mirror".len());
-
-    let mut room = width.map(|width| width.saturating_sub(longest_name.min(NAME_USUAL).min(width / 2)));
-    let mut shown = Vec::new();
-    for column in BY_USE {
-        let takes = widths[column] + GAP;
-        // Without a single figure it would be no table: the name gives way.
-        let first = shown.is_empty() && width.is_none_or(|width| width >= NAME_LEAST + takes);
-        if room.is_none_or(|room| takes <= room) || first {
-            room = room.map(|room| room.saturating_sub(takes));
-            shown.push(column);
-        }
-    }
-    shown.sort_unstable();
-    let taken: usize = shown.iter().map(|column| widths[*column] + GAP).sum();
-    let name_width = width.map_or(longest_name, |width| longest_name.min(width.saturating_sub(taken)));
-
-    let mut text = String::new();
-    let heading = std::iter::once("mirror");
-    for (row, name) in heading.chain(names.iter().map(String::as_str)).enumerate() {
-        let mut line = format!("{:<name_width$}", shortened(name, name_width));
-        for column in &shown {
-            let (cell, width) = (&columns[*column][row], widths[*column]);
-            let _ = write!(line, "{:GAP$}{cell:>width$}", "");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// Blanks between two columns.
-const GAP: usize = 2;
-
-fn longest(cells: &[String]) -> usize {
-    cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0)
-}
-
-/// The host alone when no other mirror has it, else as much of the URL as tells them apart.
-fn name(key: &MirrorKey, state: &State, whole: bool) -> String {
-    let without_scheme = |key: &MirrorKey| {
-        let url = key.as_str();
-        url.split_once("://").map_or(url, |(_, rest)| rest).to_owned()
-    };
-    let is_sole = |part: &dyn Fn(&MirrorKey) -> String| {
-        state.mirrors().filter(|(other, _)| part(other) == part(key)).count() == 1
-    };
-    let host = |key: &MirrorKey| key.authority().to_owned();
-    let name = match () {
-        () if whole => key.as_str().to_owned(),
-        () if is_sole(&host) => host(key),
-        () if is_sole(&without_scheme) => without_scheme(key),
-        () => key.as_str().to_owned(),
-    };
-    printable(&name)
-}
-
-/// The end of a name counts more than its middle: it has the domain, or the path.
-fn shortened(name: &str, width: usize) -> String {
-    let length = name.chars().count();
-    if length <= width {
-        return name.to_owned();
-    }
-    let kept = width.saturating_sub(1);
-    let (head, tail) = (kept / 2, kept - kept / 2);
-    let middle = if width == 0 { "" } else { "…" };
-    name.chars().take(head).chain(middle.chars()).chain(name.chars().skip(length - tail)).collect()
+    let names = names(&keys, width.is_none());
+    Table { names, columns: COLUMNS.iter().map(cells).collect(), by_use: BY_USE.to_vec() }.write(width)
 }
 
 fn last_failure(failure: LastFailure, now: u64) -> String {
