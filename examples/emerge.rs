@@ -57,7 +57,9 @@ fn demonstrate() -> Result<bool, String> {
 
     println!(
         "\nThe first refuses connections, the second has one wrong byte in each file. Portage is to get three files\n\
-         from them in one call: racefetch finds the wrong bytes, fetches them from the third, and says who lied."
+         from them in one call: racefetch finds the wrong bytes, fetches them from the third, and says who lied.\n\
+         Before that Portage asks the first one for its layout.conf: that this fails, and is called \"Couldn't download\",\n\
+         is as it should be."
     );
 
     heading("Preparing Portage (from PyPI, the first time)");

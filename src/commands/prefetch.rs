@@ -203,12 +203,12 @@ pub(super) fn run(
     })
 }
 
-/// `17 distfiles to fetch: 153.6 MiB, of them 95.2 MiB for gcc-15.2.0.tar.xz`.
+/// `17 distfiles to fetch: 153.6 MiB, 95.2 MiB of it gcc-15.2.0.tar.xz`.
 fn what_is_to_come(items: &[Item], size: u64) -> String {
     let files = if items.len() == 1 { "distfile" } else { "distfiles" };
     let largest = items.iter().max_by_key(|item| item.size);
     let largest = largest.filter(|_| items.len() > 1);
-    let largest = largest.map(|item| format!(", of them {} for {}", bytes(item.size), item.name));
+    let largest = largest.map(|item| format!(", {} of it {}", bytes(item.size), item.name));
     format!("{} {files} to fetch: {}{}", items.len(), bytes(size), largest.unwrap_or_default())
 }
 
