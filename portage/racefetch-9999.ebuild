@@ -8,7 +8,7 @@ RUST_MIN_VER="1.88.0"
 inherit cargo git-r3
 
 DESCRIPTION="Portage fetch command: distfiles from the best of many mirrors, verified and resumed"
-# A clone of the repository that this ebuild came with; README.md says how to lay it there.
+# A clone of the repository that this ebuild came with; docs/install.md says how to lay it there.
 EGIT_REPO_URI="file:///usr/local/src/racefetch"
 
 LICENSE="|| ( Apache-2.0 MIT )"
