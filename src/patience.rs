@@ -91,6 +91,11 @@ pub const LOST: Duration = Duration::from_secs(1);
 /// up for it.
 pub const OVERDUE: Duration = Duration::from_millis(300);
 
+/// The wait for the answer of a source of a lower tier that has taken the connection, before those of a higher one are
+/// asked as well: a cache may itself wait. nginx looks twice a second whether a slice of 1 MiB has come that another
+/// client is fetching, so this is enough for a line of 0.7 MB/s. Without a connection it is [`LOST`].
+pub const NEAR_ANSWER: Duration = Duration::from_secs(2);
+
 /// The longest pause that a source may ask for (`Retry-After`); who wants more is left out, and others are asked. The
 /// only source of a file without digests is not waited for longer either, unless `--retry` says so.
 pub const LONGEST_REST: Duration = Duration::from_secs(10);

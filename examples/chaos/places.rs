@@ -80,21 +80,21 @@ enum Server {
 
 impl Place {
     /// Of a kind that chance decides, but not one of those that take seconds too often.
-    pub fn any(file: &[u8], dice: &mut Dice) -> Self {
+    pub fn any(file: &[u8], number: u64, dice: &mut Dice) -> Self {
         let kind = match dice.pick(&KINDS) {
             Kind::Stalling if !dice.once_in(4) => Kind::Good,
             kind => kind,
         };
-        Self::new(kind, file, dice)
+        Self::new(kind, file, number, dice)
     }
 
-    pub fn new(kind: Kind, file: &[u8], dice: &mut Dice) -> Self {
+    pub fn new(kind: Kind, file: &[u8], number: u64, dice: &mut Dice) -> Self {
         if kind == Kind::Refusing {
             return Self { kind, server: Server::Nobody(Port::refusing()) };
         }
         let mirror = Mirror::start();
         mirror.allow_unwanted();
-        mirror.on(PATH).add(rule(kind, file, dice).always());
+        mirror.on(PATH).add(rule(kind, file, number, dice).always());
         mirror.on("/distfiles/layout.conf").status(404).always();
         Self { kind, server: Server::Mirror(mirror) }
     }
@@ -114,7 +114,7 @@ impl fmt::Debug for Place {
     }
 }
 
-fn rule(kind: Kind, file: &[u8], dice: &mut Dice) -> Rule {
+fn rule(kind: Kind, file: &[u8], number: u64, dice: &mut Dice) -> Rule {
     let good = Rule::serve(file.to_vec());
     let somewhere = dice.below(file.len() as u64);
     match kind {
@@ -136,10 +136,10 @@ fn rule(kind: Kind, file: &[u8], dice: &mut Dice) -> Rule {
         Kind::Garbage => Rule::raw(content(dice.below(u64::MAX), 300)),
         Kind::Portal => Rule::portal(),
         Kind::Endless => good.endless().until_close(),
-        // Two of them hardly ever send the same: that would be a file on which mirrors agree.
+        // No two of a world send the same: that would be a file on which mirrors agree.
         Kind::OneByteWrong => {
             let mut wrong = file.to_vec();
-            wrong[dice.at(file.len())] ^= dice.pick(&[1, 2, 4, 8, 16, 32, 64, 128]);
+            wrong[dice.at(file.len())] ^= 1 << number;
             Rule::serve(wrong)
         }
         // The seed of no other content.

@@ -99,7 +99,7 @@ impl<'t> World<'t> {
         } else {
             None
         };
-        let places = (0..=dice.below(5)).map(|_| Place::any(&content, dice)).collect::<Vec<_>>();
+        let places = (0..=dice.below(5)).map(|number| Place::any(&content, number, dice)).collect::<Vec<_>>();
         let mut world = Self {
             tools,
             honest: !places.iter().any(|place| place.kind.lies()),
@@ -246,7 +246,7 @@ impl<'t> World<'t> {
         }
         // Whoever finds the file whole has nothing to write into the state.
         let is_whole = fs::read(self.distdir().join(FILE)).is_ok_and(|held| held == self.content);
-        let good = Place::new(Kind::Good, &self.content, dice);
+        let good = Place::new(Kind::Good, &self.content, 0, dice);
         let mut bases = vec![good.base()];
         bases.extend(self.places.iter().map(Place::base));
         self.places.push(good);

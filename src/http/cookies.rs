@@ -286,9 +286,10 @@ fn is_printable(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-/// Whether a line of a file can begin with it: `#` begins a comment.
+/// Whether it can be the name of a host. A line of a file begins with it, and must not be read as something else.
 fn is_domain(domain: &str) -> bool {
-    !domain.is_empty() && !domain.starts_with('#')
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !domain.is_empty() && domain.bytes().all(is_of_name) || is_address(domain)
 }
 
 /// The path of a URL, without its query.

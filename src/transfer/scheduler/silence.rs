@@ -6,7 +6,7 @@ use super::sharing::CRAWL;
 use super::source::{Source, State};
 use super::{Action, LIVELY, PAUSE, Scheduler, SourceId, Time};
 use crate::http::{ByteRange, Failure};
-use crate::patience::LOST;
+use crate::patience::{LOST, NEAR_ANSWER};
 
 impl Scheduler {
     /// For how long no source has given a sign of life, when that is longer than anybody waits: it is the link. One
@@ -38,10 +38,17 @@ impl Scheduler {
         let least = CRAWL / (1.0 + self.beside as f64);
         let of_tier = (0..self.sources.len()).filter(|id| self.tier(*id) == tier);
         of_tier.map(|id| &self.sources[id]).any(|s| match s.state {
-            State::Opening { since, .. } => now.saturating_sub(since) < LOST,
-            State::Receiving { since, .. } => {
+            State::Opening { since, .. } => {
+                let patience = if s.round_trip.is_some() { NEAR_ANSWER } else { LOST };
+                now.saturating_sub(since) < patience
+            }
+            State::Receiving { since, last, first_pos, ref claim, .. } => {
                 let young = now.saturating_sub(since) < LOST * 2;
-                young || s.meter.rate(now).is_some_and(|rate| rate > least)
+                // It may wait for a part within its answer, too.
+                let pauses = now.saturating_sub(last) < NEAR_ANSWER;
+                let average =
+                    claim.first.saturating_sub(first_pos) as f64 / now.saturating_sub(since).as_secs_f64();
+                young || pauses && average > least || s.meter.rate(now).is_some_and(|rate| rate > least)
             }
             State::Idle | State::Resting { .. } | State::Out => false,
         })
