@@ -2,16 +2,17 @@
 
 mod machine;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use fs2::FileExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::mirror::cache::{path, public};
-use crate::mirror::lan::{free_port, run};
+use crate::mirror::lan::{free_port, run, wait_for};
 use crate::real_portage::{base, lab};
 use crate::support::content::content;
 use crate::support::lab::{Dist, Lab, account, venv};
@@ -21,16 +22,25 @@ use machine::{Init, Machine, impossible, script, target};
 /// What runs playbooks and what looks at them, from `PyPI`.
 const RELEASES: &str = "ansible-lint==26.10.1 ansible-core==2.19.14 yamllint==1.38.0";
 
-/// The collection, as `ansible-galaxy` installs it, below this folder.
-static COLLECTIONS: LazyLock<TempDir> = LazyLock::new(|| {
-    let folder = tempfile::Builder::new().prefix("racefetch-collections-").tempdir().unwrap();
-    let (output, said) = run(tool("ansible-galaxy", folder.path())
+/// The folder of collections, with this one as `ansible-galaxy` installs it, and the lock that keeps another test run
+/// from installing another.
+static COLLECTIONS: LazyLock<(PathBuf, File)> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ansible");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = File::create(folder.join("lock")).unwrap();
+    lock.lock_exclusive().unwrap();
+    let _ = fs::remove_dir_all(folder.join("ansible_collections"));
+    let (output, said) = run(tool("ansible-galaxy", &folder)
         .args(["collection", "install", "--offline", "-p"])
-        .arg(folder.path())
+        .arg(&folder)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ansible")));
     assert!(output.status.success(), "{said}");
-    folder
+    (folder, lock)
 });
+
+fn collections() -> &'static Path {
+    &COLLECTIONS.0
+}
 
 /// A program of the virtual environment that sees nothing but the collections of this folder.
 fn tool(name: &str, collections: &Path) -> Command {
@@ -53,7 +63,7 @@ fn tool(name: &str, collections: &Path) -> Command {
 }
 
 fn collection() -> PathBuf {
-    COLLECTIONS.path().join("ansible_collections/racefetch/racefetch")
+    collections().join("ansible_collections/racefetch/racefetch")
 }
 
 /// A control node, its inventory, and the machines.
@@ -121,11 +131,44 @@ impl Site {
 
     /// Runs a playbook of the collection; what it said. It must succeed.
     fn play(&self, playbook: &str, options: &[&str]) -> String {
-        let mut command = tool("ansible-playbook", COLLECTIONS.path());
-        command.env("MACHINES", self.folder.path()).arg("-i").arg(self.inventory());
+        let mut command = tool("ansible-playbook", collections());
+        command.env("MACHINES", self.folder.path());
+        command
+            .env("ANSIBLE_CACHE_PLUGIN_CONNECTION", self.folder.path().join("facts"))
+            .arg("-i")
+            .arg(self.inventory());
         let (output, said) = run(command.arg(format!("racefetch.racefetch.{playbook}")).args(options));
         assert!(output.status.success(), "{said}");
         said
+    }
+
+    /// Has the mirror run what watches, too, at these ports.
+    fn watch(&self, prometheus: u16, node: u16) {
+        let mut inventory: Value = serde_json::from_slice(&fs::read(self.inventory()).unwrap()).unwrap();
+        inventory["all"]["children"]["racefetch_monitoring"] =
+            json!({ "hosts": { "mirror": { "ansible_host": "127.0.0.1" } } });
+        fs::write(self.inventory(), inventory.to_string()).unwrap();
+        fs::copy(self.folder.path().join("mirror"), self.folder.path().join("127.0.0.1")).unwrap();
+        // Somebody has set these up by hand: Debian's packages read it.
+        let file = |name: &str, port: u16| {
+            format!("echo 'ARGS=\"--web.listen-address=127.0.0.1:{port}\"' >/etc/default/{name}; ")
+        };
+        self.mirror.shell(&(file("prometheus", prometheus) + &file("prometheus-node-exporter", node)));
+    }
+
+    /// Prometheus gets figures of the machine and of nginx, and node-exporter can read the mirror's files.
+    fn is_watched(&self, prometheus: u16) {
+        let query = |query: &str| {
+            let url = format!("http://127.0.0.1:{prometheus}/api/v1/query");
+            self.mirror.shell(&format!("curl -sG --data-urlencode 'query={query}' {url} || true"))
+        };
+        let (mut up, mut errors) = (String::new(), String::new());
+        let is_up = wait_for(|| {
+            up = query("up{instance=\"mirror\"} == 1");
+            errors = query("node_textfile_scrape_error == 0");
+            up.contains(r#""job":"node""#) && up.contains(r#""job":"nginx""#) && errors.contains("mirror")
+        });
+        assert!(is_up, "{up}\n{errors}");
     }
 
     /// A real emerge on the client, whose only way to the file is the mirror.
@@ -182,10 +225,16 @@ fn is_possible() -> bool {
     impossible().is_none()
 }
 
-/// Accounts are kept in files that any change writes anew.
-fn without_accounts(files: &str) -> bool {
-    let name = files.trim_end_matches('-');
-    ![
+/// What is written anew with any account, and what Portage, systemd and Prometheus keep for themselves.
+fn is_the_systems_own(file: &str) -> bool {
+    const FOLDERS: [&str; 5] = [
+        "/var/log/journal/",
+        "/var/cache/edb/",
+        "/var/lib/portage/",
+        "/var/log/wtmp",
+        "/var/lib/prometheus/metrics2/",
+    ];
+    const ACCOUNTS: [&str; 7] = [
         "/etc/passwd",
         "/etc/group",
         "/etc/shadow",
@@ -193,11 +242,8 @@ fn without_accounts(files: &str) -> bool {
         "/etc/subuid",
         "/etc/subgid",
         "/etc/.pwd.lock",
-    ]
-    .contains(&name)
-        && !["/var/log/journal/", "/var/cache/edb/", "/var/lib/portage/", "/var/log/wtmp"]
-            .iter()
-            .any(|folder| files.starts_with(folder))
+    ];
+    ACCOUNTS.contains(&file.trim_end_matches('-')) || FOLDERS.iter().any(|folder| file.starts_with(folder))
 }
 
 #[test]
@@ -205,13 +251,23 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
     if !is_possible() {
         return;
     }
-    let lists = json!({
+    let [prometheus, node, nginx] = [free_port(), free_port(), free_port()];
+    let settings = json!({
         "mirror_partial": true,
         "mirror_list_clients": ["alpha"],
         "mirror_packages": [],
         "client_list_key": "{{ hostvars.mirror.mirror__key.ssh_public_key | default('') }}",
+        "monitoring_node": "{{ inventory_hostname == 'mirror' }}",
+        "monitoring_nodes": ["mirror"],
+        "monitoring_node_packages": [],
+        "monitoring_server_packages": [],
+        "monitoring_scrape_interval": "1s",
+        "monitoring_node_port": node,
+        "monitoring_nginx_port": nginx,
+        "monitoring_nginx_url": "http://127.0.0.1:{{ mirror_settings.LISTEN | split(':') | last }}/nginx_status",
     });
-    let site = Site::new(Init::Systemd, Init::OpenRc, 1, &lists);
+    let site = Site::new(Init::Systemd, Init::OpenRc, 1, &settings);
+    site.watch(prometheus, node);
     let make_conf = site.client.shell("cat /etc/portage/make.conf");
     let before = [site.mirror.differing(), site.client.differing()];
 
@@ -222,6 +278,7 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
         "active\nactive\n"
     );
     site.emerge_goes_through_the_mirror();
+    site.is_watched(prometheus);
 
     let again = site.play("site", &[]);
     for machine in ["mirror", "alpha"] {
@@ -239,8 +296,15 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
     assert_eq!(site.client.shell("cat /etc/portage/make.conf"), make_conf, "{said}");
     site.client.shell("rm -r /var/cache/distfiles");
     for (machine, before) in [&site.mirror, &site.client].into_iter().zip(&before) {
-        let left: Vec<_> =
-            machine.differing().difference(before).filter(|file| without_accounts(file)).cloned().collect();
+        let mut left: Vec<_> = machine.differing().difference(before).cloned().collect();
+        // What was replaced has its content again. What programs of the system write for themselves is theirs.
+        left.retain(|file| {
+            let has_changed = || {
+                machine.shell(&format!("cat {file} 2>/dev/null || true")).into_bytes()
+                    != fs::read(file).unwrap_or_default()
+            };
+            !is_the_systems_own(file) && has_changed()
+        });
         assert_eq!(left, [""; 0], "{said}");
         let left = machine.shell(
             "grep -rl --exclude='*-' racefetch /etc || true; ls -d /run/racefetch* 2>/dev/null || true",
@@ -292,16 +356,15 @@ fn with_the_other_init_on_each_and_the_data_stay_unless_somebody_says_yes() {
 
 #[test]
 fn linters_have_nothing_to_say() {
-    let (output, said) = run(tool("ansible-lint", COLLECTIONS.path())
+    let (output, said) = run(tool("ansible-lint", collections())
         .args(["--offline", "--profile", "production", "--strict", "--nocolor", "-q"])
         .current_dir(collection()));
     assert!(output.status.success() && output.stdout.is_empty(), "{said}");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("ansible");
-    let (output, said) =
-        run(tool("yamllint", COLLECTIONS.path()).args(["--strict", "."]).current_dir(source));
+    let (output, said) = run(tool("yamllint", collections()).args(["--strict", "."]).current_dir(source));
     assert!(output.status.success() && output.stdout.is_empty(), "{said}");
     for playbook in ["site", "uninstall"] {
-        let mut command = tool("ansible-playbook", COLLECTIONS.path());
+        let mut command = tool("ansible-playbook", collections());
         command.arg("-i").arg(collection().join("examples/inventory.yml"));
         let (output, said) =
             run(command.args(["--syntax-check", &format!("racefetch.racefetch.{playbook}")]));

@@ -37,6 +37,9 @@ options:
       copy_of:
         description: A file of the machine that holds the same; it may be one of those that are laid now.
         type: path
+      link_to:
+        description: Where it leads to, for a symbolic link. It may lead nowhere.
+        type: str
       mode:
         description: Its mode.
         type: str
@@ -123,6 +126,7 @@ class Wanted:
 
     def __init__(self, file, content):
         self.path, self.content, self.secret = file["path"], content, file["secret"]
+        self.link_to = file["link_to"]
         self.mode = int(file["mode"], 8)
         self.owner, self.group = file["owner"] or "root", file["group"] or "root"
 
@@ -138,6 +142,8 @@ class Wanted:
             found = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return False
+        if self.link_to:
+            return stat.S_ISLNK(found.st_mode) and os.readlink(self.path) == self.link_to
         return (
             stat.S_ISREG(found.st_mode)
             and stat.S_IMODE(found.st_mode) == self.mode
@@ -147,9 +153,16 @@ class Wanted:
 
     def described(self):
         """For a difference: what a content alone does not tell is on a line above it."""
+        if self.link_to:
+            return leads(self.link_to)
         return header(self.mode, self.owner, self.group) + shown(self.content, self.secret)
 
     def write(self):
+        if self.link_to:
+            if os.path.lexists(self.path):
+                os.unlink(self.path)
+            os.symlink(self.link_to, self.path)
+            return
         owners = self.owners()
         if owners is None:
             raise OSError(f"there is no user {self.owner}, or no group {self.group}")
@@ -177,6 +190,10 @@ def header(mode, owner, group):
     return f"# mode {mode:04o}, {owner}:{group}\n"
 
 
+def leads(target):
+    return f"# a link to {target}\n"
+
+
 def shown(content, secret):
     if secret:
         return "(not shown)\n"
@@ -199,6 +216,8 @@ def described(path, secret):
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return ""
+    if stat.S_ISLNK(found.st_mode):
+        return leads(os.readlink(path))
     owner, group = name_of(found.st_uid, pwd.getpwuid), name_of(found.st_gid, grp.getgrgid)
     content = content_of(path) if stat.S_ISREG(found.st_mode) else b"(no regular file)\n"
     return header(stat.S_IMODE(found.st_mode), owner, group) + shown(content, secret)
@@ -376,6 +395,7 @@ def main():
         "content": {"type": "str"},
         "base64": {"type": "str"},
         "copy_of": {"type": "path"},
+        "link_to": {"type": "str"},
         "mode": {"type": "str", "default": "0644"},
         "owner": {"type": "str"},
         "group": {"type": "str"},
