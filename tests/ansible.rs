@@ -264,7 +264,6 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
         "monitoring_scrape_interval": "1s",
         "monitoring_node_port": node,
         "monitoring_nginx_port": nginx,
-        "monitoring_nginx_url": "http://127.0.0.1:{{ mirror_settings.LISTEN | split(':') | last }}/nginx_status",
     });
     let site = Site::new(Init::Systemd, Init::OpenRc, 1, &settings);
     site.watch(prometheus, node);
@@ -329,6 +328,12 @@ fn with_the_other_init_on_each_and_the_data_stay_unless_somebody_says_yes() {
         "mkdir /etc/racefetch && printf '{}' >/etc/racefetch/mirror.conf",
         foreign.replace('\n', "\\n")
     ));
+
+    // Before anything is there, it is told what would be done, as far as it can be known, and nothing is.
+    let before = [site.mirror.differing(), site.client.differing()];
+    let told = site.play("site", &["--check", "--diff"]);
+    assert!(told.contains("\n-CACHE_SIZE=3g\n") && told.contains("racefetch is not installed yet"), "{told}");
+    assert_eq!([site.mirror.differing(), site.client.differing()], before, "{told}");
 
     site.play("site", &[]);
     assert!(site.mirror.shell("rc-service racefetch-mirror status").contains("started"));
