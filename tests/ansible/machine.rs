@@ -43,12 +43,14 @@ pub fn impossible() -> Option<&'static str> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root makes machines");
     }
-    let is_there = Path::new("/lib/systemd/systemd").exists();
+    if !Path::new("/lib/systemd/systemd").exists() {
+        return Some("systemd is not installed");
+    }
     let mut unshare = Command::new("unshare");
-    unshare.args(["--mount", "--pid", "--fork", "--cgroup", "true"]).stderr(Stdio::null());
+    unshare.args(["--mount", "--pid", "--fork", "--cgroup", "sh", "-c"]);
+    unshare.arg("mount -t tmpfs none /mnt && mount -t cgroup2 none /mnt").stderr(Stdio::null());
     match unshare.status() {
-        Ok(status) if status.success() && is_there => None,
-        Ok(status) if status.success() => Some("systemd is not installed"),
+        Ok(status) if status.success() => None,
         _ => Some("this system allows no namespaces"),
     }
 }

@@ -18,7 +18,8 @@ if [ "${1-}" != --inside ]; then
 		echo $$ >"$group/cgroup.procs"
 		echo "$group" >"$2/cgroup"
 	fi
-	exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child "$0" --inside "$@"
+	# Nothing of it outlives the test.
+	exec setpriv --pdeathsig KILL unshare --mount --pid --uts --ipc --cgroup --fork --kill-child "$0" --inside "$@"
 fi
 
 shift
