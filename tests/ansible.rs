@@ -22,6 +22,9 @@ use machine::{Init, Machine, impossible, script, target};
 /// What runs playbooks and what looks at them, from `PyPI`.
 const RELEASES: &str = "ansible-lint==26.10.1 ansible-core==2.19.14 yamllint==1.38.0";
 
+/// The folder of the mirror's cache.
+const CACHE: &str = "/srv/racefetch-cache";
+
 /// The folder of collections, with this one as `ansible-galaxy` installs it, and the lock that keeps another test run
 /// from installing another.
 static COLLECTIONS: LazyLock<(PathBuf, File)> = LazyLock::new(|| {
@@ -111,6 +114,8 @@ impl Site {
                 "mirror_upstreams": [base(&self.upstream)],
                 "mirror_settings": {
                     "LISTEN": format!("127.0.0.1:{}", self.port), "MIN_FREE": "1m", "CACHE_SIZE": "1g",
+                    // Not where the unit lets nginx write by itself.
+                    "CACHE": CACHE,
                 },
                 "client_mirror": lan,
                 "client_rank_timer": false,
@@ -183,6 +188,10 @@ impl Site {
         let log = self.mirror.shell("cat /var/log/racefetch-mirror/access.log");
         let asked = log.lines().filter(|line| line.contains(&path(&self.dist))).count();
         assert!(asked > 0, "the mirror was not asked: {log}\n{said}");
+        assert!(
+            self.mirror.has(&format!("test $(find {CACHE}/slices -type f | wc -l) -gt 0")),
+            "nothing is kept"
+        );
         let state = self.client.shell("cat /var/lib/racefetch/mirrors.json");
         assert!(state.contains(&format!("127.0.0.1:{}", self.port)), "{state}");
     }
@@ -350,7 +359,7 @@ fn with_the_other_init_on_each_and_the_data_stay_unless_somebody_says_yes() {
     let said = site.play("uninstall", &[]);
     assert_eq!(site.client.shell("cat /etc/portage/make.conf"), make_conf, "{said}");
     assert_eq!(site.mirror.shell("cat /etc/racefetch/mirror.conf"), foreign);
-    assert!(site.mirror.has("test -d /var/cache/racefetch-mirror/slices"), "{said}");
+    assert!(site.mirror.has(&format!("test -d {CACHE}/slices")), "{said}");
     assert!(
         !site
             .mirror
