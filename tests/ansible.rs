@@ -147,13 +147,44 @@ impl Site {
         said
     }
 
+    /// Changes the inventory, and gives a machine an address there.
+    fn with_address(&self, machine: &str, address: &str, change: impl FnOnce(&mut Value)) {
+        let mut inventory: Value = serde_json::from_slice(&fs::read(self.inventory()).unwrap()).unwrap();
+        change(&mut inventory["all"]["children"]);
+        fs::write(self.inventory(), inventory.to_string()).unwrap();
+        fs::copy(self.folder.path().join(machine), self.folder.path().join(address)).unwrap();
+    }
+
+    /// Starts a real sshd on the client.
+    fn let_in(&self, port: u16) {
+        self.with_address("alpha", "127.0.0.2", |groups| {
+            groups["racefetch_clients"]["hosts"]["alpha"] =
+                json!({ "ansible_host": "127.0.0.2", "ansible_port": port });
+        });
+        self.client.shell(&format!(
+            "getent passwd sshd || useradd --system sshd; mkdir -p /run/sshd; echo fetched >/etc/list; \
+             ssh-keygen -q -t ed25519 -N '' -f /run/key && \
+             /usr/sbin/sshd -f /dev/null -h /run/key -p {port} -o ListenAddress=127.0.0.2 -o PidFile=none"
+        ));
+    }
+
+    /// The mirror asks for the client's list, and gets no more than that.
+    fn gives_its_list(&self) {
+        let as_mirror = |command: &str| format!("su -s /bin/sh racefetch-mirror -c '{command}'");
+        // There is no Portage on the mirror, so nothing is fetched in the end.
+        let command = as_mirror("/usr/share/racefetch/mirror/bin/racefetch-mirror-partial 2>&1 || true");
+        let said = self.mirror.shell(&command);
+        let list = self.mirror.shell("cat /var/lib/racefetch-mirror/lists/alpha.list");
+        assert_eq!(list, "fetched\n", "{said}");
+        assert_eq!(self.mirror.shell(&as_mirror("ssh -o BatchMode=yes alpha id")), "fetched\n");
+    }
+
     /// Has the mirror run what watches, too, at these ports.
     fn watch(&self, prometheus: u16, node: u16) {
-        let mut inventory: Value = serde_json::from_slice(&fs::read(self.inventory()).unwrap()).unwrap();
-        inventory["all"]["children"]["racefetch_monitoring"] =
-            json!({ "hosts": { "mirror": { "ansible_host": "127.0.0.1" } } });
-        fs::write(self.inventory(), inventory.to_string()).unwrap();
-        fs::copy(self.folder.path().join("mirror"), self.folder.path().join("127.0.0.1")).unwrap();
+        self.with_address("mirror", "127.0.0.1", |groups| {
+            groups["racefetch_monitoring"] =
+                json!({ "hosts": { "mirror": { "ansible_host": "127.0.0.1" } } });
+        });
         // Somebody has set these up by hand: Debian's packages read it.
         let file = |name: &str, port: u16| {
             format!("echo 'ARGS=\"--web.listen-address=127.0.0.1:{port}\"' >/etc/default/{name}; ")
@@ -260,12 +291,13 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
     if !is_possible() {
         return;
     }
-    let [prometheus, node, nginx] = [free_port(), free_port(), free_port()];
+    let [prometheus, node, nginx, ssh] = [free_port(), free_port(), free_port(), free_port()];
     let settings = json!({
         "mirror_partial": true,
         "mirror_list_clients": ["alpha"],
         "mirror_packages": [],
         "client_list_key": "{{ hostvars.mirror.mirror__key.ssh_public_key | default('') }}",
+        "client_list_command": "cat /etc/list",
         "monitoring_node": "{{ inventory_hostname == 'mirror' }}",
         "monitoring_nodes": ["mirror"],
         "monitoring_node_packages": [],
@@ -276,6 +308,7 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
     });
     let site = Site::new(Init::Systemd, Init::OpenRc, 1, &settings);
     site.watch(prometheus, node);
+    site.let_in(ssh);
     let make_conf = site.client.shell("cat /etc/portage/make.conf");
     let before = [site.mirror.differing(), site.client.differing()];
 
@@ -287,6 +320,7 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
     );
     site.emerge_goes_through_the_mirror();
     site.is_watched(prometheus);
+    site.gives_its_list();
 
     let again = site.play("site", &[]);
     for machine in ["mirror", "alpha"] {
@@ -384,7 +418,7 @@ fn linters_have_nothing_to_say() {
             run(command.args(["--syntax-check", &format!("racefetch.racefetch.{playbook}")]));
         assert!(output.status.success() && !said.contains("WARNING"), "{said}");
     }
-    let scripts = ["machine.sh", "openrc.sh", "ssh.sh"].map(script);
+    let scripts = ["machine.sh", "programs.sh", "ssh.sh"].map(script);
     let (output, said) = run(Command::new("shellcheck").args(scripts));
     assert!(output.status.success(), "{said}");
 }

@@ -16,7 +16,7 @@ use crate::mirror::lan::{run, wait_for};
 pub enum Init {
     /// The one that is installed here, as the first process.
     Systemd,
-    /// Debian's packages, laid into the machine.
+    /// Debian's packages, laid into the machine, and sshd with them.
     OpenRc,
 }
 
@@ -63,7 +63,7 @@ impl Machine {
         command.arg(name).arg(folder.path());
         match init {
             Init::Systemd => command.arg("systemd"),
-            Init::OpenRc => command.arg(openrc()),
+            Init::OpenRc => command.arg(programs()),
         };
         let log = File::create(entries.join(format!("{name}.log"))).unwrap();
         command.args(visible).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -139,17 +139,17 @@ fn remove_group(group: &Path) -> bool {
     }
 }
 
-/// The folder that has `OpenRC`, filled once for each target folder.
-fn openrc() -> PathBuf {
-    let folder = target().join("openrc");
-    let lock = File::create(target().join("openrc.lock")).unwrap();
+/// The folder that has `OpenRC` and sshd, filled once for each target folder.
+fn programs() -> PathBuf {
+    let folder = target().join("machine-programs");
+    let lock = File::create(target().join("machine-programs.lock")).unwrap();
     lock.lock_exclusive().unwrap();
     if !folder.exists() {
-        let draft = target().join("openrc.new");
+        let draft = target().join("machine-programs.new");
         let _ = fs::remove_dir_all(&draft);
         fs::create_dir(&draft).unwrap();
-        let (output, said) = run(Command::new(script("openrc.sh")).arg(&draft));
-        assert!(output.status.success(), "OpenRC cannot be had from Debian's packages: {said}");
+        let (output, said) = run(Command::new(script("programs.sh")).arg(&draft));
+        assert!(output.status.success(), "OpenRC and sshd cannot be had from Debian's packages: {said}");
         fs::rename(&draft, &folder).unwrap();
     }
     folder

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Becomes a machine: a copy-on-write copy of this system with an init of its own, in namespaces of its own. What it
-# changes is in memory, and gone when it is killed. Its init is systemd, or OpenRC from the folder named.
+# changes is in memory, and gone when it is killed. Its init is systemd, or OpenRC from the folder
+# that programs.sh has filled.
 #
-#   machine.sh NAME FOLDER systemd|OPENRC VISIBLE...
+#   machine.sh NAME FOLDER systemd|PROGRAMS VISIBLE...
 #
 # FOLDER is an empty folder that the machine may use. The folders VISIBLE are to be seen in it as they are here, and
 # cannot be written to.
