@@ -319,13 +319,14 @@ fn one_run_sets_all_up_a_second_changes_nothing_and_the_way_back_leaves_nothing(
         "active\nactive\n"
     );
     site.emerge_goes_through_the_mirror();
-    site.is_watched(prometheus);
     site.gives_its_list();
 
     let again = site.play("site", &[]);
     for machine in ["mirror", "alpha"] {
         assert_eq!(recap(&again, machine, "changed"), 0, "{again}");
     }
+    // It has had time to look around by now.
+    site.is_watched(prometheus);
 
     // Somebody has a setting otherwise by hand: it is told, and stays.
     site.mirror.shell("sed -i s/CACHE_SIZE=1g/CACHE_SIZE=7g/ /etc/racefetch/mirror.conf");
