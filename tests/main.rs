@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "nobody names what is in a test binary")]
 
+mod ansible;
 mod binpkg;
 mod configuration;
 mod curl_oracle;

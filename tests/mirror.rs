@@ -1,11 +1,11 @@
 //! The mirror of a local network, as `mirror/` ships it: real nginx and rsync, on loopback.
 
-mod cache;
+pub mod cache;
 mod clients;
 mod dns;
 mod faults;
 mod files;
-mod lan;
+pub mod lan;
 mod nodes;
 mod partial;
 mod rsync;

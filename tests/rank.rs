@@ -60,13 +60,18 @@ impl Stage {
 
     /// `racefetch rank` with these arguments, in the configuration as it is now.
     fn command(&self, arguments: &[&str]) -> Command {
+        self.subcommand("rank", arguments)
+    }
+
+    /// Another command of the program, in the same configuration.
+    fn subcommand(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_racefetch"));
         if !self.path("etc").exists() {
             configure(&mut command, self.root.path(), &self.make_conf);
         }
         crate::support::globe::environment(&mut command, self.root.path());
         command.env("http_proxy", self.globe.url(""));
-        command.current_dir(self.root.path()).arg("rank").args(arguments);
+        command.current_dir(self.root.path()).arg(name).args(arguments);
         command
     }
 
@@ -259,6 +264,21 @@ fn make_conf_is_written_where_the_value_is() {
     let run = stage.rank(&["--write", "etc/portage/make.conf", "--fast"]);
     assert_eq!(run.status.code(), Some(23), "{}", text(&run));
     assert_eq!(stage.make_conf(), want, "a file that others wrote is not replaced");
+}
+
+#[test]
+fn setup_can_be_undone_after_a_ranking() {
+    let before = "GENTOO_MIRRORS=\"http://a.example/gentoo\"\n";
+    let stage =
+        Stage::new(before).mirrors(&[("A", "a.example", sound(MB)), ("B", "b.example", sound(4 * MB))]);
+    let setup = |arguments: &[&str]| stage.subcommand("setup", arguments).output().unwrap();
+    let run = setup(&["--yes"]);
+    assert!(run.status.success() && stage.make_conf() != before, "{}", text(&run));
+    let run = stage.rank(&["--write", "--no-fallback"]);
+    assert!(stage.make_conf().contains("b.example"), "{}", text(&run));
+    let run = setup(&["--undo", "--yes"]);
+    assert!(run.status.success(), "{}", text(&run));
+    assert_eq!(stage.make_conf(), before);
 }
 
 #[test]

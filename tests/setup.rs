@@ -143,6 +143,32 @@ fn a_folder_a_local_mirror_and_a_timer() {
 }
 
 #[test]
+fn a_system_without_mirrors_or_without_any_make_conf() {
+    let dist = Dist::new("foo-1.tar", &content(6, 30_000));
+    let (lab, mirror) = fresh(&dist);
+    let make_conf = lab.root().join("etc/portage/make.conf");
+    let text = fs::read_to_string(&make_conf).unwrap();
+    let bare: String =
+        text.split_inclusive('\n').filter(|line| !line.starts_with("GENTOO_MIRRORS")).collect();
+    assert_ne!(bare, text);
+    fs::write(&make_conf, &bare).unwrap();
+    let before = configuration(&lab);
+    let arguments = format!("--yes --no-rank --mirror {}", base(&mirror));
+    let run = setup(&lab, &arguments);
+    assert!(run.success(), "{run}");
+    assert!(setup(&lab, &arguments).output.contains("Nothing to do"));
+    fetches(&lab, &dist);
+    assert!(setup(&lab, "--undo --yes").success());
+    assert_eq!(configuration(&lab), before);
+
+    fs::remove_file(&make_conf).unwrap();
+    let run = setup(&lab, &arguments);
+    assert!(run.success() && fs::read_to_string(&make_conf).unwrap().contains(&base(&mirror)), "{run}");
+    assert!(setup(&lab, "--undo --yes").success());
+    assert!(!make_conf.exists());
+}
+
+#[test]
 fn cron_where_there_is_no_systemd() {
     let dist = Dist::new("foo-1.tar", &content(3, 3000));
     let (lab, _mirror) = fresh(&dist);

@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use crate::cli::{ExitStatus, RankFormat};
-use crate::commands::CommandError;
 use crate::commands::draft::{Draft, Written};
+use crate::commands::{CommandError, setup};
 use crate::files;
 use crate::portage::make_conf_editor::NewValue;
 use crate::portage::repos_conf::System;
@@ -23,8 +23,10 @@ pub(super) fn make_conf(system: System<'_>, mirrors: &[String]) -> Result<String
     if !set.map_err(|error| failed(&error))? {
         return Ok("make.conf has these mirrors already.\n".to_owned());
     }
+    let changes: Vec<_> = draft.changes().cloned().collect();
     let mut written: Vec<Written> = Vec::new();
     draft.write(&mut written).map_err(|error| failed(&error))?;
+    setup::note_changes(system.configroot, &changes)?;
     Ok(said(&written))
 }
 

@@ -17,7 +17,7 @@ use record::Record;
 
 use super::configuration::Configuration;
 use super::difference::unified;
-use super::draft::DraftError;
+use super::draft::{Change, DraftError};
 use super::{CommandError, Environment, complain};
 use crate::cli::{ExitStatus, SetupArgs};
 use crate::files::{self, Folder, Replacement};
@@ -108,6 +108,21 @@ pub(super) fn run(
     }
     carry_out(plan, &record_path(&configuration.call.configroot), out)?;
     Ok(ExitStatus::Ok)
+}
+
+/// Has `setup --undo` restore files that another command of this program has changed since, as if setup had done so.
+/// Where setup has not changed them, or somebody else has since, there is nothing to do.
+pub(super) fn note_changes(configroot: &Path, changes: &[Change]) -> Result<(), CommandError> {
+    let path = record_path(configroot);
+    let Some(mut record) = read_record(&path)? else { return Ok(()) };
+    let mut is_changed = false;
+    for change in changes {
+        is_changed |= record.continue_with(&change.path, change.old.as_deref(), change.new.as_deref());
+    }
+    if is_changed {
+        write_record(&path, &record)?;
+    }
+    Ok(())
 }
 
 /// Where the record of what was changed is kept: only root can write there, and Portage does not read hidden files.

@@ -46,6 +46,9 @@ impl Plan<'_> {
     }
 }
 
+/// The command, as it names itself above the mirrors: they stay when the lines of the fetch commands are replaced.
+const BY_FOR_MIRRORS: &str = "racefetch setup (mirrors)";
+
 /// The lines for make.conf, as the installed snippet has them.
 const SNIPPET: &str = include_str!("../../../portage/make.conf");
 
@@ -153,13 +156,13 @@ fn mirrors(
             if known.of(&url, false) != 0 {
                 let tiers = format!("{tiers} {url}=0");
                 plan.draft
-                    .set("RACEFETCH_TIERS", NewValue::Text(tiers.trim()), BY)
+                    .set("RACEFETCH_TIERS", NewValue::Text(tiers.trim()), BY_FOR_MIRRORS)
                     .map_err(SetupError::from)?;
             }
         }
     }
     if !list.is_empty() {
-        plan.draft.set("GENTOO_MIRRORS", NewValue::Words(&list), BY).map_err(SetupError::from)?;
+        plan.draft.set("GENTOO_MIRRORS", NewValue::Words(&list), BY_FOR_MIRRORS).map_err(SetupError::from)?;
     }
     Ok(())
 }

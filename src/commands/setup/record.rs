@@ -61,13 +61,23 @@ impl Record {
 
     /// Notes a change. One that follows the last one of that file continues it.
     pub(super) fn add(&mut self, path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) {
-        let known = self.files.iter_mut().rfind(|file| file.path == path);
-        if let Some(known) = known.filter(|known| known.after == before.map(digest)) {
-            known.after = after.map(digest);
+        if self.continue_with(path, before, after) {
             return;
         }
         let (path, before) = (path.to_path_buf(), before.map(Content::of));
         self.files.push(Changed { path, before, after: after.map(digest) });
+    }
+
+    /// Notes a change that was made without `setup`, where it continues one of setup's: that file can still be restored.
+    /// False when it does not.
+    pub(super) fn continue_with(&mut self, path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) -> bool {
+        let known = self.files.iter_mut().rfind(|file| file.path == path);
+        let known = known.filter(|known| known.after == before.map(digest));
+        let is_known = known.is_some();
+        if let Some(known) = known {
+            known.after = after.map(digest);
+        }
+        is_known
     }
 }
 
@@ -140,6 +150,11 @@ mod tests {
         assert_eq!(changed.undo(Some(b"new")), Undo::Changed);
         assert_eq!(changed.undo(None), Undo::Changed);
         assert_eq!((made.undo(Some(b"made")), made.undo(None)), (Undo::Restore(None), Undo::Done));
+        // Another command of this program has: what setup found is still known.
+        assert!(record.continue_with(path, Some(b"newer"), Some(b"ranked")));
+        assert_eq!(record.files[0].undo(Some(b"ranked")), Undo::Restore(Some(b"old".to_vec())));
+        assert!(!record.continue_with(path, Some(b"theirs"), Some(b"ranked")));
+        assert_eq!(record.files.len(), 2);
         // Somebody has changed it between two calls: each is undone by itself.
         record.add(path, Some(b"theirs"), Some(b"ours"));
         assert_eq!(record.files.len(), 3);

@@ -21,7 +21,8 @@ pub fn ensure(target: &Path) -> Result<PathBuf, String> {
     ensure_of(target, "portage", PORTAGE)
 }
 
-/// Another program of `PyPI`, in a virtual environment of its own; its path.
+/// Another program of `PyPI`, in a virtual environment of its own; its path. `release` has further packages after it, with
+/// blanks between them.
 ///
 /// # Errors
 /// As for [`ensure`].
@@ -50,7 +51,9 @@ fn ensure_of(target: &Path, name: &str, wanted: &str) -> Result<PathBuf, String>
         "install Python 3 with its venv module (Debian and Ubuntu: apt-get install python3-venv)",
     )?;
     python(
-        Command::new(venv.join("bin/pip")).args(["install", "--disable-pip-version-check", wanted]),
+        Command::new(venv.join("bin/pip"))
+            .args(["install", "--disable-pip-version-check"])
+            .args(wanted.split_whitespace()),
         "the Python package index must be reachable once",
     )?;
     fs::write(&stamp, wanted).map_err(|e| format!("cannot write {}: {e}", stamp.display()))?;
