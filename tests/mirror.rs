@@ -8,6 +8,7 @@ mod files;
 pub mod lan;
 mod nodes;
 mod partial;
+mod ranked;
 mod rsync;
 mod sync;
 mod tree;

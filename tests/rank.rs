@@ -15,14 +15,14 @@ use crate::support::ports::Port;
 const MB: u64 = 1_000_000;
 
 /// A configuration, and a globe that is its proxy: mirrors have public names.
-struct Stage {
+pub struct Stage {
     globe: Globe,
     root: TempDir,
     make_conf: String,
 }
 
 impl Stage {
-    fn new(make_conf: &str) -> Self {
+    pub fn new(make_conf: &str) -> Self {
         let stage = Self {
             globe: Globe::start(None),
             root: tempfile::tempdir().unwrap(),
@@ -33,7 +33,7 @@ impl Stage {
     }
 
     /// The mirrors of the list: operator, host, place. The list goes where `--from list.xml` finds it.
-    fn mirrors(self, mirrors: &[(&str, &str, Place)]) -> Self {
+    pub fn mirrors(self, mirrors: &[(&str, &str, Place)]) -> Self {
         let addresses: Vec<String> =
             mirrors.iter().map(|(_, host, _)| format!("http://{host}/gentoo")).collect();
         let rows: Vec<(&str, &str, &str)> = mirrors
@@ -50,7 +50,7 @@ impl Stage {
         self
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.root.path().join(name)
     }
 
@@ -59,7 +59,7 @@ impl Stage {
     }
 
     /// `racefetch rank` with these arguments, in the configuration as it is now.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         self.subcommand("rank", arguments)
     }
 
@@ -114,7 +114,7 @@ fn reason<'j>(json: &'j Value, host: &str) -> &'j str {
     found.unwrap_or_else(|| panic!("{host} is not among {mirrors:?}"))["reason"].as_str().unwrap_or_default()
 }
 
-fn sound(rate: u64) -> Place {
+pub fn sound(rate: u64) -> Place {
     Place::sound(rate, 5)
 }
 
