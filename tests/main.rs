@@ -17,6 +17,7 @@ mod look_ahead;
 mod make_conf;
 mod mirror;
 mod moving_urls;
+mod pages;
 mod portage_race;
 mod prefetch;
 mod rank;
