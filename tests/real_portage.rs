@@ -413,6 +413,40 @@ fn ftp_keeps_portages_own_command() {
 }
 
 #[test]
+fn the_ebuilds_are_of_this_version() {
+    let release = concat!("portage/racefetch-", env!("CARGO_PKG_VERSION"), ".ebuild");
+    let release = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(release)).unwrap();
+    assert_eq!(release, include_str!("../portage/racefetch-9999.ebuild"), "one text serves both");
+    assert!(release.contains(concat!("HOMEPAGE=\"", env!("CARGO_PKG_HOMEPAGE"), "\"")));
+    assert!(release.contains(concat!("RUST_MIN_VER=\"", env!("CARGO_PKG_RUST_VERSION"), ".0\"")));
+    // Every crate that is built for Linux is there in the version of Cargo.lock.
+    let metadata = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+            "--locked",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let crates = String::from_utf8(metadata.stdout).unwrap();
+    assert!(crates.lines().count() > 50, "{}", String::from_utf8_lossy(&metadata.stderr));
+    for line in crates.lines().skip(1) {
+        let mut words = line.split(' ');
+        let (name, version) = (words.next().unwrap(), words.next().unwrap().trim_start_matches('v'));
+        assert!(
+            release.contains(&format!("\n\t{name}@{version}\n")),
+            "CRATES lacks {name}@{version}: pycargoebuild"
+        );
+    }
+}
+
+#[test]
 fn the_ebuild_installs_what_users_need() {
     let Some(portage) = portage_account() else { return };
     let lab = lab()
@@ -422,6 +456,8 @@ fn the_ebuild_installs_what_users_need() {
     for (name, text) in [
         ("cargo", include_str!("support/lab/eclass/cargo.eclass")),
         ("git-r3", include_str!("support/lab/eclass/git-r3.eclass")),
+        ("shell-completion", include_str!("support/lab/eclass/shell-completion.eclass")),
+        ("systemd", include_str!("support/lab/eclass/systemd.eclass")),
     ] {
         put(&lab.repository().join(format!("eclass/{name}.eclass")), text.as_bytes());
     }
@@ -429,9 +465,27 @@ fn the_ebuild_installs_what_users_need() {
     assert!(run.success(), "{run}");
     let contents = lab.root().join("var/db/pkg/net-misc/racefetch-9999/CONTENTS");
     let contents = fs::read_to_string(&contents).unwrap();
-    for installed in [lab.root().join("usr/bin/racefetch"), lab.snippet()] {
-        assert!(contents.contains(&format!("obj {} ", installed.display())), "{contents}\n{run}");
+    for installed in [
+        "usr/bin/racefetch",
+        "usr/share/racefetch/make.conf",
+        "usr/share/racefetch/mirror/bin/racefetch-mirror-setup",
+        "usr/share/racefetch/ansible/galaxy.yml",
+        "usr/share/bash-completion/completions/racefetch",
+        "usr/share/zsh/site-functions/_racefetch",
+        "usr/share/fish/vendor_completions.d/racefetch.fish",
+        "usr/lib/systemd/system/racefetch-mirror.service",
+        "etc/init.d/racefetch-mirror",
+    ] {
+        let path = lab.root().join(installed);
+        assert!(contents.contains(&format!("obj {} ", path.display())), "{path:?}: {contents}\n{run}");
     }
+    // Compressed as make.conf says.
+    for page in ["man1/racefetch.1", "man1/racefetch-rank.1", "man7/racefetch-mirror.7"] {
+        assert!(contents.contains(&format!("usr/share/man/{page}")), "{page}: {contents}");
+    }
+    let help =
+        Command::new(lab.root().join("usr/bin/racefetch-mirror-setup")).arg("--help").output().unwrap();
+    assert!(help.status.success(), "it finds what it needs: {help:?}");
     let state = fs::metadata(lab.root().join("var/lib/racefetch")).unwrap();
     assert_eq!((state.uid(), state.gid(), state.mode() & 0o7777), (0, portage.gid, 0o2775), "{run}");
 }
