@@ -238,14 +238,14 @@ src_install() {
 	dofishcomp completions/racefetch.fish
 
 	insinto /usr/share/racefetch
-	doins -r portage/make.conf ansible mirror
+	doins -r portage/make.conf ansible mirror monitoring
 	local program
 	for program in mirror/bin/*; do
 		fperms 0755 "/usr/share/racefetch/${program}"
 		dosym -r "/usr/share/racefetch/${program}" "/usr/bin/${program##*/}"
 	done
 	# A mirror of one's own: nothing of it runs before racefetch-mirror-setup, which makes its user, and its folders.
-	systemd_dounit mirror/systemd/*.{service,timer}
+	systemd_dounit {mirror,monitoring}/systemd/*.{service,timer}
 	newinitd mirror/openrc/racefetch-mirror.initd racefetch-mirror
 
 	# Root and, with FEATURES=userfetch, the user portage both keep their figures here.

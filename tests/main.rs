@@ -16,6 +16,7 @@ mod layering;
 mod look_ahead;
 mod make_conf;
 mod mirror;
+mod monitoring;
 mod moving_urls;
 mod pages;
 mod portage_race;

@@ -9,6 +9,6 @@ pub mod lan;
 mod nodes;
 mod partial;
 mod ranked;
-mod rsync;
+pub mod rsync;
 mod sync;
 mod tree;

@@ -474,6 +474,8 @@ fn the_ebuild_installs_what_users_need() {
         "usr/share/zsh/site-functions/_racefetch",
         "usr/share/fish/vendor_completions.d/racefetch.fish",
         "usr/lib/systemd/system/racefetch-mirror.service",
+        "usr/lib/systemd/system/racefetch-metrics.timer",
+        "usr/share/racefetch/monitoring/prometheus/rules/racefetch.yml",
         "etc/init.d/racefetch-mirror",
     ] {
         let path = lab.root().join(installed);

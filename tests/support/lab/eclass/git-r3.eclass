@@ -3,5 +3,5 @@
 
 git-r3_src_unpack() {
 	mkdir "${S}" && cd "${S}" || die
-	cp -r "${LAB_SOURCES}"/{ansible,completions,man,mirror,portage,README.md,CHANGELOG.md} . || die
+	cp -r "${LAB_SOURCES}"/{ansible,completions,man,mirror,monitoring,portage,README.md,CHANGELOG.md} . || die
 }
