@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -39,6 +40,19 @@ impl fmt::Display for Emerged {
     }
 }
 
+/// Starts a program that may have been written a moment ago. A process that another thread is just starting has the
+/// file open for writing, too, until it becomes another program.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            ended => return ended,
+        }
+    }
+}
+
 /// A program of Portage that was started. Dropped, it is killed with all of its process group.
 pub struct Running {
     pid: Pid,
@@ -53,7 +67,7 @@ impl Running {
         let output = tempfile::Builder::new().prefix("output-").tempfile_in(root).unwrap();
         let (log, output) = output.keep().unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
-        let child = command.spawn().unwrap_or_else(|e| panic!("{named} could not be started: {e}"));
+        let child = spawn(&mut command).unwrap_or_else(|e| panic!("{named} could not be started: {e}"));
         let pid = Pid::from_child(&child);
         Self { pid, output, ended: wait_aside(child), status: None }
     }
