@@ -46,7 +46,7 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
     loop {
         match command.spawn() {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                thread::sleep(Duration::from_millis(5));
+                thread::yield_now();
             }
             ended => return ended,
         }
