@@ -124,54 +124,65 @@ impl Drop for Running {
     }
 }
 
-/// Figures of a client that has fetched through a cache and past it, from good and bad mirrors.
-fn figures_of_a_client(state: &Path, lan: &str, textfiles: &Path) {
-    let dists = [large(1), Dist::new("small-1.tar", &content(2, 90_000))];
-    let corrupt = Mirror::start();
-    let failing = Mirror::start();
-    for dist in &dists {
-        corrupt.on(&format!("/gentoo{}", path(dist))).serve(&dist.content).corrupted_at(100).always();
-        failing.on(&format!("/gentoo{}", path(dist))).status(503).always();
+/// A client that fetches through a cache and past it, from good and bad mirrors.
+struct Client<'t> {
+    corrupt: Mirror,
+    failing: Mirror,
+    good: Mirror,
+    cache: String,
+    state: PathBuf,
+    textfiles: &'t Path,
+}
+
+impl<'t> Client<'t> {
+    fn new(cache: String, dists: &[Dist], state: PathBuf, textfiles: &'t Path) -> Self {
+        let (corrupt, failing) = (Mirror::start(), Mirror::start());
+        for dist in dists {
+            corrupt.on(&format!("/gentoo{}", path(dist))).serve(&dist.content).corrupted_at(100).always();
+            failing.on(&format!("/gentoo{}", path(dist))).status(503).always();
+        }
+        Self { corrupt, failing, good: public(dists), cache, state, textfiles }
     }
-    let good = public(&dists);
-    let publics = [&corrupt, &failing, &good].map(|mirror| mirror.url("/gentoo"));
-    let tiers: Vec<String> =
-        [&corrupt, &failing, &good].iter().map(|mirror| format!("{}=1", mirror.address())).collect();
-    let program = || {
+
+    fn publics(&self) -> [&Mirror; 3] {
+        [&self.corrupt, &self.failing, &self.good]
+    }
+
+    /// Here all addresses are those of this machine.
+    fn program(&self) -> Command {
+        let tiers = self.publics().map(|mirror| format!("{}=1", mirror.address()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_racefetch"));
-        command.env("RACEFETCH_TIERS", tiers.join(" ")).env("PORTAGE_CONFIGROOT", textfiles);
+        command.env("RACEFETCH_TIERS", tiers.join(" ")).env("PORTAGE_CONFIGROOT", self.textfiles);
         command
-    };
-    for (dist, mirrors) in [(&dists[0], lan.to_owned()), (&dists[1], publics.join(" "))] {
-        let mut command = program();
-        command.args([
-            "-s",
-            "-f",
-            "-L",
-            "--digests",
-            &format!("sha512:{}", dist.sha512()),
-            "--mirrors",
-            &mirrors,
-        ]);
-        command.args(["--size", &dist.content.len().to_string(), "--state"]).arg(state);
-        let first = mirrors.split(' ').next().unwrap();
-        command.arg("-o").arg(state.with_file_name(&dist.name)).arg(format!("{first}{}", path(dist)));
-        let (output, said) = run(&mut command);
+    }
+
+    fn fetches(&self, dist: &Dist, mirrors: &[String]) {
+        let mut command = self.program();
+        command.args(["-s", "-f", "-L", "--digests", &format!("sha512:{}", dist.sha512())]);
+        command.args(["--mirrors", &mirrors.join(" "), "--size", &dist.content.len().to_string(), "--state"]);
+        command.arg(&self.state).arg("-o").arg(self.state.with_file_name(&dist.name));
+        let (output, said) = run(command.arg(format!("{}{}", mirrors[0], path(dist))));
         assert!(output.status.success(), "{said}");
     }
-    let stage =
-        Stage::new("").mirrors(&[("A", "a.example", sound(1_000_000)), ("B", "b.example", sound(2_000_000))]);
-    let list = stage.path("list.xml").display().to_string();
-    let (output, said) = run(stage
-        .command(&["--from", &list, "--fast", "--state", &state.display().to_string()])
-        .stdin(Stdio::null()));
-    assert!(output.status.success(), "{said}");
-    let (output, said) = run(program()
-        .args(["stats", "--state"])
-        .arg(state)
-        .arg("--prometheus")
-        .arg(textfiles.join("racefetch.prom")));
-    assert!(output.status.success(), "{said}");
+
+    /// One file from the cache, one from the others, and then the figures.
+    fn works(&self, from_cache: &Dist, from_others: &Dist) {
+        self.fetches(from_cache, std::slice::from_ref(&self.cache));
+        self.fetches(from_others, &self.publics().map(|mirror| mirror.url("/gentoo")));
+        let mut stats = self.program();
+        stats.args(["stats", "--state"]).arg(&self.state).arg("--prometheus");
+        let (output, said) = run(stats.arg(self.textfiles.join("racefetch.prom")));
+        assert!(output.status.success(), "{said}");
+    }
+
+    fn ranks(&self) {
+        let listed = [("A", "a.example", sound(1_000_000)), ("B", "b.example", sound(2_000_000))];
+        let stage = Stage::new("").mirrors(&listed);
+        let (list, state) = (stage.path("list.xml").display().to_string(), self.state.display().to_string());
+        let mut rank = stage.command(&["--from", &list, "--fast", "--state", &state]);
+        let (output, said) = run(rank.stdin(Stdio::null()));
+        assert!(output.status.success(), "{said}");
+    }
 }
 
 /// Figures of the scripts of a mirror, which write them whether they succeed or not.
@@ -213,9 +224,13 @@ fn every_panel_and_every_alert_finds_what_it_asks_for() {
     let folder = tempfile::tempdir().unwrap();
     let textfiles = folder.path().join("textfiles");
     fs::create_dir(&textfiles).unwrap();
-    let behind = public(&[large(1)]);
+    let large = [large(1), large(2)];
+    let small = [3, 4].map(|seed| Dist::new(&format!("small-{seed}.tar"), &content(seed, 900_000)));
+    let behind = public(&large);
     let lan = before(&[&behind]);
-    figures_of_a_client(&folder.path().join("mirrors.json"), &lan.base(), &textfiles);
+    let client = Client::new(lan.base(), &small, folder.path().join("mirrors.json"), &textfiles);
+    client.ranks();
+    client.works(&large[0], &small[0]);
     figures_of_the_scripts(&textfiles);
 
     let [prometheus, node, nginx] = [free_port(), free_port(), free_port()];
@@ -298,12 +313,18 @@ fn every_panel_and_every_alert_finds_what_it_asks_for() {
         asked.push((name.to_owned(), without_limits(alert["query"].as_str().unwrap())));
     }
     assert!(asked.len() > 35, "{asked:?}");
+    // What only grows has to grow while it is looked at: a ratio of nothing to nothing is no answer.
+    let is_known =
+        || api("query", "racefetch_kept_bytes_total")["data"]["result"] != Value::Array(Vec::new());
+    assert!(wait_for(is_known), "the figures do not come");
+    client.works(&large[1], &small[1]);
     let mut left = asked;
     let found = wait_for(|| {
         left.retain(|(_, query)| {
             let answer = api("query", query);
             assert_ne!(answer["status"], "error", "{query}: {answer}");
-            answer["data"]["result"].as_array().is_none_or(Vec::is_empty)
+            let results = answer["data"]["result"].as_array().map_or(&[][..], Vec::as_slice);
+            !results.iter().any(|result| result["value"][1] != "NaN")
         });
         left.is_empty()
     });

@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::lan::{run, wait_for};
 use super::rsync::{Machine, Source, kill};
@@ -52,6 +53,23 @@ impl Signer {
         gemato.args(["create", "--quiet", "--profile", "ebuild", "--hashes", "BLAKE2B SHA512", "--sign"]);
         let (output, said) = run(gemato.args(["--openpgp-id", "tree@test.invalid", "--timestamp"]).arg(tree));
         assert!(output.status.success(), "{said}");
+        // rsync takes files for the same that have one size and were changed in the same second.
+        date_manifests(tree, TIMES.fetch_add(1, Ordering::Relaxed));
+    }
+}
+
+/// For each signing another one, in UNIX seconds.
+static TIMES: AtomicU64 = AtomicU64::new(1_600_000_000);
+
+/// Has all Manifests of a tree be of one time.
+fn date_manifests(folder: &Path, seconds: u64) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            date_manifests(&entry.path(), seconds);
+        } else if entry.file_name().to_string_lossy().starts_with("Manifest") {
+            let file = fs::File::options().write(true).open(entry.path()).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        }
     }
 }
 
