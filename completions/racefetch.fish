@@ -51,7 +51,7 @@ complete -c racefetch -n "__fish_racefetch_needs_command" -l output-dir -d 'fold
 complete -c racefetch -n "__fish_racefetch_needs_command" -l proto -d 'schemes that may be used: =https' -r -f
 complete -c racefetch -n "__fish_racefetch_needs_command" -l proto-default -d 'scheme of URLs without one' -r -f
 complete -c racefetch -n "__fish_racefetch_needs_command" -l proto-redir -d 'schemes that a redirect may lead to' -r -f
-complete -c racefetch -n "__fish_racefetch_needs_command" -s x -l proxy -d '[http|https|socks4|socks4a|socks5|socks5h://][user:password@]host[:port]' -r -f
+complete -c racefetch -n "__fish_racefetch_needs_command" -s x -l proxy -d '[scheme://][user:password@]host[:port]; http, https or socks4, 4a, 5, 5h' -r -f
 complete -c racefetch -n "__fish_racefetch_needs_command" -l proxy1.0 -d 'HTTP proxy; it is spoken to with HTTP/1.1' -r -f
 complete -c racefetch -n "__fish_racefetch_needs_command" -s U -l proxy-user -d 'credentials for the proxy' -r -f
 complete -c racefetch -n "__fish_racefetch_needs_command" -s r -l range -d 'one range of bytes: 0-99, 100-, -500' -r -f

@@ -53,7 +53,8 @@ fn they_are_current() {
 fn the_formatters_have_nothing_to_say() {
     for (path, _) in pages().iter().filter(|(path, _)| path.starts_with(root().join("man"))) {
         let mandoc = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(path).output().unwrap();
-        let groff = Command::new("groff").args(["-man", "-ww", "-z", "-Kutf8"]).arg(path).output().unwrap();
+        let groff =
+            Command::new("groff").args(["-man", "-ww", "-z", "-Kutf8", "-Tutf8"]).arg(path).output().unwrap();
         for output in [mandoc, groff] {
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert!(said.is_empty(), "{said}");

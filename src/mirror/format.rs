@@ -257,6 +257,27 @@ mod tests {
     }
 
     #[test]
+    fn the_first_form_is_read() {
+        // As 0.1.0 wrote it at first: notes had an end and no beginning, and much of what is there now did not exist.
+        let text = br#"{"version": 1,
+            "mirrors": {"https://mirror.example/gentoo": {"attempts": 12, "successes": 11,
+                "failures": {"not_found": 1}, "bytes_kept": 83886080, "bytes_wasted": 7,
+                "first_byte_us": {"mean": 41300, "weight": 9800000, "at": 1800000000},
+                "cool_down": {"until": 1800000030, "failures_in_a_row": 1}}},
+            "repositories": {"gentoo": {"hits": 31000000, "misses": 250000, "at": 1800000000}},
+            "notes": {"lacks": {"https://mirror.example/gentoo": {"a-1.tar.xz/0123456789abcdef": 1800003600}},
+                "wrong_everywhere": {}}}"#;
+        let Content::State(state) = read(text) else { panic!("it is not read") };
+        let mirror = state.mirror(&MirrorKey::new("https://mirror.example/gentoo")).unwrap();
+        assert_eq!(
+            (mirror.attempts, mirror.successes, mirror.bytes_kept, mirror.bytes_wasted),
+            (12, 11, 83_886_080, 7)
+        );
+        assert_eq!(mirror.first_byte_us.mean(), Some(41_300));
+        assert_eq!(read(&write(&state).unwrap().into_bytes()), Content::State(state));
+    }
+
+    #[test]
     fn of_a_newer_version_is_read_what_is_understood() {
         let text = br#"{"version": 2, "mirrors": {"http://m.example": {"attempts": 3, "colour": "red"}}}"#;
         let Content::Newer { version: 2, state } = read(text) else { panic!("not newer") };

@@ -22,7 +22,7 @@ pub(super) static ENTRIES: &[Entry] = &[
     },
     Entry {
         spelling: value("proxy", "proxy").short('x'),
-        help: Common("[http|https|socks4|socks4a|socks5|socks5h://][user:password@]host[:port]"),
+        help: Common("[scheme://][user:password@]host[:port]; http, https or socks4, 4a, 5, 5h"),
         // An empty one is no proxy at all.
         effect: Sets(|b, a| set_some(&mut b.options.proxy.proxy, argument(a.text(), ProxyKind::Http))),
         #[cfg(test)]
